@@ -1,0 +1,42 @@
+/** The one door to the HTTP API: typed by the OpenAPI document, errors as {@link ApiError}. */
+import createClient from "openapi-fetch";
+import { ApiError } from "./error";
+import type { paths } from "./schema";
+
+export const client = createClient<paths>({ baseUrl: "/", credentials: "same-origin" });
+
+/** Called when the server says that nobody is signed in; set by the session. */
+let onSignedOut: () => void = () => {};
+export function whenSignedOut(handler: () => void): void {
+  onSignedOut = handler;
+}
+
+client.use({
+  onRequest({ request }) {
+    if (request.method === "POST" && !request.headers.has("Idempotency-Key")) {
+      request.headers.set("Idempotency-Key", crypto.randomUUID?.() ?? String(Math.random()).slice(2));
+    }
+    return request;
+  },
+  onResponse({ response, schemaPath }) {
+    if (response.status === 401 && schemaPath !== "/api/v1/sessions") onSignedOut();
+  },
+});
+
+interface Result<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** The data of an answer, or the error thrown in the one shape that the pages show. */
+export async function unwrap<T>(pending: Promise<Result<T>>): Promise<T> {
+  let result: Result<T>;
+  try {
+    result = await pending;
+  } catch (cause) {
+    throw ApiError.unreachable(cause);
+  }
+  if (!result.response.ok) throw ApiError.from(result.response.status, result.error);
+  return result.data as T;
+}
