@@ -1,0 +1,37 @@
+//! The nouns of WindFlow: ids, specs, states and the transitions between them.
+//!
+//! This crate is vocabulary. It does no IO, knows no runtime and no clock: time and ids are passed in.
+//! Everything that evolves (specs, inventories, plans, reports) is plain serde data that travels and rests as
+//! JSON inside [`Doc`]; see `ARCHITECTURE.md`, "Versions".
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod code;
+pub mod container;
+pub mod deployment;
+pub mod doc;
+pub mod event;
+pub mod id;
+pub mod logs;
+pub mod org;
+pub mod plan;
+pub mod progress;
+pub mod revision;
+pub mod stack;
+pub mod target;
+pub mod time;
+
+pub use agent::{AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
+pub use code::{Code, Failure};
+pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
+pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
+pub use doc::{Doc, DocError, Document};
+pub use event::{FleetEvent, FleetEventKind};
+pub use id::{AgentId, DeploymentId, IdError, OpId, OrgId, SessionId, StackId, TokenId, UserId};
+pub use logs::{LogEvent, LogQuery, LogSource};
+pub use plan::{Action, Plan, PlanSummary, Reason, ResourceKind, ResourceRef, Step, StepId};
+pub use progress::{Progress, StepState, StepView, Steps};
+pub use revision::{Rev, Revision, SpecDigest, Want};
+pub use stack::{DeployPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec};
+pub use target::TargetKind;
+pub use time::Timestamp;
