@@ -1,0 +1,115 @@
+//! The canonical project: what a set of Compose files means once everything is resolved.
+//!
+//! Every value here is in its long form: sizes are [`Bytes`], durations [`Span`], short syntaxes are expanded, relative
+//! paths are absolute, names are the engine's real names. Serialising a [`Project`] gives the canonical document
+//! (`print` turns it into exactly what `docker compose config` prints), deserialising that document gives the project back.
+
+mod build;
+mod deploy;
+mod resource;
+mod scalar;
+mod service;
+
+pub use build::Build;
+pub use deploy::{
+    Deploy, DeviceRequest, DiscreteResource, GenericResource, Limit, Placement,
+    PlacementPreference, Reservation, Resources, RestartPolicy, UpdateConfig,
+};
+pub use resource::{Config, Ipam, IpamPool, Model, Network, Secret, SecretText, Volume};
+pub use scalar::{Bytes, FileMode, Span};
+pub use service::{
+    BindOptions, BlkioConfig, Condition, CredentialSpec, Dependency, Develop, Device, EnvFile,
+    FileReference, Healthcheck, Hook, ImageOptions, Logging, Mount, MountKind, NetworkAttachment,
+    Port, Provider, PullPolicy, Service, ServiceModel, ThrottleDevice, TmpfsOptions, Ulimit,
+    VolumeOptions, Watch, WeightDevice,
+};
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// `x-*` keys, kept as they were written.
+pub type Extensions = BTreeMap<String, serde_json::Value>;
+
+/// A map whose values may be absent: `KEY` alone, without a value, is `None`.
+pub type OptionalValues = BTreeMap<String, Option<String>>;
+
+/// A map of names to texts (labels, driver options, sysctls).
+pub type Values = BTreeMap<String, String>;
+
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Declares a canonical object: every field is optional when read and left out when it has its default value, and
+/// `x-*` keys are kept in `extensions`.
+macro_rules! canonical {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident : $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(default)]
+        pub struct $name {
+            $(
+                $(#[$field_meta])*
+                #[serde(skip_serializing_if = "crate::model::is_default")]
+                pub $field: $type,
+            )*
+            /// `x-*` keys of this object.
+            #[serde(flatten)]
+            pub extensions: crate::model::Extensions,
+        }
+    };
+}
+pub(crate) use canonical;
+
+/// A whole project: the result of loading.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Project {
+    /// Project name: `[a-z0-9][a-z0-9_-]*`.
+    pub name: String,
+    /// Enabled services by name.
+    pub services: BTreeMap<String, Service>,
+    /// Networks in use, by their key in the file.
+    #[serde(skip_serializing_if = "is_default")]
+    pub networks: BTreeMap<String, Network>,
+    /// Volumes in use, by their key in the file.
+    #[serde(skip_serializing_if = "is_default")]
+    pub volumes: BTreeMap<String, Volume>,
+    /// Secrets in use, by their key in the file.
+    #[serde(skip_serializing_if = "is_default")]
+    pub secrets: BTreeMap<String, Secret>,
+    /// Configs in use, by their key in the file.
+    #[serde(skip_serializing_if = "is_default")]
+    pub configs: BTreeMap<String, Config>,
+    /// Language models by key (understood, carried out by nothing here: the engine refuses them by name).
+    #[serde(skip_serializing_if = "is_default")]
+    pub models: BTreeMap<String, Model>,
+    /// Top-level `x-*` keys.
+    #[serde(flatten)]
+    pub extensions: Extensions,
+    /// Services that no active profile switches on (or that were not selected). Their containers are not orphans.
+    #[serde(skip)]
+    pub disabled_services: BTreeMap<String, Service>,
+    /// Absolute project directory: the base of relative paths.
+    #[serde(skip)]
+    pub working_dir: String,
+    /// Absolute paths of the files given, in order (the value of the `config_files` label).
+    #[serde(skip)]
+    pub compose_files: Vec<String>,
+    /// Absolute paths of the explicit `--env-file`s (the value of the `environment_file` label).
+    #[serde(skip)]
+    pub environment_files: Vec<String>,
+    /// Active profiles.
+    #[serde(skip)]
+    pub profiles: Vec<String>,
+}
+
+impl Project {
+    /// An enabled or disabled service by name.
+    #[must_use]
+    pub fn any_service(&self, name: &str) -> Option<&Service> {
+        self.services
+            .get(name)
+            .or_else(|| self.disabled_services.get(name))
+    }
+}
