@@ -1,6 +1,7 @@
 /** The one door to the HTTP API: typed by the OpenAPI document, errors as {@link ApiError}. */
 import createClient from "openapi-fetch";
 import { ApiError } from "./error";
+import { learnClock } from "@/lib/age";
 import type { paths } from "./schema";
 
 export const client = createClient<paths>({ baseUrl: "/", credentials: "same-origin" });
@@ -19,6 +20,7 @@ client.use({
     return request;
   },
   onResponse({ response, schemaPath }) {
+    learnClock(response.headers.get("date"));
     if (response.status === 401 && schemaPath !== "/api/v1/sessions") onSignedOut();
   },
 });

@@ -7,7 +7,7 @@ type Op<P, B, R> = { parameters: P; requestBody: B; responses: R };
 type NoBody = undefined;
 type Nothing = { query?: never; header?: never; path?: never; cookie?: never };
 type ById = { query?: never; header?: never; path: { id: string }; cookie?: never };
-type Item = components["schemas"];
+export type Item = components["schemas"];
 
 export interface paths {
   "/api/v1/setup": {
@@ -68,38 +68,36 @@ export interface paths {
 export interface components {
   schemas: {
     ApiError: { code: string; message: string; hint?: string | null; request_id: string };
-    Failure: { code: string; message: string; hint?: string | null; causes?: string[] };
+    Failure: { code: string; message: string; hint?: string };
     SetupStatus: { needed: boolean };
     Session: { user: Item["Me"]; token?: string | null; expires_at: string };
     Me: { id: string; name: string };
     Info: { version: string; ca_pin: string; quic_address: string; agent_archs: string[]; features: string[] };
-    EngineInfo: { kind: string; version: string; api_version: string };
+    EngineInfo: { kind: "docker" | "podman" | "fake"; version: string; api_version: string; min_api_version?: string };
     Inventory: {
-      hostname: string;
-      os: string;
-      kernel: string;
-      arch: string;
-      cpus: number;
-      memory_bytes: number;
-      agent_version: string;
+      hostname?: string;
+      os?: string;
+      kernel?: string;
+      arch?: string;
+      cpus?: number;
+      memory_bytes?: number;
       engine?: Item["EngineInfo"] | null;
+      engine_problem?: string | null;
+      targets?: string[];
+      capabilities?: string[];
+      agent_version?: string;
     };
-    Presence: {
-      state: "connected" | "offline" | "never";
-      /** Since when this state holds. */
-      since?: string | null;
-      /** When the last round trip ended. */
-      proven_at?: string | null;
-      rtt_ms?: number | null;
-      reason?: string | null;
-    };
+    Presence:
+      | { presence: "connected"; since: string; proven_at: string; rtt_us: number; remote: string }
+      | { presence: "offline"; since?: string | null; reason: string };
     Agent: {
       id: string;
       name: string;
-      presence: Item["Presence"];
-      inventory?: Item["Inventory"] | null;
+      labels?: Record<string, string>;
+      inventory?: Item["Inventory"];
       enrolled_at: string;
-      stacks: { stack: string; name: string; rev: number; state: Item["DeploymentState"] }[];
+      last_seen_at?: string | null;
+      presence: Item["Presence"];
     };
     EnrolmentToken: {
       id: string;
@@ -134,11 +132,11 @@ export interface components {
       name: string;
       spec: Item["StackSpec"];
       digest: string;
-      version: string;
+      version: number;
       latest_rev: number;
       created_at: string;
       updated_at: string;
-      hosts: { agent: string; agent_name: string; rev: number; state: Item["DeploymentState"]; deployment: string }[];
+      updated_by: string;
     };
     ResourceRef: { kind: "image" | "network" | "volume" | "container"; name: string };
     Reason: { text: string; key?: string | null; old?: string | null; new?: string | null; at?: string | null };
@@ -176,35 +174,33 @@ export interface components {
       | { kind: "moved"; step: number; current: number; total: number; unit: string; detail: string }
       | { kind: "ended"; step: number; state: Item["StepView"]["state"]; at: string; failure?: Item["Failure"] | null }
       | { kind: "note"; text: string };
-    DeploymentState: {
-      state:
-        | "queued"
-        | "delivered"
-        | "accepted"
-        | "running"
-        | "succeeded"
-        | "failed"
-        | "rolled_back"
-        | "superseded"
-        | "cancelled"
-        | "expired"
-        | "unknown";
-      last?: string | null;
-      since?: string | null;
-      failure?: Item["Failure"] | null;
-    };
+    DeploymentState:
+      | { phase: "queued" | "offered" | "accepted" | "preparing" | "verifying" | "succeeded" | "expired" | "cancelled" }
+      | { phase: "applying"; done: number; total: number }
+      | {
+          phase: "failed" | "rolling_back" | "rolled_back" | "rollback_failed" | "rejected";
+          failure: Item["Failure"];
+        }
+      | { phase: "superseded"; by: number }
+      | { phase: "diverged"; held: number };
+    View: { view: "known" } | { view: "unknown"; last: string; since: string };
     DeploymentView: {
       id: string;
+      op: string;
       stack: string;
       stack_name: string;
       rev: number;
       want: "present" | "absent" | "absent_with_volumes";
       agent: string;
-      agent_name: string;
       state: Item["DeploymentState"];
-      steps?: Item["Steps"] | null;
+      view: Item["View"];
+      state_at: string;
       created_at: string;
-      updated_at: string;
+      created_by: string;
+      expires_at?: string | null;
+      reported_at?: string | null;
+      cancel_requested?: boolean;
+      steps?: Item["Steps"];
     };
     Revision: {
       stack: string;
@@ -232,6 +228,19 @@ export interface components {
       created_at: string;
     };
     HostContainers: { agent: string; observed_at?: string | null; containers: Item["Container"][] };
+    FleetEvent: {
+      seq: number;
+      at: string;
+      kind: string;
+      agent?: string;
+      name?: string;
+      stack?: string;
+      deployment?: string;
+      rev?: number;
+      state?: string;
+      reason?: string;
+      lost?: number;
+    };
     LogEvent:
       | { kind: "line"; seq: number; service: string; container: string; source: "stdout" | "stderr"; at?: string | null; text: string }
       | { kind: "gap"; from: number; lost: number; reason: string }

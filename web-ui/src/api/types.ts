@@ -25,3 +25,4 @@ export type Revision = Schemas["Revision"];
 export type Container = Schemas["Container"];
 export type HostContainers = Schemas["HostContainers"];
 export type LogEvent = Schemas["LogEvent"];
+export type FleetEvent = Schemas["FleetEvent"];
