@@ -1,0 +1,33 @@
+//! The process kit: what every WindFlow process needs and no WindFlow noun.
+//!
+//! - [`task`] — the only place that starts tasks: every task has a name, an owner and a policy.
+//! - [`stop`] — the token that ends a process, and the signals that trigger it.
+//! - [`clock`], [`random`] — time and chance as handles that are passed in, so tests and simulations own both.
+//! - [`backoff`] — retry delays with full jitter.
+//! - [`error`] — prints an error with its causes, once, at the edge.
+//! - [`secret`] — values that cannot be printed and are wiped when dropped.
+//! - [`lock`] — one process per data directory.
+//! - [`mod@trace`], [`build`] — logs on stderr; version, commit, target.
+//!
+//! This crate depends on nothing of ours. It knows no runtime beyond tokio and reads no configuration.
+#![forbid(unsafe_code)]
+
+pub mod backoff;
+pub mod build;
+pub mod clock;
+pub mod error;
+pub mod lock;
+pub mod random;
+pub mod secret;
+pub mod stop;
+pub mod task;
+pub mod trace;
+
+pub use backoff::{Backoff, BackoffOptions};
+pub use clock::Clock;
+pub use error::{BoxError, Chain};
+pub use lock::{DirLock, LockError};
+pub use random::Random;
+pub use secret::Secret;
+pub use stop::Stop;
+pub use task::{OnFailure, TaskHandle, TaskSet};
