@@ -1,0 +1,56 @@
+import { createRouter, createWebHistory } from "vue-router";
+import { whenSignedOut } from "@/api/client";
+import { useSession } from "./session";
+
+export const router = createRouter({
+  history: createWebHistory(),
+  scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
+  routes: [
+    { path: "/setup", name: "setup", component: () => import("@/features/auth/SetupPage.vue"), meta: { open: true } },
+    { path: "/login", name: "login", component: () => import("@/features/auth/LoginPage.vue"), meta: { open: true } },
+    {
+      path: "/",
+      component: () => import("./AppShell.vue"),
+      children: [
+        { path: "", redirect: { name: "hosts" } },
+        {
+          path: "hosts", name: "hosts", component: () => import("@/features/hosts/HostsPage.vue"),
+          children: [{ path: "add", name: "host-add", component: () => import("@/features/hosts/HostAdd.vue") }],
+        },
+        { path: "hosts/:id", name: "host", component: () => import("@/features/hosts/HostPage.vue"), props: true },
+        { path: "stacks", name: "stacks", component: () => import("@/features/stacks/StacksPage.vue") },
+        { path: "stacks/new", name: "stack-new", component: () => import("@/features/stacks/StackEditPage.vue") },
+        { path: "stacks/:id/edit", name: "stack-edit", component: () => import("@/features/stacks/StackEditPage.vue"), props: true },
+        { path: "stacks/:id/deploy", name: "stack-deploy", component: () => import("@/features/stacks/StackDeployPage.vue"), props: true },
+        {
+          path: "stacks/:id", component: () => import("@/features/stacks/StackPage.vue"), props: true,
+          children: [
+            { path: "", name: "stack", component: () => import("@/features/stacks/StackContainers.vue"), props: true },
+            { path: "revisions", name: "stack-revisions", component: () => import("@/features/stacks/StackRevisions.vue"), props: true },
+            { path: "logs", name: "stack-logs", component: () => import("@/features/logs/LogView.vue"), props: true },
+          ],
+        },
+        { path: "deployments", name: "deployments", component: () => import("@/features/deployments/DeploymentsPage.vue") },
+        { path: "deployments/:id", name: "deployment", component: () => import("@/features/deployments/DeploymentPage.vue"), props: true },
+        { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
+      ],
+    },
+  ],
+});
+
+router.beforeEach(async (to) => {
+  const session = useSession();
+  // Without an answer the page shows itself; each part then says that the controller does not answer.
+  await session.ready().catch(() => undefined);
+  if (session.setupNeeded) return to.name === "setup" ? true : { name: "setup" };
+  if (to.name === "setup") return { name: session.me ? "hosts" : "login" };
+  if (to.meta["open"]) return session.me && to.name === "login" ? { name: "hosts" } : true;
+  return session.me ? true : { name: "login", query: to.fullPath === "/" ? {} : { to: to.fullPath } };
+});
+
+whenSignedOut(() => {
+  const session = useSession();
+  if (!session.me) return;
+  session.me = null;
+  void router.push({ name: "login", query: { to: router.currentRoute.value.fullPath } });
+});
