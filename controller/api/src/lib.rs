@@ -1,1 +1,27 @@
-//! windflow-api
+//! The types of WindFlow's HTTP API: requests, answers, errors and live messages. No handlers and no store.
+//!
+//! The controller serves them, the CLI and the web UI speak them; nouns of `windflow-model` are wrapped, never copied.
+//! Requests refuse unknown fields; answers may gain fields, so readers must ignore what they do not know.
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod deployment;
+pub mod error;
+pub mod live;
+pub mod page;
+pub mod session;
+pub mod stack;
+pub mod system;
+pub mod token;
+
+pub use agent::{Agent, AgentPatch, HostContainers};
+pub use deployment::{
+    AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest, RollbackRequest,
+};
+pub use error::ApiError;
+pub use live::{LogFrame, LogParams};
+pub use page::{Page, PageQuery};
+pub use session::{LoginRequest, Me, Session, SetupRequest, SetupStatus};
+pub use stack::{Problem, Severity, StackCreate, StackUpdate, StackView, ValidateRequest, Validation};
+pub use system::{Info, Readiness};
+pub use token::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated};

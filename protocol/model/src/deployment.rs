@@ -339,7 +339,7 @@ impl Document for Deployment {
 
 /// What may be said about a deployment right now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema), schema(as = View))]
 #[serde(tag = "view", rename_all = "snake_case")]
 pub enum DeploymentView {
     /// The stored state is the truth.
