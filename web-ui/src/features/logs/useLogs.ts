@@ -1,0 +1,106 @@
+/**
+ * A live log: WebSocket → ring → `lines`, drawn at most once per frame. A cut connection is opened again and marked
+ * as a gap, because what was written meanwhile may be missing or come twice.
+ */
+import { computed, onScopeDispose, ref, shallowRef, watch, type Ref } from "vue";
+import type { LogEvent } from "@/api/types";
+import { Ring } from "@/lib/ring";
+
+export const CAPACITY = 5_000;
+const TAIL = 500;
+const FIRST_PAUSE = 500;
+const LONGEST_PAUSE = 10_000;
+
+export type LogRow = { id: number } & (Extract<LogEvent, { kind: "line" | "gap" }> | { kind: "restored" });
+export interface LogTarget {
+  stack: string;
+  agent: string | undefined;
+  service: string;
+}
+
+export function useLogs(target: Ref<LogTarget>) {
+  const ring = new Ring<LogRow>(CAPACITY);
+  const rows = shallowRef<LogRow[]>([]);
+  const dropped = ref(0);
+  const held = ref(0);
+  const services = shallowRef<string[]>([]);
+  const state = ref<"connecting" | "open" | "waiting" | "done">("connecting");
+  const reason = ref("");
+  const paused = ref(false);
+  let socket: WebSocket | null = null;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let frame = 0;
+  let id = 0;
+  let tries = 0;
+
+  const draw = () => {
+    frame = 0;
+    if (paused.value) return;
+    rows.value = ring.toArray();
+    dropped.value = ring.dropped;
+    held.value = 0;
+  };
+  const soon = () => { frame ||= requestAnimationFrame(draw); };
+  function add(row: LogRow extends infer R ? R extends { id: number } ? Omit<R, "id"> : never : never) {
+    id += 1;
+    ring.push({ ...row, id } as LogRow);
+    if (paused.value) held.value += 1;
+    soon();
+  }
+  function take(event: LogEvent) {
+    if (event.kind === "end") {
+      state.value = "done";
+      reason.value = event.reason;
+      return;
+    }
+    if (event.kind === "line" && !services.value.includes(event.service)) services.value = [...services.value, event.service].toSorted();
+    add(event);
+  }
+  function open(again: boolean) {
+    const { stack, agent, service } = target.value;
+    if (!agent) return;
+    const query = new URLSearchParams({ agent, tail: String(again ? 0 : TAIL), follow: "true", timestamps: "true" });
+    if (service) query.set("service", service);
+    const url = new URL(`/api/v1/stacks/${stack}/logs?${query}`, location.href);
+    url.protocol = url.protocol.replace("http", "ws");
+    state.value = again ? "waiting" : "connecting";
+    const mine = new WebSocket(url);
+    socket = mine;
+    mine.onopen = () => {
+      if (socket !== mine) return;
+      tries = 0;
+      state.value = "open";
+      if (again) add({ kind: "restored" });
+    };
+    mine.onmessage = (message) => { if (socket === mine) take(JSON.parse(String(message.data)) as LogEvent); };
+    mine.onclose = () => {
+      if (socket !== mine || state.value === "done") return;
+      state.value = "waiting";
+      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries) * (0.5 + Math.random() / 2);
+      tries += 1;
+      timer = setTimeout(() => open(ring.length > 0), pause);
+    };
+  }
+  function close() {
+    clearTimeout(timer);
+    const old = socket;
+    socket = null;
+    old?.close();
+  }
+  function clear() {
+    ring.clear();
+    draw();
+    rows.value = [];
+  }
+  watch(computed(() => Object.values(target.value).join(" ")), () => {
+    close();
+    clear();
+    open(false);
+  }, { immediate: true });
+  watch(paused, (is) => { if (!is) soon(); });
+  onScopeDispose(() => {
+    close();
+    cancelAnimationFrame(frame);
+  });
+  return { rows, dropped, held, services, state, reason, paused, clear };
+}
