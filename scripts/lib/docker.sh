@@ -42,6 +42,7 @@ engine_up() {
         as_root systemctl start docker
     else
         # Another run may be starting it at this moment: one at a time.
+        # shellcheck disable=SC2153 # ROOT comes from lib/common.sh
         exec 9>"$ROOT/target/.engine.lock"
         flock -w 120 9 || die "another run has been starting the engine for 120 s"
         if ! engine_answers; then
@@ -125,4 +126,15 @@ test_images() {
     local path='ENV PATH=/bin'
     build_image windflow-test/busybox:1 busybox_root "$path" 'CMD ["/bin/sh"]' 'WORKDIR /'
     build_image windflow-test/busybox:2 test_root_2 "$path" 'CMD ["/bin/sh"]' 'WORKDIR /'
+}
+
+# The image of examples/hello: the same root, with the example's page and its greeter.
+hello_root() {
+    busybox_root "$1"
+    install -m 644 "$ROOT/examples/hello/page.html" "$1/www/index.html"
+    install -m 755 "$ROOT/examples/hello/greet.sh" "$1/bin/greet"
+}
+example_images() {
+    build_image windflow-example/hello:1 hello_root 'ENV PATH=/bin' 'CMD ["/bin/sh"]' \
+        "LABEL org.example.input=$(cat "$ROOT"/examples/hello/{page.html,greet.sh} | sha256sum | cut -c1-16)"
 }
