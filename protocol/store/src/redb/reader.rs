@@ -1,0 +1,179 @@
+//! The thread that serves reads.
+
+use std::{ops::Bound, time::Duration};
+
+use redb::{ReadOnlyTable, ReadableDatabase as _};
+use tokio::sync::mpsc;
+
+use super::{
+    Reply, batch,
+    file::{File, caught},
+    writer::Change,
+};
+use crate::{
+    error::StoreError,
+    key::{Key, Prefix},
+    record::{self, Record},
+    store::{Page, page_of},
+};
+
+/// Most reads from one snapshot.
+const BATCH: usize = 64;
+/// How often, and after what wait, a read is tried again while the writer reopens the file: 1 s in all.
+const TRIES: u32 = 20;
+const WAIT: Duration = Duration::from_millis(50);
+
+/// A request to the reader.
+pub(super) enum Read {
+    /// One record.
+    Get { key: Key, reply: Reply<Option<Record>> },
+    /// One page.
+    Scan {
+        prefix: Prefix,
+        after: Option<Key>,
+        limit: usize,
+        reply: Reply<Page>,
+    },
+}
+
+type Records = ReadOnlyTable<&'static [u8], &'static [u8]>;
+
+/// Runs until the queue is closed and empty. `writer` is asked to reopen the file when its handle has failed.
+pub(super) fn run(file: &File, mut queue: mpsc::Receiver<Read>, writer: &mpsc::WeakSender<Change>) {
+    while let Some(first) = queue.blocking_recv() {
+        // Taken before the snapshot is: whoever asked after a commit must see it.
+        let mut batch = vec![first];
+        while batch.len() < BATCH
+            && let Ok(read) = queue.try_recv()
+        {
+            batch.push(read);
+        }
+        for read in serve(file, batch) {
+            again(file, read, writer);
+        }
+    }
+}
+
+/// Answers reads from one snapshot. Gives back those that met a handle that must be reopened.
+fn serve(file: &File, batch: Vec<Read>) -> Vec<Read> {
+    // Held to the end: whoever swaps or checks the handle needs all snapshots gone.
+    let guard = file.read();
+    let snapshot = caught(|| {
+        let database = guard.as_ref().ok_or(redb::Error::DatabaseClosed)?;
+        Ok::<_, redb::Error>(database.begin_read()?.open_table(batch::RECORDS)?)
+    });
+    match snapshot {
+        Ok(Ok(records)) => batch
+            .into_iter()
+            .filter_map(|read| serve_one(file, &records, read))
+            .collect(),
+        Ok(Err(_)) => batch,
+        Err(panic) => {
+            let error = file.damaged(panic);
+            batch.into_iter().for_each(|read| refuse(read, &error));
+            Vec::new()
+        }
+    }
+}
+
+fn serve_one(file: &File, records: &Records, read: Read) -> Option<Read> {
+    match read {
+        Read::Get { key, reply } => match attempt(file, || get(records, &key)) {
+            Some(result) => drop(reply.send(result)),
+            None => return Some(Read::Get { key, reply }),
+        },
+        Read::Scan {
+            prefix,
+            after,
+            limit,
+            reply,
+        } => match attempt(file, || scan(records, &prefix, after.as_ref(), limit)) {
+            Some(result) => drop(reply.send(result)),
+            None => {
+                return Some(Read::Scan {
+                    prefix,
+                    after,
+                    limit,
+                    reply,
+                });
+            }
+        },
+    }
+    None
+}
+
+fn refuse(read: Read, error: &StoreError) {
+    // The asker may have gone away.
+    match read {
+        Read::Get { reply, .. } => drop(reply.send(Err(error.clone()))),
+        Read::Scan { reply, .. } => drop(reply.send(Err(error.clone()))),
+    }
+}
+
+/// Asks the writer for a fresh handle and tries on it, for a while.
+fn again(file: &File, read: Read, writer: &mpsc::WeakSender<Change>) {
+    let mut batch = vec![read];
+    for _ in 0..TRIES {
+        if let Some(writer) = writer.upgrade() {
+            // A full queue means that the writer is at work and will notice by itself.
+            drop(writer.try_send(Change::Reopen));
+        }
+        std::thread::park_timeout(WAIT);
+        batch = serve(file, batch);
+        if batch.is_empty() {
+            return;
+        }
+    }
+    let error = file.unavailable(redb::Error::PreviousIo);
+    batch.into_iter().for_each(|read| refuse(read, &error));
+}
+
+/// What a read can meet: a fault of the file, or of the record.
+enum Fault {
+    File(redb::Error),
+    Record(StoreError),
+}
+
+impl<E: Into<redb::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::File(error.into())
+    }
+}
+
+/// `None`: the handle has failed and must be reopened.
+fn attempt<T>(file: &File, read: impl FnOnce() -> Result<T, Fault>) -> Option<Result<T, StoreError>> {
+    match caught(read) {
+        Ok(Ok(value)) => Some(Ok(value)),
+        Ok(Err(Fault::Record(error))) => Some(Err(error)),
+        Ok(Err(Fault::File(redb::Error::PreviousIo | redb::Error::DatabaseClosed | redb::Error::Io(_)))) => {
+            None
+        }
+        Ok(Err(Fault::File(error))) => Some(Err(file.error(error))),
+        Err(panic) => Some(Err(file.damaged(panic))),
+    }
+}
+
+fn get(records: &Records, key: &Key) -> Result<Option<Record>, Fault> {
+    let Some(bytes) = records.get(key.as_bytes())? else {
+        return Ok(None);
+    };
+    record::decode(key.as_bytes(), bytes.value())
+        .map(Some)
+        .map_err(Fault::Record)
+}
+
+fn scan(records: &Records, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Page, Fault> {
+    let start = match after {
+        Some(after) if after.as_bytes() >= prefix.as_bytes() => Bound::Excluded(after.as_bytes()),
+        _ => Bound::Included(prefix.as_bytes()),
+    };
+    let range = records.range::<&[u8]>((start, Bound::Unbounded))?;
+    let below = range.map_while(|entry| match entry {
+        Ok((key, value)) => key.value().starts_with(prefix.as_bytes()).then(|| {
+            let record = record::decode(key.value(), value.value()).map_err(Fault::Record)?;
+            Ok((Key::from_bytes(key.value()), record))
+        }),
+        Err(error) => Some(Err(Fault::from(error))),
+    });
+    page_of(below, limit)
+}
