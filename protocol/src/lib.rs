@@ -1,1 +1,28 @@
-//! windflow-protocol
+//! What an agent and a controller say to each other, without sockets, tasks or clocks.
+//!
+//! - One bidirectional control stream per connection, opened by the agent: [`control`] frames both ways, each
+//!   length-prefixed ([`codec`]). It begins with [`hello`] and goes through [`session`].
+//! - What flows (a log follow, a plan) has a stream of its own, opened by the controller: [`stream`].
+//! - Joining and coming back with an expired certificate is one request and one reply on its own ALPN: [`enroll`].
+//! - [`work`] holds the documents that travel inside frames; [`version`] the versions and their history.
+//!
+//! postcard is positional: enums here are append-only, a shipped struct never changes (a changed one is a new
+//! variant), and whatever evolves travels as [`windflow_model::Doc`]. Golden bytes in the tests hold every variant.
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod control;
+pub mod enroll;
+pub mod hello;
+pub mod session;
+pub mod stream;
+pub mod version;
+pub mod work;
+
+pub use codec::{CodecError, Decoded, Decoder, Frame, encode};
+pub use control::{AgentFrame, ControllerFrame};
+pub use enroll::{EnrollReply, EnrollRequest};
+pub use hello::{AgentHello, ControllerHello};
+pub use stream::{LogLine, StreamItem, StreamOpen};
+pub use version::{ALPN_CONTROL, ALPN_ENROLL, Version, VersionRange};
+pub use work::{Assignment, Held, HeldList, Report, Withdrawal};

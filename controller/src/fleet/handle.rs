@@ -1,0 +1,135 @@
+//! The door to the fleet for the rest of the controller. Cheap to clone; all channels stay behind it.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use futures_util::Stream;
+use tokio::sync::{mpsc, oneshot};
+use windflow_kit::TaskHandle;
+use windflow_model::{AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
+
+use super::{
+    home::{Assignment, Withdrawal},
+    registry::Command,
+};
+
+/// Handle to the running fleet.
+#[derive(Debug, Clone)]
+pub struct FleetHandle {
+    pub(super) commands: mpsc::Sender<Command>,
+}
+
+impl FleetHandle {
+    async fn ask<T>(&self, make: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.commands.send(make(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Whether a host is connected, with proof. A host that never connected since the controller started is `Offline`
+    /// without a time.
+    pub async fn presence(&self, agent: AgentId) -> Presence {
+        self.presences().await.remove(&agent).unwrap_or_else(unseen)
+    }
+
+    /// Every host seen since the controller started.
+    pub async fn presences(&self) -> BTreeMap<AgentId, Presence> {
+        self.ask(|reply| Command::Presences { reply })
+            .await
+            .unwrap_or_default()
+    }
+
+    /// The hosts that are connected now.
+    pub async fn connected(&self) -> Vec<AgentId> {
+        let all = self.presences().await;
+        all.into_iter()
+            .filter(|(_, presence)| matches!(presence, Presence::Connected { .. }))
+            .map(|(agent, _)| agent)
+            .collect()
+    }
+
+    /// Lets the host's session look for new assignments and withdrawals. Nothing happens if it is not connected: a
+    /// session looks by itself when it begins. Never waits for the host.
+    pub async fn nudge(&self, agent: AgentId) {
+        let _closed = self.commands.send(Command::Nudge { agent }).await;
+    }
+
+    /// Sends a withdrawal to the host if it is connected; its answer comes as a report. Else it is found in
+    /// [`super::home::Home::withdrawals`] at the next connect.
+    pub async fn withdraw(&self, agent: AgentId, withdrawal: Withdrawal) {
+        let _closed = self
+            .commands
+            .send(Command::Withdraw { agent, withdrawal })
+            .await;
+    }
+
+    /// Asks the host what an assignment would do. Changes nothing there.
+    ///
+    /// # Errors
+    /// The host's failure, `AgentOffline`, or `AgentTimeout` after 60 s.
+    pub async fn plan(&self, agent: AgentId, assignment: Assignment) -> Result<Plan, Failure> {
+        self.ask(|reply| Command::Plan {
+            agent,
+            assignment: Box::new(assignment),
+            reply,
+        })
+        .await
+        .unwrap_or_else(|| Err(offline(agent)))
+    }
+
+    /// Follows logs of one stack on one host.
+    ///
+    /// # Errors
+    /// The host's failure, or `AgentOffline`.
+    pub async fn logs(&self, agent: AgentId, query: LogQuery) -> Result<LogStream, Failure> {
+        self.ask(|reply| Command::Logs { agent, query, reply })
+            .await
+            .unwrap_or_else(|| Err(offline(agent)))
+    }
+
+    /// Ends the host's connection and every stream of it, at once. The application must have made
+    /// [`super::home::Home::agent_admit`] refuse it before, or the host simply comes back.
+    pub async fn disconnect(&self, agent: AgentId, reason: impl Into<String> + Send) {
+        let reason = reason.into();
+        let _gone = self
+            .ask(|reply| Command::Disconnect { agent, reason, reply })
+            .await;
+    }
+}
+
+pub(super) fn unseen() -> Presence {
+    Presence::Offline {
+        since: None,
+        reason: "not connected since the controller started".to_owned(),
+    }
+}
+
+pub(super) fn offline(agent: AgentId) -> Failure {
+    Failure::new(Code::AgentOffline, format!("host {agent} is not connected"))
+}
+
+/// Log events of one host, pulled by its reader: what is not read holds the host's stream back. Dropping it ends the
+/// stream on the host. The last event is `End`, also when the host went away.
+#[derive(Debug)]
+pub struct LogStream {
+    pub(super) events: mpsc::Receiver<LogEvent>,
+    pub(super) _pump: TaskHandle<()>,
+}
+
+impl LogStream {
+    /// The next event, or `None` after the end.
+    pub async fn next_event(&mut self) -> Option<LogEvent> {
+        self.events.recv().await
+    }
+}
+
+impl Stream for LogStream {
+    type Item = LogEvent;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LogEvent>> {
+        self.events.poll_recv(context)
+    }
+}
