@@ -94,6 +94,10 @@ _wf_preflight() {
     case "$url$quic$ca_pin" in
     *@@*) _wf_fail "this is the template; get the script from your controller:" "curl -fsSL https://CONTROLLER:8443/install.sh" ;;
     esac
+    case $url in
+    https://*) ;;
+    *) _wf_fail "the controller's address must begin with https:// (it is '$url')" ;;
+    esac
     [ -n "$root" ] || [ "$(id -u)" = 0 ] || _wf_fail "root is needed to install the agent" \
         "Put 'sudo' before 'sh' at the end of the line."
     [ "$(uname -s)" = Linux ] || _wf_fail "the agent runs on Linux; this is $(uname -s)"
@@ -184,10 +188,6 @@ _wf_clock() {
 
 # -k: the controller's certificate is its own; the pin, or the digest in this script, stands for it.
 _wf_curl() {
-    case $url in
-    https://*) ;;
-    *) _wf_fail "the controller's address must begin with https:// (it is '$url')" ;;
-    esac
     case $tls_pin in
     '' | *@@*) curl -fsS -k --proto '=https' --tlsv1.2 --connect-timeout 15 --max-time 300 "$@" ;;
     *) curl -fsS -k --pinnedpubkey "sha256//$tls_pin" --proto '=https' --tlsv1.2 --connect-timeout 15 --max-time 300 "$@" ;;
@@ -316,7 +316,7 @@ _wf_token() {
         token=$(cat "$token_file")
     elif [ -z "$token" ]; then
         # stdin is this script: the terminal itself is asked.
-        if ! { : </dev/tty; } 2>/dev/null; then
+        if ! (: </dev/tty) 2>/dev/null; then
             _wf_fail "no enrolment token, and no terminal to ask for it" \
                 "Use --token-file FILE, WINDFLOW_TOKEN_FILE, or export WINDFLOW_TOKEN and 'sudo --preserve-env=WINDFLOW_TOKEN sh'."
         fi
