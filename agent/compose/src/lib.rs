@@ -1,7 +1,22 @@
 //! The Compose language: from files to one canonical [`model::Project`], with every problem located.
 //!
-//! Pure: no file access and no environment of its own. The caller hands both in.
+//! Pure: no file access and no environment of its own. The caller hands both in ([`files::Files`], [`load::LoadRequest`]).
 #![forbid(unsafe_code)]
 
+mod canonical;
+mod cast;
+pub mod dotenv;
+pub mod files;
+pub mod interpolate;
+pub mod load;
+mod merge;
 pub mod model;
+pub mod name;
+mod problem;
+mod shape;
 pub mod units;
+mod yaml;
+
+pub use files::{Files, MemoryFiles};
+pub use load::{LoadRequest, Loaded, Location, Source, load};
+pub use problem::Problem;

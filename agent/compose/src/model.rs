@@ -12,16 +12,16 @@ mod service;
 
 pub use build::Build;
 pub use deploy::{
-    Deploy, DeviceRequest, DiscreteResource, GenericResource, Limit, Placement,
-    PlacementPreference, Reservation, Resources, RestartPolicy, UpdateConfig,
+    Deploy, DeviceRequest, DiscreteResource, GenericResource, Limit, Placement, PlacementPreference,
+    Reservation, Resources, RestartPolicy, UpdateConfig,
 };
 pub use resource::{Config, Ipam, IpamPool, Model, Network, Secret, SecretText, Volume};
 pub use scalar::{Bytes, FileMode, Span};
 pub use service::{
-    BindOptions, BlkioConfig, Condition, CredentialSpec, Dependency, Develop, Device, EnvFile,
-    FileReference, Healthcheck, Hook, ImageOptions, Logging, Mount, MountKind, NetworkAttachment,
-    Port, Provider, PullPolicy, Service, ServiceModel, ThrottleDevice, TmpfsOptions, Ulimit,
-    VolumeOptions, Watch, WeightDevice,
+    BindOptions, BlkioConfig, Condition, CredentialSpec, Dependency, Develop, Device, EnvFile, FileReference,
+    Healthcheck, Hook, ImageOptions, Logging, Mount, MountKind, NetworkAttachment, Port, Provider,
+    PullPolicy, Service, ServiceModel, ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions, Watch,
+    WeightDevice,
 };
 
 use serde::{Deserialize, Serialize};

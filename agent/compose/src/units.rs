@@ -107,10 +107,7 @@ pub fn parse_bytes(text: &str) -> Result<i64, String> {
     if let Some(spaced) = suffix.strip_prefix(' ') {
         suffix = spaced.to_owned();
     }
-    let amount: f64 = number
-        .trim_end_matches(' ')
-        .parse()
-        .map_err(|_| invalid())?;
+    let amount: f64 = number.trim_end_matches(' ').parse().map_err(|_| invalid())?;
     if amount < 0.0 && number != "-1" || !amount.is_finite() {
         return Err(invalid());
     }

@@ -24,9 +24,7 @@ impl Serialize for Bytes {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = TextOrNumber::deserialize(deserializer)?.0;
-        units::parse_bytes(&text)
-            .map(Self)
-            .map_err(D::Error::custom)
+        units::parse_bytes(&text).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -57,9 +55,7 @@ impl Serialize for Span {
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        units::parse_duration(&text)
-            .map(Self)
-            .map_err(D::Error::custom)
+        units::parse_duration(&text).map(Self).map_err(D::Error::custom)
     }
 }
 
@@ -82,9 +78,7 @@ impl Serialize for FileMode {
 impl<'de> Deserialize<'de> for FileMode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        u32::from_str_radix(&text, 8)
-            .map(Self)
-            .map_err(D::Error::custom)
+        u32::from_str_radix(&text, 8).map(Self).map_err(D::Error::custom)
     }
 }
 

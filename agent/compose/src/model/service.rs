@@ -5,9 +5,9 @@ mod parts;
 
 pub use mount::{BindOptions, ImageOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
 pub use parts::{
-    BlkioConfig, Condition, CredentialSpec, Dependency, Develop, Device, EnvFile, FileReference,
-    Healthcheck, Hook, Logging, NetworkAttachment, Port, Provider, PullPolicy, ServiceModel,
-    ThrottleDevice, Ulimit, Watch, WeightDevice,
+    BlkioConfig, Condition, CredentialSpec, Dependency, Develop, Device, EnvFile, FileReference, Healthcheck,
+    Hook, Logging, NetworkAttachment, Port, Provider, PullPolicy, ServiceModel, ThrottleDevice, Ulimit,
+    Watch, WeightDevice,
 };
 
 use super::{Build, Bytes, Deploy, DeviceRequest, OptionalValues, Span, Values, canonical};

@@ -1,8 +1,6 @@
 //! The smaller objects of a service.
 
-use crate::model::{
-    Bytes, Extensions, FileMode, OptionalValues, Span, Values, canonical, is_default,
-};
+use crate::model::{Bytes, Extensions, FileMode, OptionalValues, Span, Values, canonical, is_default};
 use crate::units;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -1,0 +1,121 @@
+//! Loading: from files to a project, in the order of the reference.
+//!
+//! Per document: parse, interpolate and cast, include, extends, shape, long forms, merge. At the end: paths, defaults,
+//! profiles, consistency, files of variables, unused resources.
+
+mod check;
+mod finish;
+mod include;
+mod paths;
+mod tree;
+
+use crate::files::Files;
+use crate::model::Project;
+use crate::problem::{Problem, Report};
+use std::collections::BTreeMap;
+
+/// A Compose file to load.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// Absolute path; also the name in problems.
+    pub path: String,
+    /// The content, if the caller has it already (standard input, an editor's buffer).
+    pub text: Option<String>,
+}
+
+/// What to load. `discover` makes one from a command line and an environment.
+#[derive(Clone, Debug)]
+pub struct LoadRequest {
+    /// Files, first the base, then the overrides.
+    pub files: Vec<Source>,
+    /// Absolute project directory.
+    pub project_directory: String,
+    /// Project name that was asked for (`-p`, `COMPOSE_PROJECT_NAME`). Else the files' `name`, else the directory.
+    pub name: Option<String>,
+    /// Environment for interpolation: the process's and the `.env` files' together.
+    pub env: BTreeMap<String, String>,
+    /// Absolute paths of `--env-file`s, for the label only: their content is in `env`.
+    pub environment_files: Vec<String>,
+    /// Active profiles; `*` is all.
+    pub profiles: Vec<String>,
+    /// Services to take, with what they depend on; empty is all.
+    pub services: Vec<String>,
+    /// Replace variables.
+    pub interpolate: bool,
+    /// Check that everything that is named exists and fits together.
+    pub consistency: bool,
+    /// Read `env_file` and `label_file`.
+    pub resolve_env: bool,
+    /// Make relative paths absolute.
+    pub resolve_paths: bool,
+    /// Add defaults and names, drop what is unused.
+    pub normalize: bool,
+}
+
+impl Default for LoadRequest {
+    fn default() -> Self {
+        Self {
+            files: Vec::new(),
+            project_directory: "/".to_owned(),
+            name: None,
+            env: BTreeMap::new(),
+            environment_files: Vec::new(),
+            profiles: Vec::new(),
+            services: Vec::new(),
+            interpolate: true,
+            consistency: true,
+            resolve_env: true,
+            resolve_paths: true,
+            normalize: true,
+        }
+    }
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Location {
+    /// The file.
+    pub file: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+/// The result of a load.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The project.
+    pub project: Project,
+    /// What works but deserves a word.
+    pub warnings: Vec<Problem>,
+    /// Where each key of the canonical tree was written: `services.web.image` → place.
+    pub locations: BTreeMap<String, Location>,
+}
+
+/// Loads a project.
+///
+/// # Errors
+/// All problems of the project at once.
+pub fn load(request: &LoadRequest, files: &dyn Files) -> Result<Loaded, Vec<Problem>> {
+    let mut report = Report::default();
+    let result = finish::load(request, files, &mut report);
+    let Report {
+        mut problems,
+        warnings,
+        ..
+    } = report;
+    match result {
+        Some((project, locations)) if problems.is_empty() => Ok(Loaded {
+            project,
+            warnings,
+            locations,
+        }),
+        _ => {
+            if problems.is_empty() {
+                problems.push(Problem::general("the project could not be loaded"));
+            }
+            Err(problems)
+        }
+    }
+}

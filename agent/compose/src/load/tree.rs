@@ -1,0 +1,311 @@
+//! One file after the other into one canonical tree.
+
+use crate::cast::interpolate_tree;
+use crate::files::Files;
+use crate::load::paths;
+use crate::merge::{merge_files, prune_nulls, remove, take_directives, unify_service};
+use crate::problem::Report;
+use crate::shape::{self, FILE};
+use crate::yaml::{self, Map, Mark, Node, Value};
+use crate::{canonical, merge};
+use std::collections::BTreeMap;
+
+/// Most files that one load reads.
+const MOST_FILES: usize = 500;
+/// Longest chain of `extends`.
+const MOST_CHAIN: usize = 50;
+
+pub(super) struct Loader<'a> {
+    pub(super) files: &'a dyn Files,
+    pub(super) report: &'a mut Report,
+    pub(super) interpolate: bool,
+    pub(super) read: usize,
+    /// Resources that came by `include`: they may not be defined again.
+    pub(super) imported: BTreeMap<String, Mark>,
+}
+
+/// Where and with what a file is read.
+pub(super) struct Scope<'s> {
+    /// Base of relative paths.
+    pub(super) directory: &'s str,
+    pub(super) env: &'s BTreeMap<String, String>,
+    /// Files that are being included, outermost first.
+    pub(super) including: Vec<String>,
+}
+
+impl Loader<'_> {
+    /// Reads a file, or says why not at the place that names it.
+    pub(super) fn text(&mut self, path: &str, at: Mark, key: &str) -> Option<String> {
+        self.read += 1;
+        if self.read > MOST_FILES {
+            self.report
+                .error(at, key, format!("more than {MOST_FILES} files"));
+            return None;
+        }
+        match self.files.read(path) {
+            Ok(Some(text)) => Some(text),
+            Ok(None) => {
+                self.report
+                    .error(at, key, format!("the file {path} does not exist"));
+                None
+            }
+            Err(cause) => {
+                self.report
+                    .error(at, key, format!("the file {path} cannot be read: {cause}"));
+                None
+            }
+        }
+    }
+
+    /// Merges a file with all its documents into the tree.
+    pub(super) fn file(&mut self, path: &str, text: &str, scope: &Scope<'_>, into: &mut Node) {
+        let documents = yaml::parse(path, text, self.report);
+        if documents.is_empty() && !self.report.failed() {
+            let mark = Mark {
+                file: self.report.file(path),
+                line: 1,
+                column: 1,
+            };
+            self.report.error(mark, "", "the file is empty");
+        }
+        for mut document in documents {
+            match &document.value {
+                Value::Map(_) => {}
+                Value::Null => {
+                    self.report.error(document.at, "", "the document is empty");
+                    continue;
+                }
+                _ => {
+                    self.report.error(
+                        document.at,
+                        "",
+                        "the top of a Compose file must be a mapping of keys",
+                    );
+                    continue;
+                }
+            }
+            let env = self.interpolate.then_some(scope.env);
+            interpolate_tree(&mut document, env, self.report);
+            let directives = take_directives(&mut document);
+            if let Some(include) = document.as_map_mut().and_then(|map| map.shift_remove("include")) {
+                self.include(include, scope, into);
+            }
+            remove(into, &directives);
+            let original = document.clone();
+            self.services(&mut document, &original, path, scope, into, &directives);
+            prune_nulls(&mut document, &[&*into]);
+            shape::check(&document, &FILE, "", self.report);
+            if self.report.failed() {
+                continue;
+            }
+            if let Some(version) = document.as_map_mut().and_then(|map| map.shift_remove("version")) {
+                self.report.warn(
+                    version.key,
+                    "version",
+                    "the key is obsolete and has no effect; remove it",
+                );
+            }
+            canonical::file(&mut document, self.report);
+            unify(&mut document);
+            self.conflicts(&document);
+            merge_files(into, document, self.report);
+        }
+    }
+
+    /// What was included may not be defined again.
+    fn conflicts(&mut self, document: &Node) {
+        for (section, node) in document.as_map().into_iter().flatten() {
+            for (name, entry) in node.as_map().into_iter().flatten() {
+                let key = format!("{section}.{name}");
+                if self.imported.contains_key(&key) {
+                    self.report
+                        .error(entry.key, &key, "is defined here and in an included file");
+                }
+            }
+        }
+    }
+
+    /// Replaces every service that extends another by the merged one.
+    fn services(
+        &mut self,
+        document: &mut Node,
+        original: &Node,
+        path: &str,
+        scope: &Scope<'_>,
+        into: &Node,
+        directives: &[Vec<String>],
+    ) {
+        let Some(Value::Map(services)) = document.get_mut("services").map(|node| &mut node.value) else {
+            return;
+        };
+        for (name, service) in services.iter_mut() {
+            if service.get("extends").is_none() {
+                continue;
+            }
+            let mut chain = vec![(path.to_owned(), name.clone())];
+            let own = service.clone();
+            let before = into.get("services").and_then(|services| services.get(name));
+            if let Some(merged) =
+                self.extended(own, original, name, path, scope, directives, &mut chain, before)
+            {
+                *service = merged;
+            } else if let Some(map) = service.as_map_mut() {
+                map.shift_remove("extends");
+            }
+        }
+    }
+
+    /// A service with its base below it, in the long form.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one recursion, whose state is these values"
+    )]
+    fn extended(
+        &mut self,
+        mut own: Node,
+        document: &Node,
+        name: &str,
+        path: &str,
+        scope: &Scope<'_>,
+        directives: &[Vec<String>],
+        chain: &mut Vec<(String, String)>,
+        before: Option<&Node>,
+    ) -> Option<Node> {
+        let extends = own.as_map_mut().and_then(|map| map.shift_remove("extends"));
+        let mut base = match extends {
+            Some(extends) if !extends.is_null() => {
+                Some(self.base(&extends, document, name, path, scope, directives, chain)?)
+            }
+            _ => None,
+        };
+        let prefix: Vec<Vec<String>> = directives
+            .iter()
+            .filter(|keys| {
+                keys.first().is_some_and(|k| k == "services") && keys.get(1).is_some_and(|k| k == name)
+            })
+            .map(|keys| keys.iter().skip(2).cloned().collect())
+            .collect();
+        if let Some(base) = &mut base {
+            remove(base, &prefix);
+        }
+        let bases: Vec<&Node> = base.iter().chain(before).collect();
+        prune_nulls(&mut own, &bases);
+        let mark = own.at;
+        let services = Node::new(Value::Map(Map::from([(name.to_owned(), own)])), mark);
+        let mut wrapped = Node::map([("services", services)], mark);
+        shape::check(&wrapped, &FILE, "", self.report);
+        if self.report.failed() {
+            return None;
+        }
+        canonical::file(&mut wrapped, self.report);
+        unify(&mut wrapped);
+        let own = wrapped.get("services")?.get(name)?.clone();
+        Some(match base {
+            Some(mut base) => {
+                let mut keys = vec!["services".to_owned(), name.to_owned()];
+                merge::merge(&mut base, own, &mut keys, self.report);
+                base
+            }
+            None => own,
+        })
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one recursion, whose state is these values"
+    )]
+    fn base(
+        &mut self,
+        extends: &Node,
+        document: &Node,
+        name: &str,
+        path: &str,
+        scope: &Scope<'_>,
+        directives: &[Vec<String>],
+        chain: &mut Vec<(String, String)>,
+    ) -> Option<Node> {
+        let key = format!("services.{name}.extends");
+        let target = extends.as_str().or_else(|| extends.str_at("service"));
+        let Some(target) = target else {
+            self.report.error(
+                extends.at,
+                &key,
+                "must be the name of a service, or a mapping with `service` and `file`",
+            );
+            return None;
+        };
+        let file = extends
+            .str_at("file")
+            .map(|file| paths::absolute(scope.directory, file, scope.env));
+        let place = (file.clone().unwrap_or_else(|| path.to_owned()), target.to_owned());
+        if chain.contains(&place) || chain.len() >= MOST_CHAIN {
+            let mut names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).collect();
+            names.push(target);
+            self.report.error(
+                extends.at,
+                &key,
+                format!(
+                    "the services extend each other in a circle: {}",
+                    names.join(" → ")
+                ),
+            );
+            return None;
+        }
+        chain.push(place);
+        let missing = |loader: &mut Self, document: &Node, file: &str| {
+            let known = document.get("services").and_then(Node::as_map);
+            let hint = known.and_then(|map| shape::nearest(target, map.keys().map(String::as_str)));
+            let mut problem = loader.report.place(
+                extends.at,
+                &key,
+                format!("there is no service {target:?} in {file}"),
+            );
+            problem.hint = hint.map(|name| format!("did you mean {name:?}?"));
+            loader.report.push(problem);
+        };
+        let Some(file) = file else {
+            let Some(own) = document
+                .get("services")
+                .and_then(|services| services.get(target))
+                .cloned()
+            else {
+                missing(self, document, path);
+                return None;
+            };
+            return self.extended(own, document, target, path, scope, directives, chain, None);
+        };
+        let text = self.text(&file, extends.at, &key)?;
+        let mut documents = yaml::parse(&file, &text, self.report);
+        let mut other = documents.drain(..).next()?;
+        interpolate_tree(&mut other, self.interpolate.then_some(scope.env), self.report);
+        let directives = take_directives(&mut other);
+        let Some(own) = other
+            .get("services")
+            .and_then(|services| services.get(target))
+            .cloned()
+        else {
+            missing(self, &other, &file);
+            return None;
+        };
+        let directory = paths::parent(&file);
+        let inner = Scope {
+            directory: &directory,
+            env: scope.env,
+            including: scope.including.clone(),
+        };
+        let mut base = self.extended(own, &other, target, &file, &inner, &directives, chain, None)?;
+        paths::service(&mut base, &directory, scope.env);
+        Some(base)
+    }
+}
+
+fn unify(document: &mut Node) {
+    for (name, service) in document
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flatten()
+    {
+        unify_service(name, service);
+    }
+}

@@ -1,0 +1,260 @@
+//! Merging of two canonical trees: the rules of override files and `extends`.
+
+use crate::problem::Report;
+use crate::yaml::{Directive, Map, Node, Value, fits};
+
+/// Lists that are taken whole, never appended.
+const REPLACED: &[&str] = &[
+    "services.*.command",
+    "services.*.entrypoint",
+    "services.*.healthcheck.test",
+];
+
+/// Mappings in which nothing is a value like any other.
+const NULL_COUNTS: &[&str] = &[
+    "services.*.command",
+    "services.*.entrypoint",
+    "services.*.healthcheck.test",
+    "services.*.environment.*",
+    "services.*.build.args.*",
+];
+
+/// Lists of unique items without a rule of their own: repeating an item of the base is an error.
+const STRICT: &[&str] = &[
+    "group_add",
+    "security_opt",
+    "volumes_from",
+    "external_links",
+    "device_cgroup_rules",
+];
+
+/// Lays `over` over `base`.
+pub(crate) fn merge(base: &mut Node, over: Node, keys: &mut Vec<String>, report: &mut Report) {
+    let path: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let any = |patterns: &[&str]| patterns.iter().any(|pattern| fits(&path, pattern));
+    if over.is_null() && !base.is_null() && !any(NULL_COUNTS) {
+        return;
+    }
+    if any(REPLACED) || fits(&path, "services.*.ulimits.*") || base.is_null() {
+        *base = over;
+        return;
+    }
+    if fits(&path, "services.*.logging") && drivers_differ(base, &over) {
+        *base = over;
+        return;
+    }
+    let (at, key) = (over.at, over.key);
+    match (&mut base.value, over.value) {
+        (Value::Map(map), Value::Map(other)) => {
+            for (name, node) in other {
+                match map.get_mut(&name) {
+                    Some(own) if !name.starts_with("x-") => {
+                        keys.push(name);
+                        merge(own, node, keys, report);
+                        keys.pop();
+                    }
+                    _ => {
+                        map.insert(name, node);
+                    }
+                }
+            }
+            return;
+        }
+        (Value::List(items), Value::List(other)) => {
+            let known = items.len();
+            items.extend(other);
+            unify(items, &path);
+            if let ["services", _, name] = path.as_slice()
+                && STRICT.contains(name)
+            {
+                let repeated = items
+                    .iter()
+                    .skip(known)
+                    .find(|item| items.iter().take(known).any(|own| own.value == item.value));
+                if let Some(item) = repeated {
+                    report.error(
+                        item.at,
+                        &keys.join("."),
+                        "the item is already given by the file below",
+                    );
+                }
+            }
+            return;
+        }
+        (Value::Map(_) | Value::List(_), other) => {
+            let found = Node::new(other, at);
+            report.error(
+                at,
+                &keys.join("."),
+                format!("{} cannot override {}", found.kind(), base.kind()),
+            );
+            return;
+        }
+        (own, other) => *own = other,
+    }
+    base.at = at;
+    base.key = key;
+}
+
+fn drivers_differ(base: &Node, over: &Node) -> bool {
+    match (base.str_at("driver"), over.str_at("driver")) {
+        (Some(own), Some(other)) => own != other,
+        _ => false,
+    }
+}
+
+/// Removes what is given twice from the lists of a canonical service.
+pub(crate) fn unify_service(name: &str, service: &mut Node) {
+    const LISTS: &[&str] = &[
+        "volumes",
+        "devices",
+        "ports",
+        "secrets",
+        "configs",
+        "env_file",
+        "dns",
+        "dns_opt",
+        "dns_search",
+        "cap_add",
+        "cap_drop",
+        "expose",
+        "links",
+        "profiles",
+        "tmpfs",
+        "extra_hosts",
+    ];
+    for key in LISTS {
+        if let Some(items) = service.get_mut(key).and_then(Node::as_list_mut) {
+            unify(items, &["services", name, key]);
+        }
+    }
+}
+
+/// The later of two items with one identity stands in the place of the earlier.
+fn unify(items: &mut Vec<Node>, path: &[&str]) {
+    let Some(identity) = identity(path) else { return };
+    let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
+    let mut out: Vec<Node> = Vec::with_capacity(items.len());
+    for item in items.drain(..) {
+        let key = identity(&item);
+        match places.get(&key).and_then(|place| out.get_mut(*place)) {
+            Some(own) => *own = item,
+            None => {
+                places.insert(key, out.len());
+                out.push(item);
+            }
+        }
+    }
+    *items = out;
+}
+
+fn identity(path: &[&str]) -> Option<fn(&Node) -> String> {
+    let by_target: fn(&Node) -> String = |item| item.str_at("target").unwrap_or("").to_owned();
+    match path {
+        ["services", _, "volumes" | "devices"] => Some(by_target),
+        ["services", _, "ports"] => Some(|item| {
+            let part = |key: &str| item.get(key).and_then(Node::scalar_text).unwrap_or_default();
+            format!(
+                "{}|{}|{}|{}",
+                part("host_ip"),
+                part("published"),
+                part("target"),
+                part("protocol")
+            )
+        }),
+        ["services", _, "secrets" | "configs"] => Some(|item| {
+            item.str_at("target").map_or_else(
+                || format!("/{}", item.str_at("source").unwrap_or("")),
+                str::to_owned,
+            )
+        }),
+        ["services", _, "env_file"] => Some(|item| item.str_at("path").unwrap_or("").to_owned()),
+        ["networks", _, "ipam", "config"] => Some(|item| item.str_at("subnet").unwrap_or("").to_owned()),
+        [
+            "services",
+            _,
+            "dns" | "dns_opt" | "dns_search" | "cap_add" | "cap_drop" | "expose" | "links" | "profiles"
+            | "tmpfs" | "extra_hosts",
+        ]
+        | ["services", _, "networks", _, "aliases" | "link_local_ips"]
+        | ["services", _, "build", "tags"] => Some(|item| item.scalar_text().unwrap_or_default()),
+        _ => None,
+    }
+}
+
+/// Takes `!reset` and `!override` out of a tree. The result are the paths that must go from the base.
+pub(crate) fn take_directives(node: &mut Node) -> Vec<Vec<String>> {
+    let mut out = Vec::new();
+    collect(node, &mut Vec::new(), &mut out);
+    out
+}
+
+fn collect(node: &mut Node, keys: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
+    match &mut node.value {
+        Value::Map(map) => {
+            map.retain(|key, child| {
+                keys.push(key.clone());
+                let directive = child.directive.take();
+                if directive.is_some() {
+                    out.push(keys.clone());
+                }
+                if directive != Some(Directive::Reset) {
+                    collect(child, keys, out);
+                }
+                keys.pop();
+                directive != Some(Directive::Reset)
+            });
+        }
+        Value::List(items) => items
+            .iter_mut()
+            .for_each(|item| collect(item, &mut vec!["[]".to_owned()], &mut Vec::new())),
+        _ => {}
+    }
+}
+
+/// Removes paths from a base.
+pub(crate) fn remove(base: &mut Node, paths: &[Vec<String>]) {
+    for path in paths {
+        let Some((last, parents)) = path.split_last() else {
+            continue;
+        };
+        let parent = parents.iter().try_fold(&mut *base, |node, key| node.get_mut(key));
+        if let Some(map) = parent.and_then(Node::as_map_mut) {
+            map.shift_remove(last);
+        }
+    }
+}
+
+/// Drops what is null in `over` and has a value in one of the bases: nothing keeps the base.
+pub(crate) fn prune_nulls(over: &mut Node, bases: &[&Node]) {
+    const SCALARS: &[&str] = &[
+        "environment",
+        "labels",
+        "annotations",
+        "args",
+        "additional_contexts",
+        "sysctls",
+        "options",
+        "command",
+        "entrypoint",
+    ];
+    let Value::Map(map) = &mut over.value else { return };
+    map.retain(|key, node| {
+        let own: Vec<&Node> = bases.iter().filter_map(|base| base.get(key)).collect();
+        if node.is_null() {
+            return own.iter().all(|base| base.is_null()) || SCALARS.contains(&key.as_str());
+        }
+        if !SCALARS.contains(&key.as_str()) && !key.starts_with("x-") {
+            prune_nulls(node, &own);
+        }
+        true
+    });
+}
+
+/// Merges two whole files.
+pub(crate) fn merge_files(base: &mut Node, over: Node, report: &mut Report) {
+    if base.is_null() {
+        base.value = Value::Map(Map::new());
+    }
+    merge(base, over, &mut Vec::new(), report);
+}
