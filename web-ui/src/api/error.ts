@@ -1,4 +1,4 @@
-import type { ApiErrorBody } from "./types";
+import type { ApiErrorBody, Problem } from "./types";
 
 /** What went wrong in the API's own words: code, message, hint, and the id under which the server logged it. */
 export class ApiError extends Error {
@@ -11,6 +11,8 @@ export class ApiError extends Error {
     message: string,
     readonly hint: string | null,
     readonly requestId: string | null,
+    /** Places in the files, when a Compose project is the reason. */
+    readonly problems: readonly Problem[] = [],
     options?: ErrorOptions,
   ) {
     super(message, options);
@@ -19,14 +21,14 @@ export class ApiError extends Error {
   /** From an answer whose body may be our error shape, other JSON, plain text or nothing (a proxy in between). */
   static from(status: number, body: unknown): ApiError {
     if (isErrorBody(body)) {
-      return new ApiError(status, body.code, body.message, body.hint ?? null, body.request_id ?? null);
+      return new ApiError(status, body.code, body.message, body.hint ?? null, body.request_id ?? null, body.problems);
     }
     const text = typeof body === "string" && body.length > 0 && body.length < 400 && !body.includes("<") ? body : null;
     return new ApiError(status, `http_${status}`, text ?? `HTTP ${status}`, null, null);
   }
 
   static unreachable(cause: unknown): ApiError {
-    return new ApiError(0, "unreachable", "", null, null, { cause });
+    return new ApiError(0, "unreachable", "", null, null, [], { cause });
   }
 
   /** Asking again may help: no answer, overload, or a fault inside the server. */

@@ -22,8 +22,9 @@ export function useFeed(url: string, on: Record<string, (data: unknown) => void>
 
   const listen = (name: string) => (event: Event) => {
     const data = (event as MessageEvent<string>).data;
-    if (typeof data !== "string" || data === "") return;
-    on[name]?.(JSON.parse(data));
+    // A network error also arrives as an event, without data.
+    if (typeof data !== "string") return;
+    on[name]?.(data === "" ? null : JSON.parse(data));
   };
   const open = () => {
     source = new EventSource(url);

@@ -3,8 +3,8 @@ type Json<T> = { content: { "application/json": T } };
 type Failure = Json<components["schemas"]["ApiError"]>;
 type Answer<T> = { 200: Json<T>; default: Failure };
 type Page<T> = { items: T[]; next_cursor?: string | null };
-type Op<P, B, R> = { parameters: P; requestBody: B; responses: R };
-type NoBody = undefined;
+type Op<P, B, R> = B extends NoBody ? { parameters: P; requestBody?: never; responses: R } : { parameters: P; requestBody: B; responses: R };
+type NoBody = "none";
 type Nothing = { query?: never; header?: never; path?: never; cookie?: never };
 type ById = { query?: never; header?: never; path: { id: string }; cookie?: never };
 export type Item = components["schemas"];
@@ -39,7 +39,7 @@ export interface paths {
   };
   "/api/v1/stacks/{id}": {
     get: Op<ById, NoBody, Answer<Item["StackView"]>>;
-    put: Op<ById & { header: { "If-Match": string } }, Json<{ spec: Item["StackSpec"] }>, Answer<Item["StackView"]>>;
+    put: Op<{ query?: never; header: { "If-Match": string }; path: { id: string }; cookie?: never }, Json<{ spec: Item["StackSpec"] }>, Answer<Item["StackView"]>>;
     delete: Op<ById, NoBody, { 204: { content?: never }; default: Failure }>;
   };
   "/api/v1/stacks/{id}/plan": { post: Op<ById, Json<{ agents: string[] }>, Answer<Page<Item["AgentPlan"]>>> };
@@ -67,7 +67,7 @@ export interface paths {
 
 export interface components {
   schemas: {
-    ApiError: { code: string; message: string; hint?: string | null; request_id: string };
+    ApiError: { code: string; message: string; hint?: string; request_id?: string; problems?: Item["Problem"][] };
     Failure: { code: string; message: string; hint?: string };
     SetupStatus: { needed: boolean };
     Session: { user: Item["Me"]; token?: string | null; expires_at: string };
@@ -98,6 +98,7 @@ export interface components {
       enrolled_at: string;
       last_seen_at?: string | null;
       presence: Item["Presence"];
+      version?: number;
     };
     EnrolmentToken: {
       id: string;
@@ -227,7 +228,7 @@ export interface components {
       ports?: Item["PortBinding"][];
       created_at: string;
     };
-    HostContainers: { agent: string; observed_at?: string | null; containers: Item["Container"][] };
+    HostContainers: { agent: string; connected?: boolean; observed_at?: string | null; containers: Item["Container"][] };
     FleetEvent: {
       seq: number;
       at: string;

@@ -32,6 +32,5 @@ export function useFleet() {
     const stack = cache.getQueryData<Deployment[]>(["deployments"])?.find((one) => one.stack === event.stack)?.stack_name;
     if (stack) toast(t(`toast.${state}`, { stack, rev: event.rev, host }), state === "succeeded" ? "ok" : "bad");
   }
-  const names = ["message", "fleet", "event", "gap"];
-  return useFeed("/api/v1/events", Object.fromEntries(names.map((name) => [name, take])));
+  return useFeed("/api/v1/events", { fleet: take });
 }

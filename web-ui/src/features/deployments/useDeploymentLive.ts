@@ -16,9 +16,7 @@ export function useDeploymentLive(id: string) {
   watch(query.data, (it) => { if (it?.steps && !streamed) steps.value = it.steps; }, { immediate: true });
 
   function snapshot(data: unknown): void {
-    const body = data as { deployment?: Deployment } & Partial<Deployment>;
-    const it = body.deployment ?? (body.id ? (body as Deployment) : null);
-    if (!it) return;
+    const it = data as Deployment;
     cache.setQueryData(["deployment", id], it);
     if (it.steps && it.steps.steps.length > 0) {
       streamed = true;
@@ -29,10 +27,13 @@ export function useDeploymentLive(id: string) {
     streamed = true;
     steps.value = fold(steps.value, data as Progress);
   }
-  function state(data: unknown): void {
-    const body = data as { state?: Deployment["state"]; view?: Deployment["view"]; state_at?: string };
-    cache.setQueryData<Deployment>(["deployment", id], (held) => held && { ...held, ...body });
-  }
-  const feed = useFeed(`/api/v1/deployments/${id}/events`, { snapshot, progress, state });
+  const feed = useFeed(`/api/v1/deployments/${id}/events`, {
+    snapshot, progress, state: snapshot,
+    end: () => {
+      feed.stop();
+      void cache.invalidateQueries({ queryKey: ["deployments"] });
+      void query.refetch();
+    },
+  });
   return { query, steps, feed };
 }

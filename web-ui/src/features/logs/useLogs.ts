@@ -32,6 +32,7 @@ export function useLogs(target: Ref<LogTarget>) {
   let frame = 0;
   let id = 0;
   let tries = 0;
+  let ended = false;
 
   const draw = () => {
     frame = 0;
@@ -49,7 +50,8 @@ export function useLogs(target: Ref<LogTarget>) {
   }
   function take(event: LogEvent) {
     if (event.kind === "end") {
-      state.value = "done";
+      // One end per host; the server closes after the last of them.
+      ended = true;
       reason.value = event.reason;
       return;
     }
@@ -66,6 +68,7 @@ export function useLogs(target: Ref<LogTarget>) {
     state.value = again ? "waiting" : "connecting";
     const mine = new WebSocket(url);
     socket = mine;
+    ended = false;
     mine.onopen = () => {
       if (socket !== mine) return;
       tries = 0;
@@ -74,7 +77,11 @@ export function useLogs(target: Ref<LogTarget>) {
     };
     mine.onmessage = (message) => { if (socket === mine) take(JSON.parse(String(message.data)) as LogEvent); };
     mine.onclose = () => {
-      if (socket !== mine || state.value === "done") return;
+      if (socket !== mine) return;
+      if (ended) {
+        state.value = "done";
+        return;
+      }
       state.value = "waiting";
       const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries) * (0.5 + Math.random() / 2);
       tries += 1;

@@ -1,6 +1,7 @@
 /** The server's own check of a spec, a moment after the last key; an answer to an older text is dropped. */
 import { ref, shallowRef, watch, type Ref } from "vue";
 import { client, unwrap } from "@/api/client";
+import { NAME } from "./spec";
 import type { Problem, StackSpec } from "@/api/types";
 
 const REST_MS = 300;
@@ -16,7 +17,7 @@ export function useValidation(name: Ref<string>, spec: Ref<StackSpec>) {
   async function check(): Promise<void> {
     const mine = ++turn;
     try {
-      const answer = await unwrap(client.POST("/api/v1/stacks/validate", { body: { name: name.value || undefined, spec: spec.value } }));
+      const answer = await unwrap(client.POST("/api/v1/stacks/validate", { body: { name: NAME.test(name.value) ? name.value : undefined, spec: spec.value } }));
       if (mine !== turn) return;
       problems.value = answer.problems;
       services.value = answer.services;
