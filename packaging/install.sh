@@ -108,7 +108,7 @@ _wf_preflight() {
     *) _wf_fail "there is no agent for the architecture '$arch'" "Known are x86_64 and aarch64." ;;
     esac
     case "$want" in
-    '' | *@@*) [ -n "$skip_download" ] || _wf_fail "this controller has no agent for $arch" \
+    '' | *@@*) [ -n "$skip_download$local_file" ] || _wf_fail "this controller has no agent for $arch" \
         "Give one with --local-file, or install a controller release that carries it." ;;
     esac
     _wf_existing
