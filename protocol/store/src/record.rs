@@ -84,7 +84,7 @@ mod tests {
         let bytes = encode(b"a/b", 7, b"hi");
         assert_eq!(
             bytes,
-            [1, 189, 224, 61, 115, 7, 0, 0, 0, 0, 0, 0, 0, b'h', b'i'],
+            [1, 170, 255, 76, 31, 7, 0, 0, 0, 0, 0, 0, 0, b'h', b'i'],
             "stores on disk depend on it"
         );
         assert_eq!(decode_version(b"a/b", &bytes).unwrap(), 7);
