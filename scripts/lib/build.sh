@@ -21,8 +21,10 @@ build_ui() {
 }
 
 # build_binaries: the three programs, in the profile that the tests use. Sets BIN to their folder.
+# WINDFLOW_BUILD_ALL=1 (a test run) selects the whole workspace, so that no dependency is compiled twice with other features.
 build_binaries() {
     local packages=(--package windflow-agent --package windflow-controller --package windflow-client)
+    [ -z "${WINDFLOW_BUILD_ALL:-}" ] || packages=(--workspace --bins)
     say "building the controller, the agent and the command line"
     cargo build --locked --quiet "${packages[@]}" || die "the binaries could not be built"
     BIN=$TARGET/debug
