@@ -1,0 +1,227 @@
+//! The door to the engine.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::Stream;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use windflow_kit::Clock;
+use windflow_model::{
+    Code, EngineInfo, Failure, LogEvent, LogQuery, OpId, Plan, Rev, StackName, container::ContainerList,
+};
+
+use crate::{
+    command::{Act, Command, Lifecycle},
+    order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, StackProgress},
+    targets::Target,
+    view::View,
+};
+
+/// Log lines of one query, in order of arrival, with explicit gaps. Dropping it ends the reading.
+pub type LogStream = Pin<Box<dyn Stream<Item = LogEvent> + Send + 'static>>;
+
+/// Asks the engine to do things and tells what it knows. Clones are cheap and share the engine.
+#[derive(Debug, Clone)]
+pub struct EngineHandle {
+    commands: mpsc::Sender<Command>,
+    view: Arc<View>,
+    target: Arc<dyn Target>,
+    clock: Clock,
+}
+
+impl EngineHandle {
+    pub(crate) const fn new(
+        commands: mpsc::Sender<Command>,
+        view: Arc<View>,
+        target: Arc<dyn Target>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            commands,
+            view,
+            target,
+            clock,
+        }
+    }
+
+    /// Takes an order. Returns once it is in the journal, on disk; the work goes on in the background.
+    ///
+    /// # Errors
+    /// [`ApplyError`]: nothing was accepted. Where the order has a deployment, a report says why.
+    pub async fn apply(&self, order: Order) -> Result<Acceptance, ApplyError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(
+            Command::Apply {
+                order: Box::new(order),
+                reply,
+            },
+            answer,
+        )
+        .await
+        .unwrap_or(Err(ApplyError::Stopped))
+    }
+
+    /// Takes an order back if nothing has been changed for it yet.
+    ///
+    /// # Errors
+    /// [`ApplyError::Store`] if the journal cannot be written, [`ApplyError::Stopped`].
+    pub async fn cancel(&self, stack: &StackName, rev: Rev, op: OpId) -> Result<CancelOutcome, ApplyError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::Cancel {
+            stack: stack.clone(),
+            rev,
+            op,
+            reply,
+        };
+        self.ask(command, answer)
+            .await
+            .unwrap_or(Err(ApplyError::Stopped))
+    }
+
+    /// What an order would do. Changes nothing on the host.
+    ///
+    /// # Errors
+    /// The failure that the deploy itself would meet before its first change.
+    pub async fn plan(&self, order: Order) -> Result<Plan, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(
+            Command::Plan {
+                order: Box::new(order),
+                reply,
+            },
+            answer,
+        )
+        .await
+        .unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// The stacks in the journal, by name.
+    #[must_use]
+    pub fn held(&self) -> Vec<Held> {
+        self.view.state().held.values().cloned().collect()
+    }
+
+    /// Reports after `after` that are not acknowledged, oldest first, at most `limit`.
+    #[must_use]
+    pub fn reports(&self, after: u64, limit: usize) -> Vec<Report> {
+        let state = self.view.state();
+        state
+            .reports
+            .range(after.saturating_add(1)..)
+            .take(limit)
+            .map(|(_, report)| report.clone())
+            .collect()
+    }
+
+    /// The highest sequence number of a report; changes with every new one.
+    #[must_use]
+    pub fn reports_changed(&self) -> watch::Receiver<u64> {
+        self.view.reports.subscribe()
+    }
+
+    /// Forgets all reports up to and including `upto`: the controller has them on disk.
+    ///
+    /// # Errors
+    /// [`ApplyError::Store`], [`ApplyError::Stopped`]; the reports are then kept.
+    pub async fn reports_ack(&self, upto: u64) -> Result<(), ApplyError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask(Command::Ack { upto, reply }, answer)
+            .await
+            .unwrap_or(Err(ApplyError::Stopped))
+    }
+
+    /// Live progress of all stacks. A reader that lags gets `RecvError::Lagged` and goes on.
+    #[must_use]
+    pub fn progress(&self) -> broadcast::Receiver<StackProgress> {
+        self.view.progress.subscribe()
+    }
+
+    /// All containers of the host, refreshed after changes.
+    #[must_use]
+    pub fn containers(&self) -> watch::Receiver<Arc<ContainerList>> {
+        self.view.containers.subscribe()
+    }
+
+    /// Output of a stack's containers, merged.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if the stack has no container here, [`Code::EngineUnreachable`].
+    pub async fn logs(&self, query: LogQuery) -> Result<LogStream, Failure> {
+        crate::logs::open(Arc::clone(&self.target), self.view.containers.subscribe(), query).await
+    }
+
+    /// Starts the existing containers of services (all if empty), dependencies first.
+    ///
+    /// # Errors
+    /// What the target says, or [`Code::NotFound`].
+    pub async fn start(&self, stack: &StackName, services: Vec<String>) -> Result<(), Failure> {
+        self.lifecycle(stack, services, None, Act::Start).await
+    }
+
+    /// Stops the containers of services (all if empty), dependants first. They stay stopped.
+    ///
+    /// # Errors
+    /// As [`EngineHandle::start`].
+    pub async fn stop(
+        &self,
+        stack: &StackName,
+        services: Vec<String>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Failure> {
+        self.lifecycle(stack, services, timeout, Act::Stop).await
+    }
+
+    /// Stops and starts the containers of services (all if empty).
+    ///
+    /// # Errors
+    /// As [`EngineHandle::start`].
+    pub async fn restart(
+        &self,
+        stack: &StackName,
+        services: Vec<String>,
+        timeout: Option<Duration>,
+    ) -> Result<(), Failure> {
+        self.lifecycle(stack, services, timeout, Act::Restart).await
+    }
+
+    /// Who answers on the engine's socket, asked now.
+    ///
+    /// # Errors
+    /// [`Code::EngineUnreachable`].
+    pub async fn target_info(&self) -> Result<EngineInfo, Failure> {
+        self.target.info().await.map_err(Failure::from)
+    }
+
+    /// The clock the engine stamps with.
+    #[must_use]
+    pub const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    async fn lifecycle(
+        &self,
+        stack: &StackName,
+        services: Vec<String>,
+        timeout: Option<Duration>,
+        act: Act,
+    ) -> Result<(), Failure> {
+        let (reply, answer) = oneshot::channel();
+        let order = Lifecycle {
+            stack: stack.clone(),
+            services,
+            timeout,
+            act,
+        };
+        self.ask(Command::Lifecycle(order, reply), answer)
+            .await
+            .unwrap_or_else(|| Err(stopped()))
+    }
+
+    async fn ask<T>(&self, command: Command, answer: oneshot::Receiver<T>) -> Option<T> {
+        self.commands.send(command).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Code::HostFailure, "the engine of this agent has stopped")
+}

@@ -1,0 +1,106 @@
+//! Where stacks run: the trait [`Target`] and its implementations.
+//!
+//! A target observes, and carries out one [`Operation`] at a time. It decides nothing: what to do comes from the pure
+//! `plan`, when to do it from the reconciler.
+
+pub mod docker;
+mod error;
+pub mod fake;
+mod observed;
+mod operation;
+
+use std::fmt;
+
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use windflow_model::{ContainerSummary, EngineInfo, LogSource, TargetKind, Timestamp};
+
+pub use self::{
+    error::{TargetError, TargetErrorKind},
+    observed::{
+        Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
+        ObservedNetwork, ObservedVolume,
+    },
+    operation::{ContainerCreate, Evidence, Operation, Tick, Ticker},
+};
+
+/// A place where containers run.
+pub trait Target: fmt::Debug + Send + Sync + 'static {
+    /// Which kind it is.
+    fn kind(&self) -> TargetKind;
+
+    /// Asks the engine who it is: a round trip, so also the proof that it answers.
+    fn info(&self) -> BoxFuture<'_, Result<EngineInfo, TargetError>>;
+
+    /// What is there of one project: one snapshot, in any order.
+    fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>>;
+
+    /// Carries one operation out. Repeating an operation that was applied already is no error where the engine lets
+    /// it be told (a network that is there, a container that is gone). `ticker` takes progress and never blocks.
+    fn execute<'a>(
+        &'a self,
+        operation: &'a Operation,
+        ticker: Ticker,
+    ) -> BoxFuture<'a, Result<Evidence, TargetError>>;
+
+    /// All containers of the host.
+    fn containers(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>, TargetError>>;
+
+    /// Changes of containers from now on, until the connection breaks (the stream then ends).
+    fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>>;
+
+    /// Output of one container.
+    fn logs(
+        &self,
+        request: LogRequest,
+    ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>>;
+}
+
+/// A change of a container on the host, whoever made it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetEvent {
+    /// What happened.
+    pub kind: TargetEventKind,
+    /// The container's id.
+    pub container: String,
+    /// The Compose project, if it belongs to one.
+    pub project: Option<String>,
+}
+
+/// What happened to a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetEventKind {
+    /// It runs.
+    Started,
+    /// Its process ended.
+    Died,
+    /// It was stopped on request (follows `Died`).
+    Stopped,
+    /// It is gone.
+    Removed,
+    /// Created, renamed, health changed, paused, …: look at the list again.
+    Changed,
+}
+
+/// Which output of which container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRequest {
+    /// The container's id.
+    pub container: String,
+    /// Last lines; `None` means all.
+    pub tail: Option<u32>,
+    /// Go on with new lines.
+    pub follow: bool,
+    /// Only lines at or after this point.
+    pub since: Option<Timestamp>,
+}
+
+/// One line of output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Which output.
+    pub source: LogSource,
+    /// The engine's time of the line.
+    pub at: Option<Timestamp>,
+    /// The text without its line end.
+    pub text: String,
+}
