@@ -80,9 +80,7 @@ fn resource(node: &mut Node, path: &str, report: &mut Report) {
 }
 
 fn service(node: &mut Node, path: &str, report: &mut Report) {
-    for key in ["environment"] {
-        at(node, key, path, report, |n, _, _| dict(n, true));
-    }
+    at(node, "environment", path, report, |n, _, _| dict(n, true));
     for key in ["labels", "annotations", "sysctls", "storage_opt"] {
         at(node, key, path, report, |n, _, _| dict(n, false));
     }

@@ -5,6 +5,7 @@
 
 mod canonical;
 mod cast;
+pub mod discover;
 pub mod dotenv;
 pub mod files;
 pub mod interpolate;
@@ -12,6 +13,7 @@ pub mod load;
 mod merge;
 pub mod model;
 pub mod name;
+pub mod print;
 mod problem;
 mod shape;
 pub mod units;

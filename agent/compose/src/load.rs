@@ -6,7 +6,7 @@
 mod check;
 mod finish;
 mod include;
-mod paths;
+pub(crate) mod paths;
 mod tree;
 
 use crate::files::Files;

@@ -355,7 +355,7 @@ fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
         if let Some(first) = chain.iter().position(|name| name == next) {
             let mut circle: Vec<String> = chain.drain(first..).collect();
             circle.push(next.clone());
-            let at = services.get(next).map_or(Mark::default(), |node| node.key);
+            let at = services.get(next).map_or_else(Mark::default, |node| node.key);
             report.error(
                 at,
                 &format!("services.{next}"),
