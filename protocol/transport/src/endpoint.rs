@@ -1,0 +1,188 @@
+//! QUIC endpoints. The numbers were measured (idle memory, handshake cost, way back after a restart); change them with a
+//! bench in hand.
+
+use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
+
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
+    crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
+};
+use quinn_proto::HashedConnectionIdGenerator;
+use rustls_pki_types::CertificateDer;
+use thiserror::Error;
+use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
+
+/// Only cleans up: presence has its own, shorter timer in the session.
+const IDLE_TIMEOUT_MS: u32 = 30_000;
+/// Keeps a NAT's entry and brings the stateless reset after a controller was killed.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Log streams of a busy host; the limit binds the end that receives streams.
+const AGENT_BIDI: u32 = 256;
+/// The control stream and room for a hostile peer to fail in.
+const CONTROLLER_BIDI: u32 = 16;
+/// Handshakes waiting for the accept loop.
+const MAX_INCOMING: usize = 1_024;
+
+/// Code of a close on purpose, of a refusal, and of a lane that does not exist.
+pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
+/// The peer is not let in (or no longer).
+pub const CLOSE_REFUSED: VarInt = VarInt::from_u32(1);
+/// The peer broke the protocol.
+pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(2);
+/// The controller stops and comes back.
+pub const CLOSE_RESTART: VarInt = VarInt::from_u32(3);
+
+/// Why a controller could not be reached.
+#[derive(Debug, Error)]
+pub enum DialError {
+    /// No socket.
+    #[error("cannot open a UDP socket")]
+    Socket(#[source] io::Error),
+    /// The address or name cannot be dialled.
+    #[error("cannot dial {remote}")]
+    Dial {
+        /// Whom.
+        remote: SocketAddr,
+        /// What quinn says.
+        #[source]
+        source: quinn::ConnectError,
+    },
+    /// No connection came about.
+    #[error("no connection to {remote}")]
+    Connect {
+        /// Whom.
+        remote: SocketAddr,
+        /// What quinn says.
+        #[source]
+        source: ConnectionError,
+    },
+}
+
+fn transport(bidi: u32, keep_alive: Option<Duration>) -> Arc<TransportConfig> {
+    let mut config = TransportConfig::default();
+    config
+        .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
+        .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
+        .max_concurrent_uni_streams(VarInt::from_u32(4))
+        .stream_receive_window(VarInt::from_u32(256 << 10))
+        .receive_window(VarInt::from_u32(1 << 20))
+        .send_window(1 << 20)
+        .datagram_receive_buffer_size(None)
+        .datagram_send_buffer_size(0)
+        .mtu_discovery_config(None)
+        .initial_mtu(1_200)
+        .keep_alive_interval(keep_alive);
+    Arc::new(config)
+}
+
+/// Keys that must survive a restart, so that agents learn of it at their next packet and not by a timeout.
+#[derive(Clone)]
+pub struct StableKeys {
+    /// For stateless resets.
+    pub reset: [u8; 64],
+    /// For connection ids.
+    pub connection_id: u64,
+}
+
+/// Binds the controller's endpoint.
+///
+/// # Errors
+/// The socket cannot be bound, e.g. because the port is in use.
+pub fn controller(
+    address: SocketAddr,
+    tls: QuicServerConfig,
+    keys: &StableKeys,
+) -> io::Result<Endpoint> {
+    let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &keys.reset);
+    let mut endpoint = EndpointConfig::new(Arc::new(reset));
+    let id = keys.connection_id;
+    endpoint
+        .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id)))
+        // 10,000 agents at a 15 s keep-alive are 667 resets a second after a restart.
+        .min_reset_interval(Duration::from_millis(1));
+    let mut server = ServerConfig::with_crypto(Arc::new(tls));
+    server
+        .transport_config(transport(CONTROLLER_BIDI, None))
+        .migration(true)
+        .max_incoming(MAX_INCOMING)
+        .incoming_buffer_size(64 << 10)
+        .incoming_buffer_size_total(16 << 20);
+    let socket = UdpSocket::bind(address)?;
+    Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
+}
+
+/// Binds an agent's endpoint on any port, for the address family of `remote`.
+///
+/// # Errors
+/// [`DialError::Socket`].
+pub fn agent(remote: SocketAddr) -> Result<Endpoint, DialError> {
+    let any: SocketAddr = if remote.is_ipv4() {
+        SocketAddr::from(([0, 0, 0, 0], 0))
+    } else {
+        SocketAddr::from(([0u16; 8], 0))
+    };
+    Endpoint::client(any).map_err(DialError::Socket)
+}
+
+/// Moves an endpoint to a new local port, as an address change of the host would.
+///
+/// # Errors
+/// No socket.
+pub fn rebind(endpoint: &Endpoint) -> io::Result<()> {
+    let local = endpoint.local_addr()?;
+    endpoint.rebind(UdpSocket::bind(SocketAddr::new(local.ip(), 0))?)
+}
+
+/// Dials. A connection proves nothing yet: the controller may refuse the certificate a moment later, so only its first
+/// frame counts.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn dial(
+    endpoint: &Endpoint,
+    remote: SocketAddr,
+    server_name: &str,
+    tls: QuicClientConfig,
+) -> Result<Connection, DialError> {
+    let mut config = ClientConfig::new(Arc::new(tls));
+    config.transport_config(transport(AGENT_BIDI, Some(KEEP_ALIVE)));
+    let connecting = endpoint
+        .connect_with(config, remote, server_name)
+        .map_err(|source| DialError::Dial { remote, source })?;
+    connecting
+        .await
+        .map_err(|source| DialError::Connect { remote, source })
+}
+
+/// What an accepted connection is for.
+#[derive(Debug, Clone)]
+pub enum Lane {
+    /// The control lane with the agent's certificate, which the root has signed and which is valid now.
+    Control(CertificateDer<'static>),
+    /// Enrolment; the peer is nobody yet.
+    Enroll,
+    /// Neither: close it.
+    Nothing(&'static str),
+}
+
+/// Tells the lane of an accepted connection. Default is deny: the control lane without a certificate is nothing.
+#[must_use]
+pub fn lane(connection: &Connection) -> Lane {
+    let alpn = connection
+        .handshake_data()
+        .and_then(|data| data.downcast::<HandshakeData>().ok())
+        .and_then(|data| data.protocol);
+    match alpn.as_deref() {
+        Some(ALPN_ENROLL) => Lane::Enroll,
+        Some(ALPN_CONTROL) => connection
+            .peer_identity()
+            .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+            .and_then(|chain| chain.into_iter().next())
+            .map_or(
+                Lane::Nothing("the control lane needs a client certificate"),
+                Lane::Control,
+            ),
+        _ => Lane::Nothing("no such protocol"),
+    }
+}

@@ -1,0 +1,130 @@
+//! Typed frames over a QUIC stream.
+
+use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use thiserror::Error;
+use windflow_protocol::{CodecError, Decoded, Decoder, Frame, encode};
+
+/// Bytes read at once.
+const READ: usize = 64 << 10;
+
+/// Why a stream is over.
+#[derive(Debug, Error)]
+pub enum StreamError {
+    /// Reading failed.
+    #[error("the stream broke while reading")]
+    Read(#[source] ReadError),
+    /// Writing failed.
+    #[error("the stream broke while writing")]
+    Write(#[source] WriteError),
+    /// The bytes are no frames.
+    #[error("the peer broke the protocol")]
+    Codec(#[source] CodecError),
+    /// It ended in the middle of a frame.
+    #[error("the stream ended in the middle of a frame")]
+    Cut,
+}
+
+/// Reads frames.
+#[derive(Debug)]
+pub struct FrameReader {
+    stream: RecvStream,
+    decoder: Decoder,
+}
+
+impl FrameReader {
+    /// Wraps a stream.
+    #[must_use]
+    pub fn new(stream: RecvStream) -> Self {
+        Self {
+            stream,
+            decoder: Decoder::default(),
+        }
+    }
+
+    /// The next known frame, or `None` when the peer has finished. Frames of newer builds are skipped. May be dropped
+    /// and called again: nothing is lost.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the stream is then useless.
+    pub async fn next<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
+        loop {
+            match self.decoder.next_frame().map_err(StreamError::Codec)? {
+                Some(Decoded::Frame(frame)) => return Ok(Some(frame)),
+                Some(Decoded::Unknown { variant, len }) => {
+                    tracing::debug!(kind = F::KIND, variant, len, "frame of a newer build skipped");
+                }
+                None => match self.stream.read_chunk(READ, true).await.map_err(StreamError::Read)? {
+                    Some(chunk) => self.decoder.push(&chunk.bytes),
+                    None if self.decoder.is_empty() => return Ok(None),
+                    None => return Err(StreamError::Cut),
+                },
+            }
+        }
+    }
+
+    /// Tells the peer that nothing more will be read.
+    pub fn stop(&mut self) {
+        // Fails only if the stream is over already.
+        let _over = self.stream.stop(VarInt::from_u32(0));
+    }
+}
+
+/// Writes frames.
+#[derive(Debug)]
+pub struct FrameWriter {
+    stream: SendStream,
+    buffer: Vec<u8>,
+}
+
+impl FrameWriter {
+    /// Wraps a stream.
+    #[must_use]
+    pub const fn new(stream: SendStream) -> Self {
+        Self {
+            stream,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Adds a frame to what [`FrameWriter::flush`] sends.
+    ///
+    /// # Errors
+    /// [`StreamError::Codec`] if it is too large.
+    pub fn feed<F: Frame>(&mut self, frame: &F) -> Result<(), StreamError> {
+        encode(frame, &mut self.buffer).map_err(StreamError::Codec)
+    }
+
+    /// Sends what was fed, in one write. A flush that is dropped half-way leaves the stream useless.
+    ///
+    /// # Errors
+    /// [`StreamError::Write`].
+    pub async fn flush(&mut self) -> Result<(), StreamError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let result = self.stream.write_all(&self.buffer).await;
+        self.buffer.clear();
+        // One large document must not keep its memory for the life of a connection.
+        self.buffer.shrink_to(READ);
+        result.map_err(StreamError::Write)
+    }
+
+    /// Sends one frame.
+    ///
+    /// # Errors
+    /// [`StreamError`].
+    pub async fn send<F: Frame>(&mut self, frame: &F) -> Result<(), StreamError> {
+        self.feed(frame)?;
+        self.flush().await
+    }
+
+    /// No more frames; what was sent still arrives.
+    pub fn finish(&mut self) {
+        let _over = self.stream.finish();
+    }
+
+    /// Waits until the peer has everything (after [`FrameWriter::finish`]) or does not want more.
+    pub async fn delivered(&mut self) {
+        let _either = self.stream.stopped().await;
+    }
+}
