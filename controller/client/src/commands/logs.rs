@@ -1,0 +1,106 @@
+//! Log lines of a stack.
+
+use std::io::Write as _;
+
+use windflow_api::{LogFrame, LogParams};
+use windflow_model::LogEvent;
+
+use super::{Session, agent_names};
+use crate::{
+    cli::LogsArgs,
+    error::{Error, Result},
+    output::{Format, note},
+};
+
+/// Colours of the prefixes, by order of appearance.
+const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
+
+/// `windflow logs`.
+pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
+    let client = session.client()?;
+    let stack = client.stack_find(&args.stack).await?;
+    let params = LogParams {
+        agent: match &args.agent {
+            Some(text) => Some(client.agent_find(text).await?.record.id),
+            None => None,
+        },
+        service: (!args.service.is_empty()).then(|| args.service.join(",")),
+        tail: args.tail.0,
+        follow: args.follow,
+        since: None,
+        timestamps: args.timestamps || session.out.format == Format::Json,
+    };
+    let names = agent_names(&client).await?;
+    let mut feed = client.stack_logs(stack.stack.id, &params).await?;
+    let mut seen: Vec<String> = Vec::new();
+    while let Some(frame) = feed.next().await? {
+        let line = match session.out.format {
+            Format::Json => {
+                serde_json::to_string(&frame).map_err(|error| Error::failed(error.to_string()))?
+            }
+            Format::Table => {
+                let host = names.get(&frame.agent).map_or("?", String::as_str);
+                match line(
+                    host,
+                    names.len() > 1,
+                    &frame,
+                    args.timestamps,
+                    session.out.color,
+                    &mut seen,
+                ) {
+                    Some(line) => line,
+                    None => continue,
+                }
+            }
+        };
+        let mut out = std::io::stdout().lock();
+        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+            // The reader of our pipe has had enough.
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn line(
+    host: &str,
+    many: bool,
+    frame: &LogFrame,
+    timestamps: bool,
+    color: bool,
+    seen: &mut Vec<String>,
+) -> Option<String> {
+    match &frame.event {
+        LogEvent::Line {
+            container, at, text, ..
+        } => {
+            let mut prefix = if many {
+                format!("{host}/{container}")
+            } else {
+                container.clone()
+            };
+            let place = seen.iter().position(|known| *known == prefix).unwrap_or_else(|| {
+                seen.push(prefix.clone());
+                seen.len() - 1
+            });
+            if color {
+                let code = COLORS.get(place % COLORS.len()).copied().unwrap_or(0);
+                prefix = format!("\u{1b}[{code}m{prefix}\u{1b}[0m");
+            }
+            match at.filter(|_| timestamps) {
+                Some(at) => Some(format!("{prefix} | {at} {text}")),
+                None => Some(format!("{prefix} | {text}")),
+            }
+        }
+        LogEvent::Gap { lost, reason, .. } => {
+            note(&format!("{host}: {lost} lines are missing here ({reason})"));
+            None
+        }
+        LogEvent::End { reason } => {
+            if !reason.is_empty() && reason != "end" {
+                note(&format!("{host}: {reason}"));
+            }
+            None
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Live feeds: a deployment's events and a stack's log lines.
+
+use std::{collections::VecDeque, pin::Pin, sync::Arc};
+
+use futures_util::{Stream, StreamExt as _};
+use reqwest::Method;
+use rustls_pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue},
+};
+use windflow_api::{
+    ApiError, DeploymentView, LogFrame, LogParams,
+    live::{END, PROGRESS, SNAPSHOT, STATE},
+};
+use windflow_kit::Chain;
+use windflow_model::{DeploymentId, Failure, Progress, StackId};
+
+use crate::{
+    api::encode,
+    error::{Error, Exit, Result},
+    http::Client,
+    sse::{SseEvent, SseParser},
+};
+
+/// One event of a deployment's feed.
+#[derive(Debug)]
+pub enum DeploymentFeedEvent {
+    /// Everything known so far; replaces what was folded before.
+    Snapshot(Box<DeploymentView>),
+    /// The state moved.
+    State(Box<DeploymentView>),
+    /// A step moved.
+    Progress(Box<Progress>),
+    /// The state is final.
+    End,
+}
+
+/// A deployment's feed.
+pub struct DeploymentFeed {
+    body: Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    parser: SseParser,
+    ready: VecDeque<DeploymentFeedEvent>,
+}
+
+impl DeploymentFeed {
+    /// The next event; `None` when the connection ended.
+    pub async fn next(&mut self) -> Option<DeploymentFeedEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            let bytes = self.body.next().await?.ok()?;
+            let events = self.parser.push(&bytes);
+            self.ready.extend(events.into_iter().filter_map(read_event));
+        }
+    }
+}
+
+fn read_event(event: SseEvent) -> Option<DeploymentFeedEvent> {
+    // What a newer controller says beyond this is left out.
+    match event.name.as_str() {
+        SNAPSHOT => serde_json::from_str(&event.data)
+            .ok()
+            .map(DeploymentFeedEvent::Snapshot),
+        STATE => serde_json::from_str(&event.data)
+            .ok()
+            .map(DeploymentFeedEvent::State),
+        PROGRESS => serde_json::from_str(&event.data)
+            .ok()
+            .map(DeploymentFeedEvent::Progress),
+        END => Some(DeploymentFeedEvent::End),
+        _ => None,
+    }
+}
+
+/// A stack's log lines.
+pub struct LogFeed(WebSocketStream<TlsStream<TcpStream>>);
+
+impl LogFeed {
+    /// The next frame; `None` when the stream is over.
+    ///
+    /// # Errors
+    /// If the connection breaks before the end.
+    pub async fn next(&mut self) -> Result<Option<LogFrame>> {
+        loop {
+            let message = match self.0.next().await {
+                None | Some(Ok(Message::Close(_))) => return Ok(None),
+                Some(Ok(message)) => message,
+                Some(Err(tungstenite::Error::ConnectionClosed | tungstenite::Error::AlreadyClosed)) => {
+                    return Ok(None);
+                }
+                Some(Err(error)) => {
+                    return Err(Error::new(
+                        Exit::Unreachable,
+                        format!("the log stream broke: {}", Chain(&error)),
+                    ));
+                }
+            };
+            if let Message::Text(text) = message
+                && let Ok(frame) = serde_json::from_str(&text)
+            {
+                return Ok(Some(frame));
+            }
+        }
+    }
+}
+
+impl Client {
+    /// Opens a deployment's feed.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal.
+    pub async fn deployment_events(&self, id: DeploymentId) -> Result<DeploymentFeed> {
+        let request = self.request(Method::GET, &format!("/api/v1/deployments/{id}/events"));
+        let answer = self.send(request.header("Accept", "text/event-stream")).await?;
+        Ok(DeploymentFeed {
+            body: Box::pin(answer.bytes_stream()),
+            parser: SseParser::default(),
+            ready: VecDeque::new(),
+        })
+    }
+
+    /// Opens a stack's log stream.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal.
+    pub async fn stack_logs(&self, id: StackId, params: &LogParams) -> Result<LogFeed> {
+        let address = self.url().trim_start_matches("https://").to_owned();
+        let url = format!("wss://{address}/api/v1/stacks/{id}/logs?{}", log_query(params));
+        let mut request = url
+            .into_client_request()
+            .map_err(|error| Error::failed(format!("the log request cannot be made: {}", Chain(&error))))?;
+        if let Some(token) = self.token() {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
+                .map_err(|_| Error::usage("the API token holds characters that no token has"))?;
+            value.set_sensitive(true);
+            request.headers_mut().insert("Authorization", value);
+        }
+        let parsed = reqwest::Url::parse(self.url()).map_err(|error| Error::usage(error.to_string()))?;
+        let host = parsed
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let port = parsed.port_or_known_default().unwrap_or(443);
+        let tcp = TcpStream::connect((host.as_str(), port))
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let name = ServerName::try_from(host).map_err(|error| Error::usage(error.to_string()))?;
+        let tls = TlsConnector::from(Arc::new(self.tls().clone()))
+            .connect(name, tcp)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        match tokio_tungstenite::client_async(request, tls).await {
+            Ok((socket, _)) => Ok(LogFeed(socket)),
+            Err(tungstenite::Error::Http(answer)) => Err(refused(&answer)),
+            Err(error) => Err(self.unreachable(&error)),
+        }
+    }
+}
+
+fn refused(answer: &tungstenite::http::Response<Option<Vec<u8>>>) -> Error {
+    let body = answer.body().as_deref().unwrap_or_default();
+    let status = answer.status().as_u16();
+    let failure = match serde_json::from_slice::<ApiError>(body) {
+        Ok(error) => Failure {
+            code: error.code,
+            message: error.message,
+            hint: error.hint,
+        },
+        Err(_) => Failure {
+            code: String::new(),
+            message: format!("the controller refused the log stream ({})", answer.status()),
+            hint: String::new(),
+        },
+    };
+    Error::answered(status, failure, None)
+}
+
+fn log_query(params: &LogParams) -> String {
+    let mut query = format!("follow={}&timestamps={}", params.follow, params.timestamps);
+    let more = [
+        ("agent", params.agent.map(|agent| agent.to_string())),
+        ("service", params.service.clone()),
+        ("tail", params.tail.map(|tail| tail.to_string())),
+        ("since", params.since.map(|since| since.to_string())),
+    ];
+    for (name, value) in more {
+        if let Some(value) = value {
+            query.push_str(&format!("&{name}={}", encode(&value)));
+        }
+    }
+    query
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_asked_for_is_in_the_query() {
+        assert_eq!(log_query(&LogParams::default()), "follow=false&timestamps=true");
+        let params = LogParams {
+            service: Some("a,b".into()),
+            tail: Some(5),
+            follow: true,
+            ..LogParams::default()
+        };
+        assert_eq!(
+            log_query(&params),
+            "follow=true&timestamps=true&service=a%2Cb&tail=5"
+        );
+    }
+}
