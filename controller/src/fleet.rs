@@ -1,10 +1,25 @@
 //! The controller's end of the link.
+//!
+//! ```text
+//! UDP ─▶ endpoint.accept ─▶ handshake tasks (bounded) ─┬─ enrolment lane: one request, one reply
+//!                                                      └─ control lane: hello, admit ─▶ Greeted
+//! Fleet::run = the one owner: sessions by agent ◄─ Greeted · Command (mpsc 256) ◄─ FleetHandle · ended sessions
+//!   └─ one session task per agent: frames ⇄ Home; nudge (Notify), presence (watch)
+//! ```
+//! No durable state lives here; [`Home`] has it. A panic in a session ends that session.
+
 pub mod handle;
 pub mod home;
+
+mod enroll;
+mod listener;
 mod registry;
+mod session;
+mod streams;
 
 pub use handle::{FleetHandle, LogStream};
 pub use home::{
-    Assignment, EnrolGrant, EnrolRequest, Held, HeldList, Home, HomeError, KeyHash, Refusal, Report,
+    Answer, Assignment, EnrolGrant, EnrolRequest, Held, HeldList, Home, HomeError, KeyHash, Refusal, Report,
     SessionFacts, Withdrawal,
 };
+pub use registry::{Fleet, FleetError, FleetOptions};

@@ -1,14 +1,41 @@
 //! The one owner of all sessions.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
 
-use tokio::sync::oneshot;
-use windflow_model::{AgentId, Failure, LogQuery, Plan, Presence};
+use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
+use thiserror::Error;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use windflow_kit::{Clock, Stop, TaskHandle, task::spawn_scoped};
+use windflow_model::{AgentId, Failure, LogQuery, Plan, Presence, Timestamp};
+use windflow_transport::{
+    endpoint::{self, CLOSE_REFUSED, CLOSE_RESTART},
+    quinn::{Connection, Endpoint},
+    tls::{self, TlsError},
+};
 
 use super::{
-    handle::LogStream,
-    home::{Assignment, Withdrawal},
+    enroll::JoinLimit,
+    handle::{FleetHandle, LogStream, offline},
+    home::{Assignment, Home, Withdrawal},
+    listener::{self, Greeted},
+    session, streams,
 };
+use crate::ca::{Ca, CaError};
+
+/// Handshakes and enrolments in progress; more are refused, agents come back with jitter.
+const MAX_HANDSHAKES: usize = 512;
+/// From here on a peer must prove its address first (QUIC Retry).
+const RETRY_ABOVE: usize = 64;
+/// How long a stop waits until all agents were told.
+const TELL_WITHIN: Duration = Duration::from_secs(3);
 
 /// What the handle asks for.
 #[derive(Debug)]
@@ -38,4 +65,307 @@ pub(super) enum Command {
         reason: String,
         reply: oneshot::Sender<()>,
     },
+}
+
+/// Why the fleet cannot start.
+#[derive(Debug, Error)]
+pub enum FleetError {
+    /// The UDP port is taken or not allowed.
+    #[error("cannot listen on UDP {address}; free the port or choose another with --quic")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No usable certificate.
+    #[error("the link has no certificate")]
+    Certificate(#[source] CaError),
+    /// TLS refuses the certificate.
+    #[error("TLS for the link cannot be set up")]
+    Tls(#[source] TlsError),
+}
+
+/// How the fleet is made.
+#[derive(Clone)]
+pub struct FleetOptions {
+    /// UDP address for agents.
+    pub listen: SocketAddr,
+    /// Raised and on disk at each start of the controller.
+    pub controller_epoch: u64,
+    /// Further names in the controller's certificate.
+    pub names: Vec<String>,
+    /// Version of this build, for people.
+    pub build: String,
+    /// Wall clock.
+    pub clock: Clock,
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) home: Arc<dyn Home>,
+    pub(super) ca: Arc<Ca>,
+    pub(super) clock: Clock,
+    pub(super) build: String,
+    pub(super) controller_epoch: u64,
+    pub(super) joins: Arc<JoinLimit>,
+}
+
+impl Shared {
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now_ms())
+    }
+}
+
+impl FleetOptions {
+    /// Binds the port. Nothing is accepted until [`Fleet::run`].
+    ///
+    /// # Errors
+    /// [`FleetError`].
+    pub fn build(self, ca: Arc<Ca>, home: Arc<dyn Home>) -> Result<(Fleet, FleetHandle), FleetError> {
+        let identity = ca.server_identity(&self.names).map_err(FleetError::Certificate)?;
+        let keys = ca.stable_keys().map_err(FleetError::Certificate)?;
+        let config = tls::server(identity.chain, identity.key, ca.root()).map_err(FleetError::Tls)?;
+        let config = tls::quic_server(config).map_err(FleetError::Tls)?;
+        let listen = |source| FleetError::Listen {
+            address: self.listen,
+            source,
+        };
+        let endpoint = endpoint::controller(self.listen, config, &keys).map_err(listen)?;
+        let address = endpoint.local_addr().map_err(listen)?;
+        let (commands, inbox) = mpsc::channel(256);
+        let fleet = Fleet {
+            endpoint,
+            address,
+            inbox,
+            shared: Shared {
+                home,
+                ca,
+                clock: self.clock,
+                build: self.build,
+                controller_epoch: self.controller_epoch,
+                joins: Arc::default(),
+            },
+            sessions: HashMap::new(),
+            offline: BTreeMap::new(),
+        };
+        Ok((fleet, FleetHandle { commands }))
+    }
+}
+
+struct Entry {
+    epoch: u64,
+    connection: Connection,
+    presence: watch::Receiver<Presence>,
+    nudge: Arc<Notify>,
+    withdrawals: mpsc::Sender<Withdrawal>,
+    stop: Stop,
+}
+
+/// How a session ended.
+struct Ended {
+    agent: AgentId,
+    epoch: u64,
+    reason: String,
+}
+
+type Ending = Pin<Box<dyn Future<Output = Ended> + Send>>;
+
+/// The fleet, not yet running.
+pub struct Fleet {
+    endpoint: Endpoint,
+    address: SocketAddr,
+    inbox: mpsc::Receiver<Command>,
+    shared: Shared,
+    sessions: HashMap<AgentId, Entry>,
+    offline: BTreeMap<AgentId, Presence>,
+}
+
+impl Fleet {
+    /// The UDP address it is bound to.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until `stop`, then tells every agent and waits at most 3 s for that.
+    pub async fn run(mut self, stop: Stop) {
+        let mut handshakes = FuturesUnordered::<TaskHandle<Option<Greeted>>>::new();
+        let mut endings = FuturesUnordered::<Ending>::new();
+        let mut chores = FuturesUnordered::<TaskHandle<()>>::new();
+        loop {
+            tokio::select! {
+                () = stop.stopped() => break,
+                incoming = self.endpoint.accept() => {
+                    let Some(incoming) = incoming else { break };
+                    if handshakes.len() >= MAX_HANDSHAKES {
+                        incoming.refuse();
+                    } else if handshakes.len() >= RETRY_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
+                        // It fails only where a retry is not possible, which was just asked.
+                        let _retried = incoming.retry();
+                    } else {
+                        let task = listener::greet(self.shared.clone(), incoming);
+                        handshakes.push(spawn_scoped("handshake", task));
+                    }
+                }
+                Some(greeted) = handshakes.next() => match greeted {
+                    Ok(Some(greeted)) => endings.extend(self.begin(greeted)),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(error = %windflow_kit::error::Chain(&error), "handshake task failed"),
+                },
+                Some(ended) = endings.next() => chores.extend(self.end(ended)),
+                Some(_done) = chores.next() => {}
+                command = self.inbox.recv() => match command {
+                    Some(command) => chores.extend(self.command(command)),
+                    // Every handle is gone: nobody can ask any more, agents may still report.
+                    None => stop.stopped().await,
+                },
+            }
+        }
+        for entry in self.sessions.values() {
+            entry.connection.close(CLOSE_RESTART, b"the controller stops");
+        }
+        self.endpoint.close(CLOSE_RESTART, b"the controller stops");
+        if tokio::time::timeout(TELL_WITHIN, self.endpoint.wait_idle()).await.is_err() {
+            tracing::warn!("some agents could not be told that the controller stops");
+        }
+    }
+
+    fn begin(&mut self, greeted: Greeted) -> Option<Ending> {
+        let (agent, epoch) = (greeted.agent, greeted.session_epoch);
+        if let Some(older) = self.sessions.get(&agent) {
+            if older.epoch > epoch {
+                greeted.connection.close(CLOSE_REFUSED, b"a newer session has begun");
+                return None;
+            }
+            older.connection.close(CLOSE_REFUSED, b"replaced by a newer session");
+            older.stop.trigger();
+        }
+        let now = self.shared.now();
+        let (proofs, presence) = watch::channel(Presence::Connected {
+            since: now,
+            proven_at: now,
+            rtt_us: u64::try_from(greeted.connection.rtt().as_micros()).unwrap_or(u64::MAX),
+            remote: greeted.connection.remote_address().to_string(),
+        });
+        let (withdrawals, inbox) = mpsc::channel(32);
+        let (nudge, stop) = (Arc::new(Notify::new()), Stop::new());
+        let connection = greeted.connection.clone();
+        let task = spawn_scoped(
+            "session",
+            session::run(self.shared.clone(), greeted, proofs, Arc::clone(&nudge), inbox, stop.clone()),
+        );
+        let entry = Entry {
+            epoch,
+            connection,
+            presence,
+            nudge,
+            withdrawals,
+            stop,
+        };
+        self.sessions.insert(agent, entry);
+        self.offline.remove(&agent);
+        tracing::info!(%agent, epoch, "host connected");
+        Some(
+            async move {
+                let reason = task.await.unwrap_or_else(|error| {
+                    tracing::error!(%agent, error = %windflow_kit::error::Chain(&error), "session failed");
+                    "an internal error in the controller; see its log".to_owned()
+                });
+                Ended { agent, epoch, reason }
+            }
+            .boxed(),
+        )
+    }
+
+    /// Takes a session off the list; gives the chore of telling the application.
+    fn end(&mut self, ended: Ended) -> Option<TaskHandle<()>> {
+        let Ended { agent, epoch, reason } = ended;
+        if self.sessions.get(&agent).is_none_or(|entry| entry.epoch != epoch) {
+            return None;
+        }
+        if let Some(entry) = self.sessions.remove(&agent) {
+            entry.stop.trigger();
+            entry.connection.close(CLOSE_REFUSED, reason.as_bytes());
+        }
+        tracing::info!(%agent, epoch, reason, "host disconnected");
+        let gone = Presence::Offline {
+            since: Some(self.shared.now()),
+            reason: reason.clone(),
+        };
+        self.offline.insert(agent, gone);
+        let home = Arc::clone(&self.shared.home);
+        Some(spawn_scoped("disconnected", async move {
+            home.agent_disconnected(agent, reason).await;
+        }))
+    }
+
+    fn command(&mut self, command: Command) -> Option<TaskHandle<()>> {
+        match command {
+            Command::Presences { reply } => {
+                let mut all = self.offline.clone();
+                all.extend(
+                    self.sessions
+                        .iter()
+                        .map(|(agent, entry)| (*agent, entry.presence.borrow().clone())),
+                );
+                // The asker may have gone: then nobody misses the answer.
+                let _gone = reply.send(all);
+                None
+            }
+            Command::Nudge { agent } => {
+                if let Some(entry) = self.sessions.get(&agent) {
+                    entry.nudge.notify_one();
+                }
+                None
+            }
+            Command::Withdraw { agent, withdrawal } => {
+                if let Some(entry) = self.sessions.get(&agent)
+                    && entry.withdrawals.try_send(withdrawal).is_err()
+                {
+                    // Full: the session reads all open withdrawals from the application instead.
+                    entry.nudge.notify_one();
+                }
+                None
+            }
+            Command::Plan {
+                agent,
+                assignment,
+                reply,
+            } => {
+                let Some(connection) = self.connection(agent) else {
+                    let _gone = reply.send(Err(offline(agent)));
+                    return None;
+                };
+                Some(spawn_scoped("plan", async move {
+                    let _gone = reply.send(streams::plan(connection, *assignment).await);
+                }))
+            }
+            Command::Logs { agent, query, reply } => {
+                let Some(connection) = self.connection(agent) else {
+                    let _gone = reply.send(Err(offline(agent)));
+                    return None;
+                };
+                Some(spawn_scoped("logs", async move {
+                    let _gone = reply.send(streams::logs(connection, query).await);
+                }))
+            }
+            Command::Disconnect { agent, reason, reply } => {
+                let ended = self.sessions.get(&agent).map(|entry| Ended {
+                    agent,
+                    epoch: entry.epoch,
+                    reason,
+                });
+                let chore = ended.and_then(|ended| self.end(ended));
+                let _gone = reply.send(());
+                chore
+            }
+        }
+    }
+
+    fn connection(&self, agent: AgentId) -> Option<Connection> {
+        self.sessions.get(&agent).map(|entry| entry.connection.clone())
+    }
 }

@@ -1,0 +1,160 @@
+//! The enrolment lane: one request, one reply. Everything here comes from peers that are nobody yet.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use windflow_kit::{Secret, error::Chain};
+use windflow_model::{Code, Timestamp};
+use windflow_protocol::{
+    EnrollReply, EnrollRequest, VersionRange, control::Denial, enroll::MAX_CLOCK_SKEW_MS,
+};
+use windflow_transport::{
+    FrameReader, FrameWriter,
+    endpoint::CLOSE_DONE,
+    quinn::Connection,
+};
+
+use super::{
+    home::{EnrolRequest, KeyHash, Refusal},
+    registry::Shared,
+};
+
+/// Joins at once, then one per [`REFILL`]: a fleet roll-out passes, guessing tokens does not get far.
+const BURST: f64 = 100.0;
+const REFILL_PER_SECOND: f64 = 10.0;
+/// How long a reply may take to arrive before the connection closes under it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// A token bucket over all joins.
+#[derive(Debug, Default)]
+pub(super) struct JoinLimit(Mutex<Option<(f64, tokio::time::Instant)>>);
+
+impl JoinLimit {
+    fn take(&self) -> bool {
+        let now = tokio::time::Instant::now();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (tokens, last) = state.unwrap_or((BURST, now));
+        let tokens = (now - last).as_secs_f64().mul_add(REFILL_PER_SECOND, tokens).min(BURST);
+        let allowed = tokens >= 1.0;
+        *state = Some((if allowed { tokens - 1.0 } else { tokens }, now));
+        allowed
+    }
+}
+
+pub(super) async fn serve(shared: &Shared, connection: &Connection) {
+    let Ok((send, receive)) = connection.accept_bi().await else {
+        return;
+    };
+    let mut writer = FrameWriter::new(send);
+    let answer = match FrameReader::new(receive).next::<EnrollRequest>().await {
+        Ok(Some(request)) if shared.joins.take() => grant(shared, connection, request).await,
+        Ok(Some(_)) => Err(Refusal::new(Code::RateLimited, "too many hosts join at once")),
+        Ok(None) | Err(_) => return,
+    };
+    let wall_ms = shared.clock.now_ms();
+    let reply = answer.unwrap_or_else(|refusal| {
+        tracing::info!(remote = %connection.remote_address(), %refusal, "enrolment refused");
+        let retry = if refusal.code == Code::RateLimited { 10_000 } else { 0 };
+        EnrollReply::Refused {
+            denial: Denial::new(refusal.code, refusal.message, retry),
+            wall_ms,
+        }
+    });
+    if writer.send(&reply).await.is_ok() {
+        writer.finish();
+        let _arrived = tokio::time::timeout(LINGER, writer.delivered()).await;
+    }
+    connection.close(CLOSE_DONE, b"");
+}
+
+async fn grant(
+    shared: &Shared,
+    connection: &Connection,
+    request: EnrollRequest,
+) -> Result<EnrollReply, Refusal> {
+    let bad_csr = |_| Refusal::new(Code::BadRequest, "the certificate request is not valid");
+    let (csr, agent, generation) = match request {
+        EnrollRequest::Join {
+            versions,
+            token,
+            csr,
+            hostname,
+            name,
+            labels,
+            wall_ms,
+        } => {
+            if VersionRange::SUPPORTED.common(versions).is_none() {
+                return Err(Refusal::new(
+                    Code::ProtocolVersion,
+                    format!(
+                        "the agent speaks protocol {versions}, this controller {}",
+                        VersionRange::SUPPORTED
+                    ),
+                ));
+            }
+            // Before the token is used up: a host with a wrong clock could not use its certificate.
+            check_clock(shared, wall_ms)?;
+            let key = shared.ca.request_key(&csr).map_err(bad_csr)?;
+            let granted = shared
+                .home
+                .agent_enrol(EnrolRequest {
+                    token: Secret::new(token),
+                    public_key: KeyHash(key),
+                    hostname,
+                    name,
+                    labels,
+                    remote: connection.remote_address().to_string(),
+                })
+                .await?;
+            (csr, granted.agent, granted.generation)
+        }
+        EnrollRequest::Reattest {
+            csr,
+            certificate,
+            wall_ms,
+        } => {
+            check_clock(shared, wall_ms)?;
+            let key = shared.ca.request_key(&csr).map_err(bad_csr)?;
+            let facts = shared.ca.expired_agent(&certificate).filter(|facts| facts.key == key);
+            let facts = facts.ok_or_else(|| {
+                Refusal::new(
+                    Code::AgentRemoved,
+                    "the old certificate is not one of this controller, belongs to another key, or ended more than 90 days ago",
+                )
+            })?;
+            let generation = shared
+                .home
+                .agent_renew(facts.agent, KeyHash(key), facts.generation)
+                .await?;
+            (csr, facts.agent, generation)
+        }
+    };
+    let certificate = shared.ca.sign_agent(&csr, agent, generation).map_err(|error| {
+        tracing::error!(error = %Chain(&error), "cannot sign");
+        Refusal::new(Code::Internal, "the controller cannot sign certificates; see its log")
+    })?;
+    Ok(EnrollReply::Granted {
+        agent,
+        certificate,
+        ca: shared.ca.root().to_vec(),
+        server_name: shared.ca.server_name(),
+        wall_ms: shared.clock.now_ms(),
+    })
+}
+
+fn check_clock(shared: &Shared, host_ms: i64) -> Result<(), Refusal> {
+    let own_ms = shared.clock.now_ms();
+    if host_ms.abs_diff(own_ms) <= MAX_CLOCK_SKEW_MS.unsigned_abs() {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Code::ClockSkew,
+        format!(
+            "the host's clock says {}, the controller's {}: set the one that is wrong",
+            Timestamp::from_millis(host_ms),
+            Timestamp::from_millis(own_ms)
+        ),
+    ))
+}

@@ -1,0 +1,270 @@
+//! One connected host: frames in and out, until it goes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, mpsc, watch},
+    time::Instant,
+};
+use windflow_kit::{Stop, error::Chain};
+use windflow_model::{Code, Doc, Document, Presence};
+use windflow_protocol::{
+    ControllerFrame,
+    control::Denial,
+    session::{ControllerAction, Welcome},
+};
+
+use super::{
+    home::{KeyHash, Withdrawal},
+    listener::Greeted,
+    registry::Shared,
+};
+
+/// A host that takes no bytes for so long is as good as gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(20);
+
+/// Runs until the host goes or `stop`; gives the reason for people.
+pub(super) async fn run(
+    shared: Shared,
+    greeted: Greeted,
+    proofs: watch::Sender<Presence>,
+    nudge: Arc<Notify>,
+    withdrawals: mpsc::Receiver<Withdrawal>,
+    stop: Stop,
+) -> String {
+    let session = Session {
+        origin: Instant::now(),
+        shared,
+        greeted,
+        proofs,
+    };
+    session.run(nudge, withdrawals, stop).await
+}
+
+struct Session {
+    origin: Instant,
+    shared: Shared,
+    greeted: Greeted,
+    proofs: watch::Sender<Presence>,
+}
+
+enum Event {
+    Frame(windflow_protocol::AgentFrame),
+    Tick,
+    Nudge,
+    Withdraw(Withdrawal),
+    Gone(String),
+}
+
+impl Session {
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    async fn run(
+        mut self,
+        nudge: Arc<Notify>,
+        mut withdrawals: mpsc::Receiver<Withdrawal>,
+        stop: Stop,
+    ) -> String {
+        tracing::debug!(
+            agent = %self.greeted.agent,
+            boot = %hex::encode(self.greeted.hello.boot_id),
+            "session begins"
+        );
+        let welcome = Welcome {
+            build: self.shared.build.clone(),
+            controller_epoch: self.shared.controller_epoch,
+            session_epoch: self.greeted.session_epoch,
+            // The agent's outbox knows what is acknowledged; repeats change nothing in the application.
+            acked_report: 0,
+            wall_ms: self.shared.clock.now_ms(),
+        };
+        let now = self.now();
+        let mut actions = self.greeted.machine.welcome(welcome, now);
+        loop {
+            if let Err(reason) = self.perform(actions).await {
+                return reason;
+            }
+            let deadline = self.greeted.machine.deadline().unwrap_or(Duration::ZERO);
+            let event = tokio::select! {
+                () = stop.stopped() => Event::Gone("replaced by a newer session".to_owned()),
+                frame = self.greeted.reader.next() => match frame {
+                    Ok(Some(frame)) => Event::Frame(frame),
+                    Ok(None) => Event::Gone("closed by the host".to_owned()),
+                    Err(error) => Event::Gone(self.why(&error)),
+                },
+                () = tokio::time::sleep_until(self.origin + deadline) => Event::Tick,
+                () = nudge.notified() => Event::Nudge,
+                Some(withdrawal) = withdrawals.recv() => Event::Withdraw(withdrawal),
+            };
+            let now = self.now();
+            actions = match event {
+                Event::Frame(frame) => self.greeted.machine.on_frame(frame, now),
+                Event::Tick => self.greeted.machine.on_tick(now),
+                Event::Nudge => self.waiting().await,
+                Event::Withdraw(withdrawal) => sealed(&withdrawal)
+                    .map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc)))
+                    .into_iter()
+                    .collect(),
+                Event::Gone(reason) => return reason,
+            };
+        }
+    }
+
+    fn why(&self, error: &windflow_transport::StreamError) -> String {
+        use windflow_transport::quinn::ConnectionError as E;
+        match self.greeted.connection.close_reason() {
+            Some(E::ApplicationClosed(close)) => {
+                let text = String::from_utf8_lossy(&close.reason).into_owned();
+                if text.is_empty() { "closed by the host".to_owned() } else { text }
+            }
+            Some(E::TimedOut) => "no packet for 30 s".to_owned(),
+            Some(E::Reset) => "the host's agent was restarted".to_owned(),
+            _ => Chain(error).to_string(),
+        }
+    }
+
+    /// Everything the application wants sent now. Asks for admission first: a removed host gets nothing.
+    async fn waiting(&self) -> Vec<ControllerAction> {
+        if !self.greeted.machine.is_steady() {
+            // It looks by itself as soon as it is.
+            return Vec::new();
+        }
+        let (agent, facts) = (self.greeted.agent, self.greeted.facts);
+        let home = &self.shared.home;
+        if let Err(refusal) = home.agent_admit(agent, KeyHash(facts.key), facts.generation).await {
+            return vec![ControllerAction::Close(refusal.message)];
+        }
+        let mut actions = Vec::new();
+        for withdrawal in home.withdrawals(agent).await {
+            let doc = sealed(&withdrawal);
+            actions.extend(doc.map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc))));
+        }
+        for assignment in home.assignments(agent).await {
+            let doc = sealed(&assignment);
+            actions.extend(doc.map(|doc| ControllerAction::Send(ControllerFrame::Assign(doc))));
+        }
+        actions
+    }
+
+    /// Carries actions out, in order, and those that follow from them; then sends everything in one write.
+    async fn perform(&mut self, actions: Vec<ControllerAction>) -> Result<(), String> {
+        let mut queue = std::collections::VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            match action {
+                ControllerAction::Send(frame) => {
+                    let fed = self.greeted.writer.feed(&frame);
+                    fed.map_err(|error| Chain(&error).to_string())?;
+                }
+                ControllerAction::Close(reason) => {
+                    let _told = self.flush().await;
+                    return Err(reason);
+                }
+                other => {
+                    let more = self.apply(other).await?;
+                    queue.extend(more);
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    async fn flush(&mut self) -> Result<(), String> {
+        match tokio::time::timeout(WRITE_WITHIN, self.greeted.writer.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.why(&error)),
+            Err(_) => Err(format!("the host took no data for {} s", WRITE_WITHIN.as_secs())),
+        }
+    }
+
+    async fn apply(&mut self, action: ControllerAction) -> Result<Vec<ControllerAction>, String> {
+        let agent = self.greeted.agent;
+        let home = Arc::clone(&self.shared.home);
+        match action {
+            ControllerAction::Held(held) => {
+                home.agent_held(agent, opened(&held)?.stacks).await;
+                return Ok(self.waiting().await);
+            }
+            ControllerAction::Report { seq, report } => {
+                let mut report = opened(&report)?;
+                report.seq = seq;
+                let stored = home.deployment_report(agent, report).await;
+                // Not stored: the session ends and the host sends it again to the next one.
+                stored.map_err(|error| Chain(&error).to_string())?;
+                return Ok(self.greeted.machine.stored(seq));
+            }
+            ControllerAction::RefusedByHost(report) => {
+                let mut report = opened(&report)?;
+                report.seq = 0;
+                let stored = home.deployment_report(agent, report).await;
+                stored.map_err(|error| Chain(&error).to_string())?;
+            }
+            ControllerAction::Progress {
+                deployment,
+                progress,
+            } => home.deployment_progress(agent, deployment, opened(&progress)?).await,
+            ControllerAction::Inventory(inventory) => home.agent_inventory(agent, opened(&inventory)?).await,
+            ControllerAction::Containers(list) => home.agent_containers(agent, opened(&list)?).await,
+            ControllerAction::Proven(rtt) => self.prove(rtt),
+            ControllerAction::Renew(csr) => return Ok(vec![self.renew(&csr).await]),
+            ControllerAction::Greeted(_) | ControllerAction::Send(_) | ControllerAction::Close(_) => {}
+        }
+        Ok(Vec::new())
+    }
+
+    fn prove(&self, rtt: Duration) {
+        let (now, connection) = (self.shared.now(), &self.greeted.connection);
+        self.proofs.send_modify(|presence| {
+            if let Presence::Connected {
+                proven_at,
+                rtt_us,
+                remote,
+                ..
+            } = presence
+            {
+                *proven_at = now;
+                *rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+                // It may have moved.
+                *remote = connection.remote_address().to_string();
+            }
+        });
+    }
+
+    async fn renew(&self, csr: &[u8]) -> ControllerAction {
+        let refuse = |code, message: String| {
+            ControllerAction::Send(ControllerFrame::RenewRefused(Denial::new(code, message, 60_000)))
+        };
+        let facts = self.greeted.facts;
+        if self.shared.ca.request_key(csr).ok() != Some(facts.key) {
+            return refuse(
+                Code::BadRequest,
+                "a renewal must carry the key of this connection".to_owned(),
+            );
+        }
+        let home = &self.shared.home;
+        let renewed = home
+            .agent_renew(facts.agent, KeyHash(facts.key), facts.generation)
+            .await;
+        match renewed {
+            Ok(generation) => match self.shared.ca.sign_agent(csr, facts.agent, generation) {
+                Ok(certificate) => ControllerAction::Send(ControllerFrame::Renewed { certificate }),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "cannot sign");
+                    refuse(Code::Internal, "the controller cannot sign certificates; see its log".to_owned())
+                }
+            },
+            Err(refusal) => refuse(refusal.code, refusal.message),
+        }
+    }
+}
+
+fn sealed<T: Document>(value: &T) -> Option<Doc<T>> {
+    Doc::seal(value)
+        .inspect_err(|error| tracing::error!(error = %Chain(error), "cannot be sent"))
+        .ok()
+}
+
+fn opened<T: Document>(doc: &Doc<T>) -> Result<T, String> {
+    doc.open().map_err(|error| Chain(&error).to_string())
+}

@@ -1,0 +1,119 @@
+//! Streams that the controller opens on a host.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use windflow_kit::{error::Chain, task::spawn_scoped};
+use windflow_model::{Code, Doc, Document, Failure, LogEvent, LogQuery, Plan};
+use windflow_protocol::{StreamItem, StreamOpen};
+use windflow_transport::{FrameReader, FrameWriter, quinn::Connection};
+
+use super::{handle::LogStream, home::Assignment};
+
+/// A plan looks at images and containers; a host that needs longer is in trouble.
+const PLAN_WITHIN: Duration = Duration::from_secs(60);
+/// The first answer of a log stream.
+const OPEN_WITHIN: Duration = Duration::from_secs(20);
+/// Events between the stream and its reader; behind it QUIC's flow control holds the host back.
+const EVENTS: usize = 256;
+
+fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+    Failure::new(
+        Code::AgentOffline,
+        format!("{what} was cut off: {}", Chain(error)),
+    )
+}
+
+fn late(what: &str, after: Duration) -> Failure {
+    Failure::new(
+        Code::AgentTimeout,
+        format!("{what} was not answered within {} s", after.as_secs()),
+    )
+}
+
+fn seal<T: Document>(value: &T) -> Result<Doc<T>, Failure> {
+    Doc::seal(value).map_err(|error| Failure::new(Code::Internal, Chain(&error).to_string()))
+}
+
+async fn open(connection: &Connection, header: StreamOpen) -> Result<FrameReader, Failure> {
+    let (send, receive) = connection
+        .open_bi()
+        .await
+        .map_err(|error| broken("the stream", &error))?;
+    let mut writer = FrameWriter::new(send);
+    writer
+        .send(&header)
+        .await
+        .map_err(|error| broken("the stream", &error))?;
+    writer.finish();
+    Ok(FrameReader::new(receive))
+}
+
+pub(super) async fn plan(connection: Connection, assignment: Assignment) -> Result<Plan, Failure> {
+    let ask = async {
+        let mut reader = open(&connection, StreamOpen::Plan(seal(&assignment)?)).await?;
+        let item = reader.next::<StreamItem>().await;
+        match item.map_err(|error| broken("the plan", &error))? {
+            Some(StreamItem::Plan(plan)) => plan
+                .open()
+                .map_err(|error| Failure::new(Code::Internal, Chain(&error).to_string())),
+            Some(StreamItem::Failed(failure)) => Err(failure.into()),
+            _ => Err(Failure::new(Code::HostFailure, "the host sent no plan")),
+        }
+    };
+    tokio::time::timeout(PLAN_WITHIN, ask)
+        .await
+        .unwrap_or_else(|_| Err(late("the plan", PLAN_WITHIN)))
+}
+
+pub(super) async fn logs(connection: Connection, query: LogQuery) -> Result<LogStream, Failure> {
+    let ask = async {
+        let mut reader = open(&connection, StreamOpen::Logs(seal(&query)?)).await?;
+        // The host answers at once, with no lines if it has none yet.
+        let first = reader.next::<StreamItem>().await;
+        match first.map_err(|error| broken("the log stream", &error))? {
+            Some(StreamItem::Failed(failure)) => Err(failure.into()),
+            Some(item) => Ok((reader, item)),
+            None => Err(Failure::new(Code::HostFailure, "the host sent no logs")),
+        }
+    };
+    let (reader, first) = tokio::time::timeout(OPEN_WITHIN, ask)
+        .await
+        .unwrap_or_else(|_| Err(late("the log stream", OPEN_WITHIN)))?;
+    let (events, inbox) = mpsc::channel(EVENTS);
+    let pump = spawn_scoped("log relay", relay(reader, first, events));
+    Ok(LogStream {
+        events: inbox,
+        _pump: pump,
+    })
+}
+
+async fn relay(mut reader: FrameReader, first: StreamItem, events: mpsc::Sender<LogEvent>) {
+    let mut item = first;
+    let reason = loop {
+        match item {
+            StreamItem::Lines { first, lines } => {
+                for (seq, line) in (first..).zip(lines) {
+                    if events.send(line.into_event(seq)).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            StreamItem::Gap { from, lost, reason } => {
+                if events.send(LogEvent::Gap { from, lost, reason }).await.is_err() {
+                    return;
+                }
+            }
+            StreamItem::End { reason } => break reason,
+            StreamItem::Failed(failure) => break failure.message,
+            StreamItem::Plan(_) => break "protocol error: a plan among log lines".to_owned(),
+        }
+        item = match reader.next().await {
+            Ok(Some(next)) => next,
+            Ok(None) => break "the host ended the stream".to_owned(),
+            Err(error) => break format!("the host went away: {}", Chain(&error)),
+        };
+    };
+    // If the reader has gone, nobody waits for the end.
+    let _gone = events.send(LogEvent::End { reason }).await;
+}
