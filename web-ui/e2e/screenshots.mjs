@@ -39,7 +39,7 @@ try {
     await go("/hosts", ".host"); await shot("hosts");
     await go(`/hosts/${agents[0].id}`, ".table"); await shot("host");
     await go("/stacks", ".table"); await shot("stacks");
-    await go(`/stacks/${photos.id}/edit`, ".cm-content"); await page.locator(".cm-line", { hasText: "mariadb" }).click(); await page.keyboard.press("Home"); await page.keyboard.press("End"); await page.keyboard.press("Enter"); await page.keyboard.type("imagee: typo"); await page.waitForSelector("[data-test=problems]"); await shot("editor");
+    await go(`/stacks/${photos.id}/edit`, ".cm-content"); await page.locator(".cm-line", { hasText: "image: mariadb" }).click(); await page.keyboard.press("Home"); await page.keyboard.press("End"); await page.keyboard.press("Enter"); await page.keyboard.type("imagee: typo"); await page.waitForSelector("[data-test=problems]"); await shot("editor");
     await go(`/stacks/${photos.id}/deploy`, "[data-test=plan]"); await shot("plan");
     await page.click("[data-test=deploy]"); await page.waitForSelector("[data-test=steps]"); await page.waitForSelector("[role=progressbar] >> nth=1"); await shot("deployment"); await page.waitForSelector("[data-state=succeeded]"); await shot("deployment-done");
     const rolled = deployments.find((/** @type {any} */ one) => one.state.phase === "rolled_back"), unknown = deployments.find((/** @type {any} */ one) => one.view.view === "unknown");
