@@ -2,8 +2,8 @@ import { fileURLToPath, URL } from "node:url";
 import vue from "@vitejs/plugin-vue";
 import unocss from "@unocss/vite";
 import { defineConfig } from "vite";
-import { precompress } from "./vite/precompress";
-import { unoConfig } from "./vite/uno";
+import { precompress } from "./vite/precompress.ts";
+import { unoConfig } from "./vite/uno.ts";
 
 /** Where `npm run dev` finds an API: the mock server by default, or a real controller. */
 const api = process.env["WINDFLOW_API"] ?? "http://127.0.0.1:8470";
