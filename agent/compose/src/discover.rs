@@ -88,11 +88,12 @@ impl Planner<'_> {
             self.take(file, &text, true)?;
         }
         if implicit {
-            let base = self.invocation.project_directory.as_ref();
-            let directory = base.map_or_else(
-                || working_dir.clone(),
-                |dir| absolute(working_dir, dir, &self.env),
-            );
+            // Without `-f` this file may say which Compose files there are.
+            let directory = match (&self.invocation.project_directory, self.invocation.files.first()) {
+                (Some(directory), _) => absolute(working_dir, directory, &self.env),
+                (None, Some(file)) if file != "-" => parent(&absolute(working_dir, file, &self.env)),
+                _ => working_dir.clone(),
+            };
             self.dotenv(&directory)?;
         }
         let sources = self.sources()?;

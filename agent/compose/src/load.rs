@@ -6,8 +6,10 @@
 mod check;
 mod finish;
 mod include;
+mod normalise;
 pub(crate) mod paths;
 mod tree;
+mod variables;
 
 use crate::files::Files;
 use crate::model::Project;

@@ -12,7 +12,7 @@ pub fn json(project: &Project) -> String {
     if let Value::Object(map) = &mut document {
         map.remove("models");
         for (_, section) in map.iter_mut().filter(|(key, _)| !key.starts_with("x-")) {
-            strip_extensions(section);
+            strip_extensions(section, true);
         }
         each(map, "services", |service| {
             for key in ["command", "entrypoint"] {
@@ -72,13 +72,31 @@ fn escape(value: &mut Value) {
     }
 }
 
-fn strip_extensions(value: &mut Value) {
+/// Removes `x-*` keys, but not where the keys are names that the author chose.
+fn strip_extensions(value: &mut Value, chosen: bool) {
+    const CHOSEN: [&str; 14] = [
+        "environment",
+        "labels",
+        "annotations",
+        "args",
+        "options",
+        "driver_opts",
+        "sysctls",
+        "storage_opt",
+        "additional_contexts",
+        "aux_addresses",
+        "networks",
+        "depends_on",
+        "models",
+        "ulimits",
+    ];
     match value {
-        Value::Array(items) => items.iter_mut().for_each(strip_extensions),
+        Value::Array(items) => items.iter_mut().for_each(|item| strip_extensions(item, false)),
         Value::Object(map) => {
-            // Names of variables, labels and options may begin with `x-`: their values are texts.
-            map.retain(|key, inner| !key.starts_with("x-") || inner.is_string());
-            map.values_mut().for_each(strip_extensions);
+            map.retain(|key, _| chosen || !key.starts_with("x-"));
+            for (key, inner) in map.iter_mut() {
+                strip_extensions(inner, !chosen && CHOSEN.contains(&key.as_str()));
+            }
         }
         _ => {}
     }

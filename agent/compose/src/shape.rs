@@ -171,7 +171,7 @@ fn repeated(items: &[Node], path: &str, report: &mut Report) {
 
 /// The known word that is closest to what was written, if one is close.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.chars().count() / 3).clamp(1, 3);
+    let most = ((word.chars().count() + 1) / 3).clamp(1, 3);
     known
         .map(|candidate| (distance(word, candidate), candidate))
         .filter(|(d, _)| *d <= most)

@@ -6,7 +6,8 @@ use crate::yaml::{Map, Mark, Node, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn consistency(tree: &Node, enabled: &BTreeSet<String>, report: &mut Report) {
-    let Some(services) = tree.get("services").and_then(Node::as_map) else {
+    resources(tree, report);
+    let Some(services) = section(tree, "services") else {
         return;
     };
     let mut names: BTreeMap<&str, &str> = BTreeMap::new();
@@ -24,7 +25,6 @@ pub(super) fn consistency(tree: &Node, enabled: &BTreeSet<String>, report: &mut 
             );
         }
     }
-    resources(tree, report);
     cycles(services, enabled, report);
 }
 
@@ -75,6 +75,13 @@ fn service(tree: &Node, node: &Node, path: &str, report: &mut Report) {
             &format!("{path}.networks"),
             report,
         );
+        if name.starts_with("x-") {
+            report.error(
+                attachment.key,
+                path,
+                format!("{name:?} cannot be used as a network: `x-` marks extensions"),
+            );
+        }
     }
     for (name, model) in node.get("models").and_then(Node::as_map).into_iter().flatten() {
         known(tree, "models", name, model.key, &format!("{path}.models"), report);
@@ -292,7 +299,7 @@ fn resources(tree: &Node, report: &mut Report) {
                 .collect();
             let external = node.get("external").is_some_and(Node::is_true);
             match given.len() {
-                0 if !external && node.get("driver").is_none() => {
+                0 if !external => {
                     report.error(node.key, &path, format!("needs one of {}", sources.join(", ")));
                 }
                 2.. => report.error(

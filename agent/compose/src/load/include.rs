@@ -90,7 +90,7 @@ impl Loader<'_> {
             self.file(file, &text, &inner, &mut tree);
         }
         paths::file(&mut tree, &directory, &env);
-        super::finish::resolve_values(&mut tree, &env);
+        super::normalise::resolve_values(&mut tree, &env);
         Some(tree)
     }
 

@@ -62,6 +62,10 @@ fn resolve(node: Option<&mut Node>, directory: &str, env: &BTreeMap<String, Stri
 /// Paths of a canonical service.
 pub(crate) fn service(node: &mut Node, directory: &str, env: &BTreeMap<String, String>) {
     if let Some(build) = node.get_mut("build") {
+        if build.as_map().is_some() && build.get("context").is_none() {
+            let here = Node::text(directory, build.at);
+            build.set("context", here);
+        }
         if let Some(Value::Str(context)) = build.get_mut("context").map(|n| &mut n.value)
             && !is_remote(context)
         {

@@ -20,7 +20,7 @@ pub(super) struct Loader<'a> {
     pub(super) report: &'a mut Report,
     pub(super) interpolate: bool,
     pub(super) read: usize,
-    /// Resources that came by `include`: they may not be defined again.
+    /// Resources that came by `include` of this document: it may not define them again.
     pub(super) imported: BTreeMap<String, Mark>,
 }
 
@@ -108,6 +108,7 @@ impl Loader<'_> {
             canonical::file(&mut document, self.report);
             unify(&mut document);
             self.conflicts(&document);
+            self.imported.clear();
             merge_files(into, document, self.report);
         }
     }
@@ -171,6 +172,9 @@ impl Loader<'_> {
         chain: &mut Vec<(String, String)>,
         before: Option<&Node>,
     ) -> Option<Node> {
+        if own.is_null() && base_may_be_empty(chain) {
+            own.value = Value::Map(Map::new());
+        }
         let extends = own.as_map_mut().and_then(|map| map.shift_remove("extends"));
         let mut base = match extends {
             Some(extends) if !extends.is_null() => {
@@ -308,4 +312,9 @@ fn unify(document: &mut Node) {
     {
         unify_service(name, service);
     }
+}
+
+/// A base that says nothing is an empty one; a service of the project itself may not be empty.
+const fn base_may_be_empty(chain: &[(String, String)]) -> bool {
+    chain.len() > 1
 }

@@ -20,14 +20,16 @@ pub(super) const INT: Shape = Any2(&[ANY_INT, Text]);
 pub(super) const NUMBER: Shape = Any2(&[Number, Text]);
 pub(super) const TEXTS: Shape = List(&Text);
 pub(super) const TEXT_SET: Shape = Set(&Text);
+/// Lists whose repeats are merged before the check may repeat items.
+pub(super) const TEXT_OR_LIST: Shape = Any2(&[Text, TEXTS]);
 pub(super) const TEXT_OR_SET: Shape = Any2(&[Text, TEXT_SET]);
 pub(super) const SCALAR: Shape = Any2(&[Text, Number, Bool, Null]);
 /// A mapping of names to scalars, or a list of `KEY=value`.
-pub(super) const LIST_OR_DICT: Shape = Any2(&[Dict(any_name, &SCALAR), TEXT_SET]);
+pub(super) const LIST_OR_DICT: Shape = Any2(&[Dict(any_name, &SCALAR), TEXTS]);
 pub(super) const OPTIONS: Shape = Dict(any_name, &Any2(&[Text, Number]));
 pub(super) const TEXT_DICT: Shape = Dict(any_name, &Text);
 pub(super) const COMMAND: Shape = Any2(&[Null, Text, TEXTS]);
-pub(super) const HOSTS: Shape = Any2(&[Dict(any_name, &Any2(&[Text, TEXTS])), TEXT_SET]);
+pub(super) const HOSTS: Shape = Any2(&[Dict(any_name, &Any2(&[Text, TEXTS])), TEXTS]);
 pub(super) const FILE_REFERENCES: Shape = List(&Any2(&[
     Text,
     Object(

@@ -1,0 +1,145 @@
+//! Files of variables and labels.
+
+use crate::dotenv;
+use crate::files::Files;
+use crate::problem::Report;
+use crate::yaml::{Map, Mark, Node, Value, join};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Reads the files of variables and labels of the enabled services.
+pub(super) fn variables(
+    tree: &mut Node,
+    enabled: &BTreeSet<String>,
+    env: &BTreeMap<String, String>,
+    files: &dyn Files,
+    report: &mut Report,
+) {
+    for (name, service) in tree
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flatten()
+    {
+        let Some(map) = service.as_map_mut() else { continue };
+        let (env_files, label_files) = (map.shift_remove("env_file"), map.shift_remove("label_file"));
+        if !enabled.contains(name) {
+            continue;
+        }
+        let own: BTreeMap<String, String> = texts(service.get("environment"));
+        let lookup = |key: &str| env.get(key).or_else(|| own.get(key)).cloned();
+        let key = format!("services.{name}");
+        let mut found = Map::new();
+        for item in env_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
+            let path = item.str_at("path").unwrap_or("");
+            let required = item.get("required").is_none_or(Node::is_true);
+            let raw = match item.str_at("format") {
+                None | Some("") => false,
+                Some("raw") => true,
+                Some(other) => {
+                    report.error(
+                        item.at,
+                        &key,
+                        format!("the env_file format {other:?} is not known; use raw, or none"),
+                    );
+                    continue;
+                }
+            };
+            read(
+                path,
+                raw,
+                required,
+                &lookup,
+                item.at,
+                &join(&key, "env_file"),
+                files,
+                report,
+                &mut found,
+            );
+        }
+        if !found.is_empty() {
+            let declared = service
+                .get("environment")
+                .and_then(Node::as_map)
+                .cloned()
+                .unwrap_or_default();
+            found.extend(declared);
+            service.set("environment", Node::new(Value::Map(found), Mark::default()));
+        }
+        let mut found = Map::new();
+        for item in label_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
+            let path = item.as_str().unwrap_or("");
+            read(
+                path,
+                false,
+                true,
+                &lookup,
+                item.at,
+                &join(&key, "label_file"),
+                files,
+                report,
+                &mut found,
+            );
+        }
+        if !found.is_empty() {
+            let declared = service
+                .get("labels")
+                .and_then(Node::as_map)
+                .cloned()
+                .unwrap_or_default();
+            found.extend(declared);
+            service.set("labels", Node::new(Value::Map(found), Mark::default()));
+        }
+    }
+}
+
+fn texts(node: Option<&Node>) -> BTreeMap<String, String> {
+    let map = node.and_then(Node::as_map);
+    map.into_iter()
+        .flatten()
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the two kinds of files differ in these values only"
+)]
+fn read(
+    path: &str,
+    raw: bool,
+    required: bool,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    at: Mark,
+    key: &str,
+    files: &dyn Files,
+    report: &mut Report,
+    found: &mut Map,
+) {
+    let text = match files.read(path) {
+        Ok(Some(text)) => text,
+        Ok(None) if !required => return,
+        Ok(None) => return report.error(at, key, format!("the file {path} does not exist")),
+        Err(cause) => return report.error(at, key, format!("the file {path} cannot be read: {cause}")),
+    };
+    let mut unset = Vec::new();
+    let parsed = if raw {
+        dotenv::parse_raw(&text, lookup)
+    } else {
+        dotenv::parse(&text, lookup, &mut |name| unset.push(name.to_owned()))
+    };
+    for name in unset {
+        report.warn(
+            at,
+            key,
+            format!("the variable {name} in {path} is not set; an empty text stands for it"),
+        );
+    }
+    match parsed {
+        Ok(values) => found.extend(
+            values
+                .into_iter()
+                .map(|(name, value)| (name, Node::text(value, at))),
+        ),
+        Err(error) => report.error(at, key, format!("{path}:{}: {error}", error.line)),
+    }
+}
