@@ -1,0 +1,371 @@
+//! Joining a controller, and coming back to it with a certificate that ran out.
+//!
+//! Files in the state directory, all 0600: `agent.key` (made here, never leaves), `agent.crt`, `ca.pem`,
+//! `controller.toml` (where the controller is, who this host is), `controller.epoch` (the highest epoch seen).
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::net::lookup_host;
+use windflow_kit::{Clock, Secret};
+use windflow_model::{AgentId, Code, Failure, Timestamp};
+use windflow_protocol::{EnrollReply, EnrollRequest, VersionRange, enroll::MAX_CLOCK_SKEW_MS};
+use windflow_transport::{
+    HostKey, IdentityError,
+    enroll::{AskError, ask},
+    identity::{self, AgentFacts},
+};
+
+/// What the host remembers of its controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// This host's id.
+    pub agent: AgentId,
+    /// Addresses of the controller, `host:port`, tried in turn.
+    pub addresses: Vec<String>,
+    /// Name in the controller's certificate.
+    pub server_name: String,
+}
+
+/// A host that has joined.
+#[derive(Debug)]
+pub struct Identity {
+    /// Where its files are.
+    pub dir: PathBuf,
+    /// Its key.
+    pub key: HostKey,
+    /// Its certificate, DER.
+    pub certificate: Vec<u8>,
+    /// What the certificate says.
+    pub facts: AgentFacts,
+    /// The controller's root, DER.
+    pub ca: Vec<u8>,
+    /// What it remembers of its controller.
+    pub membership: Membership,
+}
+
+/// What an operator gives to join.
+#[derive(Debug, Clone)]
+pub struct JoinRequest {
+    /// `host:port` of the controller (UDP).
+    pub address: String,
+    /// Pins of the controller's root key; two while it is being changed.
+    pub pins: Vec<String>,
+    /// The token, from a prompt, a file or stdin.
+    pub token: Secret<String>,
+    /// The host's name for itself.
+    pub hostname: String,
+    /// Name shown to people.
+    pub name: Option<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Why a host could not join or come back.
+#[derive(Debug, Error)]
+pub enum EnrollError {
+    /// The pin is no pin.
+    #[error("{0:?} is not a pin: it is `sha256:` and 44 characters, copied from the controller's install command")]
+    Pin(String),
+    /// The controller's key is another one.
+    #[error(
+        "the controller at {address} has another key than the pinned one; nothing was sent. Copy the install command of the \
+         controller you mean to trust again, and do not go on if its key changed unexpectedly"
+    )]
+    PinMismatch {
+        /// Where.
+        address: String,
+    },
+    /// The address means nothing.
+    #[error("cannot find the controller {address}; write host:port as in the install command")]
+    Resolve {
+        /// What was given.
+        address: String,
+        /// What the resolver says.
+        #[source]
+        source: io::Error,
+    },
+    /// No answer.
+    #[error("no answer from the controller at {address}; check that UDP to it is not blocked")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: AskError,
+    },
+    /// It said no.
+    #[error("the controller refused: {failure}. {}", failure.hint)]
+    Refused {
+        /// Code, reason and remedy.
+        failure: Failure,
+    },
+    /// The clocks are too far apart.
+    #[error("this host's clock says {own}, the controller's {theirs}: set the one that is wrong, then enrol again")]
+    Clock {
+        /// This host.
+        own: Timestamp,
+        /// The controller.
+        theirs: Timestamp,
+    },
+    /// A file in the state directory.
+    #[error("the identity in {} cannot be used", dir.display())]
+    Files {
+        /// Which directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: IdentityError,
+    },
+    /// `controller.toml`.
+    #[error("{} is not readable; enrol this host again", path.display())]
+    Membership {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Joins a controller. The same key may repeat it with the same token, so a lost reply costs nothing.
+///
+/// # Errors
+/// [`EnrollError`], each with its remedy; nothing is kept but the host's own key.
+pub async fn join(dir: &Path, request: JoinRequest, clock: &Clock) -> Result<Identity, EnrollError> {
+    let files = |source| EnrollError::Files {
+        dir: dir.to_path_buf(),
+        source,
+    };
+    let mut pins = Vec::new();
+    for pin in &request.pins {
+        pins.push(identity::parse_pin(pin).ok_or_else(|| EnrollError::Pin(pin.clone()))?);
+    }
+    fs::create_dir_all(dir).map_err(IdentityError::Io).map_err(files)?;
+    let key = HostKey::load_or_make(&dir.join("agent.key")).map_err(files)?;
+    let message = EnrollRequest::Join {
+        versions: VersionRange::SUPPORTED,
+        token: request.token.expose().clone(),
+        csr: key.csr().map_err(files)?,
+        hostname: request.hostname,
+        name: request.name,
+        labels: request.labels,
+        wall_ms: clock.now_ms(),
+    };
+    let reply = exchange(&request.address, pins, &message, clock).await?;
+    keep(dir, key, reply, vec![request.address])
+}
+
+/// Asks for a new certificate with the key of one that ran out.
+///
+/// # Errors
+/// [`EnrollError`]; the identity stays as it was.
+pub async fn reattest(identity: &mut Identity, clock: &Clock) -> Result<(), EnrollError> {
+    let dir = identity.dir.clone();
+    let files = |source| EnrollError::Files {
+        dir: dir.clone(),
+        source,
+    };
+    let pin = identity::key_hash(&identity.ca).map_err(files)?;
+    let message = EnrollRequest::Reattest {
+        csr: identity.key.csr().map_err(files)?,
+        certificate: identity.certificate.clone(),
+        wall_ms: clock.now_ms(),
+    };
+    let address = identity.membership.addresses.first().cloned().unwrap_or_default();
+    let granted = exchange(&address, vec![pin], &message, clock).await?;
+    identity.renewed(granted.certificate)
+}
+
+struct Granted {
+    agent: AgentId,
+    certificate: Vec<u8>,
+    ca: Vec<u8>,
+    server_name: String,
+}
+
+/// The first address a name resolves to.
+///
+/// # Errors
+/// [`EnrollError::Resolve`].
+pub(crate) async fn resolve(address: &str) -> Result<SocketAddr, EnrollError> {
+    let wrap = |source| EnrollError::Resolve {
+        address: address.to_owned(),
+        source,
+    };
+    let found = lookup_host(address).await.map_err(wrap)?.next();
+    found.ok_or_else(|| wrap(io::Error::new(io::ErrorKind::NotFound, "no address")))
+}
+
+async fn exchange(
+    address: &str,
+    pins: Vec<[u8; 32]>,
+    message: &EnrollRequest,
+    clock: &Clock,
+) -> Result<Granted, EnrollError> {
+    let remote = resolve(address).await?;
+    let reply = ask(remote, pins, message).await.map_err(|source| {
+        if source.is_pin_mismatch() {
+            EnrollError::PinMismatch {
+                address: address.to_owned(),
+            }
+        } else {
+            EnrollError::Unreachable {
+                address: address.to_owned(),
+                source,
+            }
+        }
+    })?;
+    match reply {
+        EnrollReply::Granted {
+            agent,
+            certificate,
+            ca,
+            server_name,
+            wall_ms,
+        } => {
+            check_clock(clock, wall_ms)?;
+            Ok(Granted {
+                agent,
+                certificate,
+                ca,
+                server_name,
+            })
+        }
+        EnrollReply::Refused { denial, wall_ms } => {
+            check_clock(clock, wall_ms)?;
+            let hint = Code::ALL.iter().find(|code| code.as_str() == denial.code);
+            Err(EnrollError::Refused {
+                failure: Failure {
+                    hint: hint.map_or("", |code| code.hint()).to_owned(),
+                    code: denial.code,
+                    message: denial.message,
+                },
+            })
+        }
+    }
+}
+
+fn check_clock(clock: &Clock, theirs: i64) -> Result<(), EnrollError> {
+    let own = clock.now_ms();
+    if own.abs_diff(theirs) <= MAX_CLOCK_SKEW_MS.unsigned_abs() {
+        return Ok(());
+    }
+    Err(EnrollError::Clock {
+        own: Timestamp::from_millis(own),
+        theirs: Timestamp::from_millis(theirs),
+    })
+}
+
+fn keep(dir: &Path, key: HostKey, granted: Granted, addresses: Vec<String>) -> Result<Identity, EnrollError> {
+    let files = |source| EnrollError::Files {
+        dir: dir.to_path_buf(),
+        source,
+    };
+    let membership = Membership {
+        agent: granted.agent,
+        addresses,
+        server_name: granted.server_name,
+    };
+    let path = dir.join("controller.toml");
+    let text = toml::to_string(&membership).map_err(|source| EnrollError::Membership {
+        path: path.clone(),
+        source: source.into(),
+    })?;
+    let write = |name: &str, content: &str| identity::write_private(&dir.join(name), content.as_bytes());
+    write("ca.pem", &identity::certificate_pem(&granted.ca)).map_err(files)?;
+    write("agent.crt", &identity::certificate_pem(&granted.certificate)).map_err(files)?;
+    // Last: without it the host has not joined.
+    write("controller.toml", &text).map_err(files)?;
+    Ok(Identity {
+        facts: identity::agent_facts(&granted.certificate).map_err(files)?,
+        dir: dir.to_path_buf(),
+        key,
+        certificate: granted.certificate,
+        ca: granted.ca,
+        membership,
+    })
+}
+
+impl Identity {
+    /// Loads the identity of a host that has joined; `None` if it has not.
+    ///
+    /// # Errors
+    /// [`EnrollError`] if files are damaged, missing, or readable by others.
+    pub fn load(dir: &Path) -> Result<Option<Self>, EnrollError> {
+        let files = |source| EnrollError::Files {
+            dir: dir.to_path_buf(),
+            source,
+        };
+        let path = dir.join("controller.toml");
+        if !fs::exists(&path).map_err(IdentityError::Io).map_err(files)? {
+            return Ok(None);
+        }
+        let text = identity::read_private(&path).map_err(files)?;
+        let membership = toml::from_str(&text).map_err(|source| EnrollError::Membership {
+            path,
+            source: source.into(),
+        })?;
+        let certificate = identity::load_certificate(&dir.join("agent.crt")).map_err(files)?.to_vec();
+        Ok(Some(Self {
+            dir: dir.to_path_buf(),
+            key: HostKey::load(&dir.join("agent.key")).map_err(files)?,
+            facts: identity::agent_facts(&certificate).map_err(files)?,
+            certificate,
+            ca: identity::load_certificate(&dir.join("ca.pem")).map_err(files)?.to_vec(),
+            membership,
+        }))
+    }
+
+    /// Takes a renewed certificate over, on disk first.
+    ///
+    /// # Errors
+    /// [`EnrollError::Files`] if it is not one for this key and host, or cannot be written.
+    pub fn renewed(&mut self, certificate: Vec<u8>) -> Result<(), EnrollError> {
+        let files = |source| EnrollError::Files {
+            dir: self.dir.clone(),
+            source,
+        };
+        let facts = identity::agent_facts(&certificate).map_err(files)?;
+        if facts.key != self.facts.key || facts.agent != self.facts.agent {
+            return Err(files(IdentityError::Certificate {
+                reason: "it is for another host or key".to_owned(),
+            }));
+        }
+        let text = identity::certificate_pem(&certificate);
+        identity::write_private(&self.dir.join("agent.crt"), text.as_bytes()).map_err(files)?;
+        self.facts = facts;
+        self.certificate = certificate;
+        Ok(())
+    }
+
+    /// The highest controller epoch seen; 0 at first.
+    #[must_use]
+    pub fn controller_epoch(&self) -> u64 {
+        identity::read_private(&self.dir.join("controller.epoch"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0)
+    }
+
+    /// Keeps a controller epoch, on disk when it returns.
+    ///
+    /// # Errors
+    /// [`EnrollError::Files`].
+    pub fn keep_epoch(&self, epoch: u64) -> Result<(), EnrollError> {
+        identity::write_private(&self.dir.join("controller.epoch"), epoch.to_string().as_bytes()).map_err(
+            |source| EnrollError::Files {
+                dir: self.dir.clone(),
+                source,
+            },
+        )
+    }
+}

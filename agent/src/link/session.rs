@@ -1,0 +1,403 @@
+//! One connection: dial, greet, work, until it is gone.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use tokio::{sync::broadcast, time::Instant};
+use windflow_engine::StackProgress;
+use windflow_kit::{Stop, TaskHandle, error::Chain, task::spawn_scoped};
+use windflow_model::{Code, DeploymentEvent, Doc, Document, Failure, Timestamp};
+use windflow_protocol::{
+    AgentFrame, AgentHello, Assignment, Report, VersionRange, Withdrawal,
+    session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
+};
+use windflow_transport::{
+    FrameReader, FrameWriter,
+    endpoint::{self, CLOSE_DONE},
+    quinn::{Connection, ConnectionError},
+    tls,
+};
+
+use super::{Left, Link, report, streams};
+use crate::enroll;
+
+/// Time for a name and a handshake.
+const DIAL_WITHIN: Duration = Duration::from_secs(10);
+/// A controller that takes no bytes for so long is as good as gone.
+const WRITE_WITHIN: Duration = Duration::from_secs(20);
+/// Streams served at once; the controller is told by the stream limit of QUIC.
+const STREAMS: usize = 256;
+
+/// `None` when the agent stops.
+pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left> {
+    let down = |reason: String| Left {
+        reason,
+        retry_after: Duration::ZERO,
+        was_up: false,
+    };
+    let (connection, keep) = match stop.run(tokio::time::timeout(DIAL_WITHIN, dial(link))).await? {
+        Ok(Ok(connected)) => connected,
+        Ok(Err(reason)) => return Some(down(reason)),
+        Err(_) => return Some(down(format!("no answer within {} s", DIAL_WITHIN.as_secs()))),
+    };
+    let opened = connection.open_bi().await;
+    let left = match opened {
+        Ok((send, receive)) => {
+            let (session, actions) = AgentSession::start(options(link), Duration::ZERO);
+            let live = Live {
+                origin: Instant::now(),
+                connection: connection.clone(),
+                reader: FrameReader::new(receive),
+                writer: FrameWriter::new(send),
+                session,
+                was_up: false,
+            };
+            live.run(link, actions, stop).await
+        }
+        Err(error) => Some(down(explain(&error, link))),
+    };
+    connection.close(CLOSE_DONE, if left.is_none() { b"the agent stops" } else { b"" });
+    // The farewell must leave the socket before it closes.
+    let _in_time = tokio::time::timeout(Duration::from_secs(2), keep.wait_idle()).await;
+    left
+}
+
+fn options(link: &Link) -> AgentSessionOptions {
+    AgentSessionOptions {
+        hello: AgentHello {
+            versions: VersionRange::SUPPORTED,
+            features: Vec::new(),
+            build: link.options.build.clone(),
+            boot_id: link.boot_id,
+            wall_ms: link.options.clock.now_ms(),
+        },
+        controller_epoch: link.identity.controller_epoch(),
+    }
+}
+
+async fn dial(link: &Link) -> Result<(Connection, windflow_transport::quinn::Endpoint), String> {
+    let identity = &link.identity;
+    let mut last = "no address of the controller is known; enrol this host again".to_owned();
+    for address in &identity.membership.addresses {
+        let tried = async {
+            let remote = enroll::resolve(address)
+                .await
+                .map_err(|error| Chain(&error).to_string())?;
+            let tls = tls::agent(
+                identity.certificate.clone().into(),
+                identity.key.private_der(),
+                &identity.ca.clone().into(),
+            );
+            let tls = tls.map_err(|error| Chain(&error).to_string())?;
+            let endpoint = endpoint::agent(remote).map_err(|error| Chain(&error).to_string())?;
+            let dialled = endpoint::dial(&endpoint, remote, &identity.membership.server_name, tls).await;
+            match dialled {
+                Ok(connection) => Ok((connection, endpoint)),
+                Err(endpoint::DialError::Connect { source, .. }) => Err(explain(&source, link)),
+                Err(error) => Err(Chain(&error).to_string()),
+            }
+        };
+        match tried.await {
+            Ok(connected) => return Ok(connected),
+            Err(reason) => last = format!("{address}: {reason}"),
+        }
+    }
+    Err(last)
+}
+
+/// What a lost or refused connection means for a person.
+fn explain(error: &ConnectionError, link: &Link) -> String {
+    let text = error.to_string();
+    let now = Timestamp::from_millis(link.options.clock.now_ms());
+    let lower = text.to_lowercase();
+    if lower.contains("expired") || lower.contains("not valid yet") || lower.contains("notvalidyet") {
+        return format!(
+            "a certificate is out of its time ({text}); this host's clock says {now}: set the clock that is wrong, here or on \
+             the controller"
+        );
+    }
+    if lower.contains("application protocol") {
+        return format!("the controller speaks another framing ({text}): update the older side");
+    }
+    if let ConnectionError::ApplicationClosed(close) = error {
+        let reason = String::from_utf8_lossy(&close.reason);
+        return format!("the controller closed the connection: {reason}");
+    }
+    text
+}
+
+struct Live {
+    origin: Instant,
+    connection: Connection,
+    reader: FrameReader,
+    writer: FrameWriter,
+    session: AgentSession,
+    was_up: bool,
+}
+
+impl Live {
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    fn left(&self, reason: String, retry_after: Duration) -> Left {
+        Left {
+            reason,
+            retry_after,
+            was_up: self.was_up,
+        }
+    }
+
+    async fn run(mut self, link: &mut Link, first: Vec<AgentAction>, stop: &Stop) -> Option<Left> {
+        let mut progress = link.engine.progress();
+        let mut outbox = link.engine.reports_changed();
+        let mut containers = link.engine.containers();
+        let mut inventory = link.inventory.clone();
+        let mut served = FuturesUnordered::<TaskHandle<()>>::new();
+        let mut renew_at = renewal(link);
+        let mut actions = first;
+        let mut was_steady = false;
+        loop {
+            if let Err(left) = self.perform(link, actions).await {
+                return Some(left);
+            }
+            actions = Vec::new();
+            if self.session.is_steady() && !was_steady {
+                was_steady = true;
+                inventory.mark_changed();
+                containers.mark_changed();
+                actions = self.reports(link);
+                continue;
+            }
+            let steady = self.session.is_steady();
+            let due = self.session.deadline().unwrap_or(Duration::ZERO);
+            let renew_in = Duration::from_millis(
+                u64::try_from(renew_at.saturating_sub(link.options.clock.now_ms())).unwrap_or(0),
+            );
+            tokio::select! {
+                () = stop.stopped() => return None,
+                frame = self.reader.next() => match frame {
+                    Ok(Some(frame)) => {
+                        let now = self.now();
+                        actions = self.session.on_frame(frame, now);
+                        actions.extend(self.reports(link));
+                    }
+                    Ok(None) => return Some(self.left("the controller ended the session".to_owned(), Duration::ZERO)),
+                    Err(error) => {
+                        let reason = self.connection.close_reason();
+                        let text = reason.map_or_else(|| Chain(&error).to_string(), |error| explain(&error, link));
+                        return Some(self.left(text, Duration::ZERO));
+                    }
+                },
+                () = tokio::time::sleep_until(self.origin + due) => {
+                    let now = self.now();
+                    actions = self.session.on_tick(now);
+                }
+                // Only while the agent lives does the engine; if it ends, so does everything.
+                Ok(()) = outbox.changed(), if steady => actions = self.reports(link),
+                Ok(()) = containers.changed(), if steady => {
+                    let list = containers.borrow_and_update().clone();
+                    actions.extend(seal(&*list).map(|doc| AgentAction::Send(AgentFrame::Containers(doc))));
+                }
+                Ok(()) = inventory.changed(), if steady => {
+                    let found = inventory.borrow_and_update().clone();
+                    actions.extend(seal(&*found).map(|doc| AgentAction::Send(AgentFrame::Inventory(doc))));
+                }
+                event = progress.recv(), if steady => match event {
+                    Ok(event) => actions.extend(progressed(&event)),
+                    Err(broadcast::error::RecvError::Lagged(lost)) => {
+                        tracing::debug!(lost, "progress events dropped: the link is slower than the engine");
+                    }
+                    Err(broadcast::error::RecvError::Closed) => return Some(self.left("the engine stopped".to_owned(), Duration::ZERO)),
+                },
+                () = tokio::time::sleep(renew_in), if steady => {
+                    // Asked again if no answer comes.
+                    renew_at = link.options.clock.now_ms().saturating_add(60_000);
+                    match link.identity.key.csr() {
+                        Ok(csr) => actions.push(AgentAction::Send(AgentFrame::Renew { csr })),
+                        Err(error) => tracing::error!(error = %Chain(&error), "certificate cannot be renewed"),
+                    }
+                }
+                stream = self.connection.accept_bi(), if steady && served.len() < STREAMS => match stream {
+                    Ok((send, receive)) => {
+                        served.push(spawn_scoped("stream", streams::serve(link.engine.clone(), send, receive)));
+                    }
+                    Err(error) => return Some(self.left(explain(&error, link), Duration::ZERO)),
+                },
+                Some(_done) = served.next() => {}
+            }
+            if actions.iter().any(|action| matches!(action, AgentAction::Renewed(_))) {
+                self.renewed(link, &mut actions, &mut renew_at);
+            }
+        }
+    }
+
+    fn renewed(&self, link: &mut Link, actions: &mut Vec<AgentAction>, renew_at: &mut i64) {
+        for action in std::mem::take(actions) {
+            let AgentAction::Renewed(certificate) = action else {
+                actions.push(action);
+                continue;
+            };
+            match link.identity.renewed(certificate) {
+                Ok(()) => {
+                    *renew_at = renewal(link);
+                    let until = link.identity.facts.not_after;
+                    link.status.send_modify(|status| status.certificate_until = Some(until));
+                    tracing::info!(%until, "certificate renewed");
+                }
+                Err(error) => tracing::error!(error = %Chain(&error), "renewed certificate cannot be used"),
+            }
+        }
+    }
+
+    /// Reports that may be sent now.
+    fn reports(&mut self, link: &Link) -> Vec<AgentAction> {
+        let Some((after, room)) = self.session.report_room() else {
+            return Vec::new();
+        };
+        let mut actions = Vec::new();
+        for entry in link.engine.reports(after, room) {
+            let seq = entry.seq;
+            if let Some(doc) = seal(&report::report(entry)) {
+                actions.extend(self.session.report(seq, doc));
+            }
+        }
+        actions
+    }
+
+    async fn perform(&mut self, link: &mut Link, actions: Vec<AgentAction>) -> Result<(), Left> {
+        let mut queue = std::collections::VecDeque::from(actions);
+        while let Some(action) = queue.pop_front() {
+            match action {
+                AgentAction::Send(frame) => {
+                    if let Err(error) = self.writer.feed(&frame) {
+                        tracing::error!(error = %Chain(&error), "frame dropped");
+                    }
+                }
+                AgentAction::Opened(opened) => queue.extend(self.opened(link, opened)?),
+                AgentAction::Assign(doc) => queue.extend(assign(link, doc).await),
+                AgentAction::Withdraw(doc) => withdraw(link, doc).await,
+                AgentAction::Acked(upto) => {
+                    if let Err(error) = link.engine.reports_ack(upto).await {
+                        tracing::warn!(error = %Chain(&error), upto, "acknowledgement not kept; the reports will be sent again");
+                    }
+                    queue.extend(self.reports(link));
+                }
+                AgentAction::Proven(rtt) => {
+                    self.was_up = true;
+                    let now = Timestamp::from_millis(link.options.clock.now_ms());
+                    link.status.send_modify(|status| {
+                        status.connected_since.get_or_insert(now);
+                        status.proven_at = Some(now);
+                        status.rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+                        status.last_error = None;
+                    });
+                }
+                // Taken out by the loop, which owns the time of the next renewal.
+                AgentAction::Renewed(_) => {}
+                AgentAction::RenewRefused(denial) => {
+                    tracing::warn!(code = denial.code, message = denial.message, "certificate not renewed");
+                }
+                AgentAction::Close(denial) => {
+                    let _told = self.flush().await;
+                    let hint = Code::ALL.iter().find(|code| code.as_str() == denial.code);
+                    let hint = hint.map_or("", |code| code.hint());
+                    let text = format!("{} ({}). {hint}", denial.message, denial.code);
+                    return Err(self.left(text, Duration::from_millis(u64::from(denial.retry_after_ms))));
+                }
+            }
+        }
+        self.flush().await.map_err(|reason| self.left(reason, Duration::ZERO))
+    }
+
+    async fn flush(&mut self) -> Result<(), String> {
+        match tokio::time::timeout(WRITE_WITHIN, self.writer.flush()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Chain(&error).to_string()),
+            Err(_) => Err(format!("the controller took no data for {} s", WRITE_WITHIN.as_secs())),
+        }
+    }
+
+    fn opened(&mut self, link: &Link, opened: Opened) -> Result<Vec<AgentAction>, Left> {
+        let hello = opened.hello;
+        if hello.controller_epoch > link.identity.controller_epoch() {
+            // On disk before any order of it is taken: that is what refuses an older copy later.
+            link.identity
+                .keep_epoch(hello.controller_epoch)
+                .map_err(|error| self.left(Chain(&error).to_string(), Duration::ZERO))?;
+        }
+        let skew = hello.wall_ms.saturating_sub(link.options.clock.now_ms());
+        link.status.send_modify(|status| status.clock_skew_ms = skew);
+        tracing::info!(controller = hello.build, session = hello.session_epoch, "connected to the controller");
+        let held = report::held(link.engine.held());
+        let now = self.now();
+        Ok(seal(&held)
+            .map(|held| self.session.resume(held, 0, now))
+            .unwrap_or_default())
+    }
+}
+
+fn renewal(link: &Link) -> i64 {
+    let facts = link.identity.facts;
+    let life = facts.not_after.as_millis().saturating_sub(facts.not_before.as_millis());
+    // Half of life, 10 % to either side: a fleet that joined together does not renew together.
+    let tenth = u64::try_from(life / 10).unwrap_or(0);
+    let jitter = i64::try_from(link.options.random.up_to(tenth)).unwrap_or(0);
+    facts.not_before.as_millis() + life / 2 - life / 20 + jitter
+}
+
+fn seal<T: Document>(value: &T) -> Option<Doc<T>> {
+    Doc::seal(value)
+        .inspect_err(|error| tracing::error!(error = %Chain(error), "cannot be sent"))
+        .ok()
+}
+
+fn progressed(event: &StackProgress) -> Option<AgentAction> {
+    // Local mode has no deployment and is no business of the controller.
+    let deployment = event.deployment?;
+    let progress = seal(&event.event)?;
+    Some(AgentAction::Send(AgentFrame::Progress {
+        deployment,
+        progress,
+    }))
+}
+
+async fn assign(link: &Link, doc: Doc<Assignment>) -> Option<AgentAction> {
+    let assignment = match doc.open() {
+        Ok(assignment) => assignment,
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "assignment cannot be read; update this agent");
+            return None;
+        }
+    };
+    let order = report::order(assignment.clone());
+    let error = link.engine.apply(order).await.err()?;
+    tracing::warn!(stack = %assignment.name, rev = %assignment.rev, error = %Chain(&error), "assignment refused");
+    let answer = Report {
+        seq: 0,
+        deployment: Some(assignment.deployment),
+        stack: assignment.name,
+        rev: assignment.rev,
+        op: assignment.op,
+        event: DeploymentEvent::Rejected {
+            failure: Failure::from(error),
+        },
+        steps: None,
+        at: Timestamp::from_millis(link.options.clock.now_ms()),
+    };
+    seal(&answer).map(|report| AgentAction::Send(AgentFrame::Refused { report }))
+}
+
+async fn withdraw(link: &Link, doc: Doc<Withdrawal>) {
+    let withdrawal = match doc.open() {
+        Ok(withdrawal) => withdrawal,
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "withdrawal cannot be read; update this agent");
+            return;
+        }
+    };
+    // The outcome travels as a report.
+    if let Err(error) = link.engine.cancel(&withdrawal.name, withdrawal.rev, withdrawal.op).await {
+        tracing::warn!(error = %Chain(&error), "withdrawal not carried out");
+    }
+}

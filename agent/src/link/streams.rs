@@ -1,0 +1,154 @@
+//! Streams that the controller opens: logs and plans, each in a task of its own.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use windflow_engine::EngineHandle;
+use windflow_kit::error::Chain;
+use windflow_model::{Code, Doc, Failure, LogEvent, LogQuery, LogSource};
+use windflow_protocol::{LogLine, StreamItem, StreamOpen, stream::MAX_BATCH_BYTES};
+use windflow_transport::{
+    FrameReader, FrameWriter, StreamError,
+    quinn::{RecvStream, SendStream},
+};
+
+use super::report;
+
+/// A header that does not come is no reason to hold a stream.
+const HEADER_WITHIN: Duration = Duration::from_secs(10);
+
+pub(super) async fn serve(engine: EngineHandle, send: SendStream, receive: RecvStream) {
+    let mut reader = FrameReader::new(receive);
+    let mut writer = FrameWriter::new(send);
+    let header = tokio::time::timeout(HEADER_WITHIN, reader.next::<StreamOpen>()).await;
+    let served = match header {
+        Ok(Ok(Some(StreamOpen::Plan(assignment)))) => plan(&engine, &mut writer, assignment).await,
+        Ok(Ok(Some(StreamOpen::Logs(query)))) => logs(&engine, &mut writer, query).await,
+        Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
+            let failure = Failure::new(Code::Unsupported, "this agent does not know such a stream");
+            writer.send(&StreamItem::Failed(failure.into())).await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(error = %Chain(&error), "stream ended early");
+    }
+    writer.finish();
+    writer.delivered().await;
+}
+
+async fn plan(
+    engine: &EngineHandle,
+    writer: &mut FrameWriter,
+    assignment: Doc<windflow_protocol::Assignment>,
+) -> Result<(), StreamError> {
+    let answer = match assignment.open() {
+        Ok(assignment) => engine.plan(report::order(assignment)).await,
+        Err(error) => Err(Failure::new(Code::Unsupported, Chain(&error).to_string())),
+    };
+    let item = match answer {
+        Ok(plan) => match Doc::seal(&plan) {
+            Ok(plan) => StreamItem::Plan(plan),
+            Err(error) => StreamItem::Failed(Failure::new(Code::HostFailure, Chain(&error).to_string()).into()),
+        },
+        Err(failure) => StreamItem::Failed(failure.into()),
+    };
+    writer.send(&item).await
+}
+
+async fn logs(
+    engine: &EngineHandle,
+    writer: &mut FrameWriter,
+    query: Doc<LogQuery>,
+) -> Result<(), StreamError> {
+    let opened = match query.open() {
+        Ok(query) => engine.logs(query).await,
+        Err(error) => Err(Failure::new(Code::Unsupported, Chain(&error).to_string())),
+    };
+    let events = match opened {
+        Ok(events) => events,
+        Err(failure) => return writer.send(&StreamItem::Failed(failure.into())).await,
+    };
+    // Says at once that the stream is open.
+    let nothing = StreamItem::Lines {
+        first: 0,
+        lines: Vec::new(),
+    };
+    writer.send(&nothing).await?;
+    // What is ready together travels together; nothing waits for a batch to fill.
+    let mut batches = events.ready_chunks(512);
+    while let Some(events) = batches.next().await {
+        let mut batch = Batch::default();
+        for event in events {
+            match event {
+                LogEvent::Line {
+                    seq,
+                    service,
+                    container,
+                    source,
+                    at,
+                    text,
+                } => {
+                    let line = LogLine {
+                        service,
+                        container,
+                        stderr: source == LogSource::Stderr,
+                        at,
+                        text,
+                    };
+                    if batch.bytes >= MAX_BATCH_BYTES || !batch.follows(seq) {
+                        batch.feed(writer)?;
+                        writer.flush().await?;
+                    }
+                    batch.push(seq, line);
+                }
+                LogEvent::Gap { from, lost, reason } => {
+                    batch.feed(writer)?;
+                    writer.feed(&StreamItem::Gap { from, lost, reason })?;
+                }
+                LogEvent::End { reason } => {
+                    batch.feed(writer)?;
+                    return writer.send(&StreamItem::End { reason }).await;
+                }
+            }
+        }
+        batch.feed(writer)?;
+        writer.flush().await?;
+    }
+    let end = StreamItem::End {
+        reason: "the log ended".to_owned(),
+    };
+    writer.send(&end).await
+}
+
+#[derive(Default)]
+struct Batch {
+    first: u64,
+    bytes: usize,
+    lines: Vec<LogLine>,
+}
+
+impl Batch {
+    fn follows(&self, seq: u64) -> bool {
+        let count = u64::try_from(self.lines.len()).unwrap_or(u64::MAX);
+        self.lines.is_empty() || self.first.saturating_add(count) == seq
+    }
+
+    fn push(&mut self, seq: u64, line: LogLine) {
+        if self.lines.is_empty() {
+            self.first = seq;
+        }
+        self.bytes += line.text.len();
+        self.lines.push(line);
+    }
+
+    fn feed(&mut self, writer: &mut FrameWriter) -> Result<(), StreamError> {
+        if self.lines.is_empty() {
+            return Ok(());
+        }
+        self.bytes = 0;
+        writer.feed(&StreamItem::Lines {
+            first: self.first,
+            lines: std::mem::take(&mut self.lines),
+        })
+    }
+}
