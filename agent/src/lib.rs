@@ -1,1 +1,23 @@
-//! windflow-agent
+//! The agent of a host: runs stacks under a controller (feature `link`) or alone.
+//!
+//! - [`cli`], [`config`], [`failure`] — command line, settings, how commands fail.
+//! - [`tasks`] — the life of the daemon; [`status`] — what it says about itself; [`host`] — what it found.
+//! - [`doctor`] — checks with remedies.
+//! - [`local`] — docker compose's commands on the engine in this process, without a controller.
+//! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected; [`joining`] is the command.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod doctor;
+#[cfg(feature = "link")]
+pub mod enroll;
+pub mod failure;
+pub mod host;
+#[cfg(feature = "link")]
+pub mod joining;
+#[cfg(feature = "link")]
+pub mod link;
+pub mod local;
+pub mod status;
+pub mod tasks;

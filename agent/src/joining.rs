@@ -1,0 +1,160 @@
+//! `windflow-agent enroll`: joins a controller with a one-use token that is never an argument.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead as _, Write as _},
+    path::Path,
+};
+
+use windflow_kit::{Chain, Clock, DirLock, Secret};
+
+use crate::{
+    cli::EnrollArgs,
+    config,
+    enroll::{EnrollError, Identity, JoinRequest, join},
+    failure::CommandError,
+    host,
+};
+
+/// Files of an identity, in the order in which they may go: without the last named it has not joined.
+const FILES: [&str; 5] = [
+    "controller.toml",
+    "controller.epoch",
+    "agent.crt",
+    "ca.pem",
+    "agent.key",
+];
+
+/// Joins, or says why not.
+///
+/// # Errors
+/// The reason with its remedy; the state directory then holds no identity it did not hold before.
+pub async fn command(
+    args: EnrollArgs,
+    clock: Clock,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<(), CommandError> {
+    let labels = labels(&args.labels)?;
+    let dir = config::state_dir(args.state_dir);
+    // Held for the length of the command: a running agent would not notice its new identity.
+    let lock = DirLock::acquire(&dir).map_err(|error| {
+        CommandError::failed(Chain(&error).to_string().replace("--data-dir", "--state-dir"))
+    })?;
+    match Identity::load(lock.dir()) {
+        Ok(Some(held)) if !args.force_reenroll => {
+            let controller = held.membership.addresses.first().cloned().unwrap_or_default();
+            return Err(CommandError::failed(format!(
+                "this host has joined the controller {controller} as {}",
+                held.membership.agent
+            ))
+            .hint(
+                "Give --force-reenroll to throw that identity away; its record stays on the old controller.",
+            ));
+        }
+        Ok(None) => {}
+        // A damaged identity can be replaced, on request.
+        Ok(Some(_)) | Err(_) if args.force_reenroll => forget(lock.dir())?,
+        Ok(Some(_)) => {}
+        Err(error) => return Err(refused(&error)),
+    }
+    let hostname = host::hostname();
+    let request = JoinRequest {
+        address: args.controller,
+        pins: args.ca_pin.split(',').map(|pin| pin.trim().to_owned()).collect(),
+        token: token(args.token_file.as_deref(), variable)?,
+        name: args.name,
+        hostname,
+        labels,
+    };
+    let identity = join(lock.dir(), request, &clock)
+        .await
+        .map_err(|error| refused(&error))?;
+    // A stderr that is gone leaves the exit code.
+    let _ = writeln!(
+        std::io::stderr().lock(),
+        "enrolled as {} at {}",
+        identity.membership.agent,
+        identity.membership.addresses.join(", ")
+    );
+    Ok(())
+}
+
+fn refused(error: &EnrollError) -> CommandError {
+    let exit = match error {
+        EnrollError::Pin(_) => 2,
+        EnrollError::Refused { .. } => 3,
+        EnrollError::PinMismatch { .. } | EnrollError::Resolve { .. } | EnrollError::Unreachable { .. } => 5,
+        _ => 1,
+    };
+    CommandError {
+        exit,
+        ..CommandError::failed(Chain(error).to_string())
+    }
+}
+
+fn forget(dir: &Path) -> Result<(), CommandError> {
+    for name in FILES {
+        match fs_err::remove_file(dir.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(CommandError::failed(Chain(&error).to_string()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// From the file, else `WINDFLOW_TOKEN`, else asked for on the terminal (stdin may be the installer's script).
+fn token(
+    file: Option<&Path>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Secret<String>, CommandError> {
+    let text = if let Some(file) = file {
+        fs_err::read_to_string(file).map_err(|error| CommandError::usage(Chain(&error).to_string()))?
+    } else if let Some(token) = variable("WINDFLOW_TOKEN").filter(|token| !token.is_empty()) {
+        token
+    } else {
+        ask()?
+    };
+    let token = text.lines().next().unwrap_or_default().trim().to_owned();
+    if token.starts_with("wfj_") {
+        return Ok(Secret::new(token));
+    }
+    Err(
+        CommandError::usage("that is no enrolment token: it begins with wfj_")
+            .hint("Create one with `windflow agent token create`, or in the web UI under \"Add a host\"."),
+    )
+}
+
+fn ask() -> Result<String, CommandError> {
+    let nobody = || {
+        CommandError::usage("there is no terminal to ask for the enrolment token")
+            .hint("Give it with --token-file FILE or in WINDFLOW_TOKEN.")
+    };
+    let mut terminal = fs_err::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/tty")
+        .map_err(|_| nobody())?;
+    terminal.write_all(b"Enrolment token: ").map_err(|_| nobody())?;
+    let mut line = String::new();
+    std::io::BufReader::new(terminal)
+        .read_line(&mut line)
+        .map_err(|_| nobody())?;
+    Ok(line)
+}
+
+fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, CommandError> {
+    let mut labels = BTreeMap::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => labels.insert(key.to_owned(), value.to_owned()),
+            _ => {
+                return Err(CommandError::usage(format!(
+                    "`{text}` is no label: use KEY=VALUE"
+                )));
+            }
+        };
+    }
+    Ok(labels)
+}

@@ -1,0 +1,187 @@
+//! From flags, files and environment to a project that the engine can be handed.
+
+use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
+
+use windflow_compose::{Files, LoadRequest, Loaded, discover, load as load_project};
+use windflow_engine::Source;
+use windflow_kit::Chain;
+use windflow_model::{DeployPolicy, StackName, StackSpec};
+
+use super::{Result, args::ProjectArgs};
+use crate::failure::CommandError;
+
+/// Who calls: its directory, environment, and whether a person looks on.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Absolute working directory.
+    pub working_dir: PathBuf,
+    /// Environment.
+    pub env: BTreeMap<String, String>,
+    /// Whether stderr is a terminal.
+    pub terminal: bool,
+    /// Whether this is root.
+    pub root: bool,
+}
+
+impl Caller {
+    /// A variable that is set and not empty.
+    #[must_use]
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.env
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
+    }
+}
+
+/// The files of this host.
+pub(super) struct HostFiles;
+
+impl Files for HostFiles {
+    fn read(&self, path: &str) -> std::result::Result<Option<String>, String> {
+        match fs_err::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Chain(&error).to_string()),
+        }
+    }
+}
+
+/// What shall be loaded, with what was said on the way.
+pub(super) struct Request {
+    /// For the loader.
+    pub(super) load: LoadRequest,
+    /// Environment files as they were named, absolute.
+    env_files: Vec<PathBuf>,
+}
+
+/// Finds files, directory and environment.
+pub(super) fn request(args: &ProjectArgs, caller: &Caller) -> Result<Request> {
+    let stdin = if args.files.iter().any(|file| file == "-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| CommandError::usage(format!("stdin cannot be read: {error}")))?;
+        Some(text)
+    } else {
+        None
+    };
+    let invocation = discover::Invocation {
+        files: args.files.clone(),
+        stdin,
+        project_directory: args.project_directory.clone(),
+        name: args.project_name.clone(),
+        env_files: args.env_files.clone(),
+        profiles: args.profiles.clone(),
+        working_dir: caller.working_dir.to_string_lossy().into_owned(),
+        env: caller.env.clone(),
+    };
+    let (load, warnings) =
+        discover::plan(&invocation, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
+    warn(&warnings);
+    let env_files = load.environment_files.iter().map(PathBuf::from).collect();
+    Ok(Request { load, env_files })
+}
+
+/// Warnings go to stderr, one line each.
+pub(super) fn warn(warnings: &[windflow_compose::Problem]) {
+    for warning in warnings {
+        super::show::note(&format!("warning: {warning}"));
+    }
+}
+
+/// Loads and reports all problems at once.
+pub(super) fn compose(request: &Request) -> Result<Loaded> {
+    let loaded =
+        load_project(&request.load, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
+    warn(&loaded.warnings);
+    Ok(loaded)
+}
+
+/// A project of this host.
+#[derive(Debug, Clone)]
+pub(super) struct Project {
+    pub(super) name: StackName,
+    pub(super) spec: StackSpec,
+    pub(super) source: Source,
+}
+
+impl Project {
+    /// A project of which only the name is known.
+    pub(super) fn named(name: &str) -> Result<Self> {
+        let name = name
+            .parse()
+            .map_err(|error| CommandError::usage(format!("{error}")))?;
+        Ok(Self {
+            name,
+            spec: StackSpec::default(),
+            source: Source::Files,
+        })
+    }
+}
+
+/// Loads the project and makes what the engine is handed.
+pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
+    if request.load.files.iter().any(|file| file.text.is_some()) {
+        return from_stdin(request);
+    }
+    let loaded = compose(&request)?;
+    let name = parse_name(&loaded)?;
+    let mut environment = caller.env.clone();
+    // The name the caller asked for holds inside the engine too.
+    environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
+    let spec = StackSpec {
+        profiles: request.load.profiles.clone(),
+        policy: policy(),
+        ..StackSpec::default()
+    };
+    Ok(Project {
+        name,
+        spec,
+        source: Source::Directory {
+            project_directory: request.load.project_directory.clone().into(),
+            config_files: request
+                .load
+                .files
+                .iter()
+                .map(|file| PathBuf::from(&file.path))
+                .collect(),
+            env_files: request.env_files,
+            environment,
+        },
+    })
+}
+
+/// A project from stdin has no file the engine could read in place: it travels as a spec.
+fn from_stdin(request: Request) -> Result<Project> {
+    let loaded = compose(&request)?;
+    let name = parse_name(&loaded)?;
+    let text = windflow_compose::print::yaml(&loaded.project);
+    let path = "compose.yaml".to_owned();
+    let spec = StackSpec {
+        compose_files: vec![path.clone()],
+        // Printed with paths resolved, variables replaced and `$` escaped: it means the same anywhere on this host.
+        files: vec![windflow_model::SpecFile { path, content: text }],
+        policy: policy(),
+        ..StackSpec::default()
+    };
+    Ok(Project {
+        name,
+        spec,
+        source: Source::Files,
+    })
+}
+
+fn parse_name(loaded: &Loaded) -> Result<StackName> {
+    let name = loaded.project.name.as_str();
+    name.parse()
+        .map_err(|error| CommandError::usage(format!("{error}")))
+}
+
+/// Compose leaves orphans alone unless told otherwise.
+fn policy() -> DeployPolicy {
+    DeployPolicy {
+        remove_orphans: false,
+        ..DeployPolicy::default()
+    }
+}

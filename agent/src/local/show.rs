@@ -1,0 +1,316 @@
+//! What local mode prints. Data goes to stdout, the rest to stderr.
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use windflow_compose::print;
+use windflow_engine::EngineHandle;
+use windflow_model::{ContainerState, ContainerSummary, Health, LogEvent, LogQuery, Plan, PortBinding};
+
+use super::{
+    Result,
+    args::{ConfigArgs, ListFormat, LogsArgs, PsArgs},
+    project::{Request, compose},
+};
+use crate::failure::CommandError;
+
+/// A line for the user, beside the data.
+pub(super) fn note(text: &str) {
+    // Nothing can be done about a stderr that is gone.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Prints data; a closed pipe is no error.
+pub(super) fn data(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CommandError::failed(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `config`.
+pub(super) fn config(args: &ConfigArgs, mut request: Request, json: bool) -> Result<()> {
+    request.load.interpolate = !args.no_interpolate;
+    request.load.consistency = !args.no_consistency;
+    request.load.resolve_paths = !args.no_path_resolution;
+    request.load.resolve_env = !args.no_env_resolution;
+    request.load.normalize = !args.no_normalize;
+    let loaded = compose(&request)?;
+    let mut text = if args.quiet {
+        return Ok(());
+    } else if args.services {
+        loaded
+            .project
+            .services
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+            .join("\n")
+    } else if json {
+        print::json(&loaded.project)
+    } else {
+        print::yaml(&loaded.project)
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    data(&text)
+}
+
+/// As `docker compose ps --format json` prints a container; the fields scripts read.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct PsLine<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    name: &'a str,
+    project: &'a str,
+    service: &'a str,
+    image: &'a str,
+    state: String,
+    status: &'a str,
+    health: &'a str,
+    exit_code: i64,
+    publishers: Vec<Publisher<'a>>,
+}
+
+#[derive(Serialize)]
+struct Publisher<'a> {
+    #[serde(rename = "URL")]
+    url: &'a str,
+    #[serde(rename = "TargetPort")]
+    target: u16,
+    #[serde(rename = "PublishedPort")]
+    published: u16,
+    #[serde(rename = "Protocol")]
+    protocol: &'a str,
+}
+
+/// `ps`.
+pub(super) fn ps(args: &PsArgs, project: &str, mut containers: Vec<ContainerSummary>) -> Result<()> {
+    containers.retain(|container| {
+        let service = container.service.as_deref().unwrap_or_default();
+        let up = !matches!(
+            container.state,
+            ContainerState::Exited | ContainerState::Created | ContainerState::Dead
+        );
+        container.project.as_deref() == Some(project)
+            && (args.all || up)
+            && (args.services.is_empty() || args.services.iter().any(|wanted| wanted == service))
+    });
+    containers.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut text = String::new();
+    if args.quiet {
+        for container in &containers {
+            text.push_str(&container.id);
+            text.push('\n');
+        }
+        return data(&text);
+    }
+    if args.format == ListFormat::Json {
+        for container in &containers {
+            let line = serde_json::to_string(&ps_line(container));
+            text.push_str(&line.map_err(|error| CommandError::failed(error.to_string()))?);
+            text.push('\n');
+        }
+        return data(&text);
+    }
+    let rows = containers.iter().map(|container| {
+        [
+            container.name.clone(),
+            container.image.clone(),
+            container.service.clone().unwrap_or_default(),
+            container.status.clone(),
+            ports(&container.ports),
+        ]
+    });
+    data(&columns(
+        ["NAME", "IMAGE", "SERVICE", "STATUS", "PORTS"],
+        rows.collect(),
+    ))
+}
+
+fn ps_line(container: &ContainerSummary) -> PsLine<'_> {
+    PsLine {
+        id: &container.id,
+        name: &container.name,
+        project: container.project.as_deref().unwrap_or_default(),
+        service: container.service.as_deref().unwrap_or_default(),
+        image: &container.image,
+        state: format!("{:?}", container.state).to_lowercase(),
+        status: &container.status,
+        health: match container.health {
+            Health::None => "",
+            Health::Starting => "starting",
+            Health::Healthy => "healthy",
+            Health::Unhealthy => "unhealthy",
+        },
+        exit_code: container.exit_code.unwrap_or(0),
+        publishers: container
+            .ports
+            .iter()
+            .map(|port| Publisher {
+                url: &port.host_ip,
+                target: port.container_port,
+                published: port.host_port,
+                protocol: &port.protocol,
+            })
+            .collect(),
+    }
+}
+
+fn ports(ports: &[PortBinding]) -> String {
+    let one = |port: &PortBinding| match port.host_port {
+        0 => format!("{}/{}", port.container_port, port.protocol),
+        host => format!(
+            "{}:{host}->{}/{}",
+            port.host_ip, port.container_port, port.protocol
+        ),
+    };
+    ports.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+/// Left-aligned columns, two blanks apart, no blanks at line ends.
+pub(super) fn columns<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
+    let all: Vec<[String; N]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
+    let mut widths = [0; N];
+    for row in &all {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &all {
+        let mut line = String::new();
+        for (width, cell) in widths.iter().zip(row) {
+            line.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// `plan`.
+pub(super) fn plan(plan: &Plan, format: ListFormat) -> Result<()> {
+    for warning in &plan.warnings {
+        note(&format!("warning: {warning}"));
+    }
+    if format == ListFormat::Json {
+        let text =
+            serde_json::to_string_pretty(plan).map_err(|error| CommandError::failed(error.to_string()))?;
+        return data(&format!("{text}\n"));
+    }
+    let counts = plan.summary();
+    let shown = plan.steps.iter().filter(|step| step.action.changes());
+    let rows: Vec<_> = shown
+        .map(|step| {
+            let mut why = step.reason.text.clone();
+            if let (Some(old), Some(new)) = (&step.reason.old, &step.reason.new) {
+                why.push_str(&format!(": {old} -> {new}"));
+            }
+            if let Some(at) = &step.reason.at {
+                why.push_str(&format!(" ({at})"));
+            }
+            [
+                step.action.to_string(),
+                step.resource.kind.to_string(),
+                step.resource.name.clone(),
+                why,
+            ]
+        })
+        .collect();
+    let mut text = if rows.is_empty() {
+        String::new()
+    } else {
+        columns(["ACTION", "KIND", "NAME", "WHY"], rows)
+    };
+    text.push_str(&format!(
+        "{}: {} to create, {} to change, {} to remove, {} kept\n",
+        plan.stack, counts.create, counts.change, counts.remove, counts.keep
+    ));
+    data(&text)
+}
+
+/// `logs`.
+pub(super) async fn logs(engine: &EngineHandle, query: LogQuery, args: &LogsArgs) -> Result<()> {
+    let color = !args.no_color && io::stdout().is_terminal();
+    let mut seen: Vec<String> = Vec::new();
+    let mut lines = engine.logs(query).await?;
+    while let Some(event) = lines.next().await {
+        match event {
+            LogEvent::Line {
+                container, at, text, ..
+            } => {
+                let place = seen
+                    .iter()
+                    .position(|known| *known == container)
+                    .unwrap_or_else(|| {
+                        seen.push(container.clone());
+                        seen.len() - 1
+                    });
+                let time = at
+                    .filter(|_| args.timestamps)
+                    .map_or_else(String::new, |at| format!("{at} "));
+                let prefix = match (args.no_log_prefix, color) {
+                    (true, _) => String::new(),
+                    (false, false) => format!("{container}  | "),
+                    (false, true) => format!("\u{1b}[{}m{container}\u{1b}[0m  | ", 31 + place % 6),
+                };
+                data(&format!("{prefix}{time}{text}\n"))?;
+            }
+            LogEvent::Gap { lost, reason, .. } => note(&format!("{lost} lines are missing here ({reason})")),
+            LogEvent::End { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_trimmed() {
+        let rows = vec![
+            ["web-1".to_owned(), String::new()],
+            ["a".to_owned(), "x".to_owned()],
+        ];
+        assert_eq!(
+            columns(["NAME", "PORTS"], rows),
+            "NAME   PORTS\nweb-1\na      x\n"
+        );
+    }
+
+    #[test]
+    fn ps_prints_what_scripts_read() {
+        let container = ContainerSummary {
+            id: "abc".into(),
+            name: "p-web-1".into(),
+            project: Some("p".into()),
+            service: Some("web".into()),
+            rev: None,
+            image: "i".into(),
+            state: ContainerState::Running,
+            health: Health::Healthy,
+            exit_code: None,
+            status: "Up 3 seconds (healthy)".into(),
+            ports: vec![PortBinding {
+                host_ip: "0.0.0.0".into(),
+                host_port: 80,
+                container_port: 8080,
+                protocol: "tcp".into(),
+            }],
+            created_at: windflow_model::Timestamp::from_millis(0),
+        };
+        let line = serde_json::to_string(&ps_line(&container)).unwrap();
+        assert_eq!(
+            line,
+            r#"{"ID":"abc","Name":"p-web-1","Project":"p","Service":"web","Image":"i","State":"running","Status":"Up 3 seconds (healthy)","Health":"healthy","ExitCode":0,"Publishers":[{"URL":"0.0.0.0","TargetPort":8080,"PublishedPort":80,"Protocol":"tcp"}]}"#
+        );
+    }
+}

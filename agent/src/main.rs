@@ -1,0 +1,93 @@
+//! `windflow-agent`: the binary.
+#![forbid(unsafe_code)]
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+use clap::{CommandFactory as _, Parser as _};
+use windflow_agent::{
+    cli::{Cli, Command, RunArgs},
+    config, doctor,
+    failure::CommandError,
+    local::{self, Caller},
+    status, tasks,
+};
+use windflow_kit::{Clock, Random, trace};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are a success; everything else is a usage error.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A stderr that is gone leaves the exit code.
+            let _ = writeln!(std::io::stderr().lock(), "{}", error.report());
+            ExitCode::from(error.exit)
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), CommandError> {
+    let filter = if matches!(cli.command, Command::Run(_)) {
+        "info"
+    } else {
+        "error"
+    };
+    trace::init(filter, trace::Format::Auto).map_err(|error| CommandError::usage(error.to_string()))?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let (clock, random) = (Clock::system(), Random::system());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CommandError::failed(format!("cannot start: {error}")))?;
+    match cli.command {
+        Command::Local(args) => runtime.block_on(Box::pin(local::run(args, clock, random, caller()?))),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "windflow-agent",
+                &mut std::io::stdout(),
+            );
+            Ok(())
+        }
+        #[cfg(feature = "link")]
+        Command::Enroll(args) => runtime.block_on(windflow_agent::joining::command(args, clock, &variable)),
+        Command::Run(args) => {
+            let config = config::load(&args, &variable)?;
+            runtime.block_on(Box::pin(tasks::run(config, clock, random)))
+        }
+        Command::Status(args) => runtime.block_on(status::command(args)),
+        Command::Doctor(args) => {
+            let args = RunArgs {
+                config: args.config,
+                state_dir: args.state_dir,
+                target: None,
+            };
+            let config = config::load(&args, &variable)?;
+            runtime.block_on(doctor::command(&config, &clock))
+        }
+    }
+}
+
+fn caller() -> Result<Caller, CommandError> {
+    let working_dir = std::env::current_dir()
+        .map_err(|error| CommandError::usage(format!("the working directory is not usable: {error}")))?;
+    let env = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Caller {
+        working_dir,
+        env: env.collect(),
+        terminal: std::io::stderr().is_terminal(),
+        root: rustix::process::geteuid().is_root(),
+    })
+}

@@ -1,0 +1,119 @@
+//! The tasks of a host that has joined a controller.
+//!
+//! ```text
+//! "inventory" ──watch<Inventory>──► "link" ──watch──► "link-status" ──watch<LinkStatus>──► "status"
+//! ```
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+use windflow_engine::EngineHandle;
+use windflow_kit::{BackoffOptions, Chain, Clock, OnFailure, Random, Stop, TaskSet};
+
+use crate::{
+    enroll::Identity,
+    failure::CommandError,
+    host,
+    link::{self, LinkOptions},
+    status::LinkStatus,
+};
+
+/// How often the slow facts of a healthy host are looked at.
+const INVENTORY: Duration = Duration::from_secs(900);
+/// How often an engine that did not answer is looked for.
+const INVENTORY_MISSING: Duration = Duration::from_secs(15);
+
+/// Starts the link if this host has an identity.
+pub(super) async fn start(
+    tasks: &TaskSet,
+    state_dir: &Path,
+    engine: &EngineHandle,
+    (clock, random): (Clock, Random),
+    status: watch::Sender<LinkStatus>,
+) -> Result<(), CommandError> {
+    let identity =
+        Identity::load(state_dir).map_err(|error| CommandError::failed(Chain(&error).to_string()))?;
+    let Some(identity) = identity else {
+        tracing::info!("not enrolled: this agent works alone");
+        // Kept open, so that "status" goes on answering.
+        let stop = tasks.stop().clone();
+        tasks.spawn("link-status", OnFailure::Log, async move {
+            stop.stopped().await;
+            drop(status);
+        });
+        return Ok(());
+    };
+    let controller = identity.membership.addresses.first().cloned().unwrap_or_default();
+    status.send_replace(LinkStatus::Connecting {
+        controller: controller.clone(),
+        last_error: None,
+    });
+    let (facts, inventory) = watch::channel(Arc::new(host::inventory(engine).await));
+    let options = LinkOptions {
+        clock,
+        random,
+        build: windflow_kit::build::describe(),
+        backoff: BackoffOptions::default(),
+    };
+    let (link, handle) = options.build(engine.clone(), identity, inventory);
+    let stop = tasks.stop();
+    tasks.spawn("link", OnFailure::Exit, link.run(stop.clone()));
+    tasks.spawn(
+        "link-status",
+        OnFailure::Log,
+        relay(handle.status(), controller, status, stop.clone()),
+    );
+    tasks.spawn(
+        "inventory",
+        OnFailure::Log,
+        refresh(engine.clone(), facts, stop.clone()),
+    );
+    Ok(())
+}
+
+/// Looks at the host again from time to time; the link sends only what changed.
+async fn refresh(engine: EngineHandle, facts: watch::Sender<Arc<windflow_model::Inventory>>, stop: Stop) {
+    loop {
+        let pause = if facts.borrow().engine.is_some() {
+            INVENTORY
+        } else {
+            INVENTORY_MISSING
+        };
+        if stop.run(tokio::time::sleep(pause)).await.is_none() {
+            return;
+        }
+        let found = Arc::new(host::inventory(&engine).await);
+        facts.send_if_modified(|held| {
+            let changed = *held != found;
+            *held = found;
+            changed
+        });
+    }
+}
+
+/// Says the link's status in the words of `windflow-agent status`.
+async fn relay(
+    mut from: watch::Receiver<link::LinkStatus>,
+    controller: String,
+    to: watch::Sender<LinkStatus>,
+    stop: Stop,
+) {
+    loop {
+        let seen = from.borrow_and_update().clone();
+        to.send_replace(match seen.connected_since {
+            Some(since) => LinkStatus::Connected {
+                controller: controller.clone(),
+                since,
+                proven_at: seen.proven_at.unwrap_or(since),
+                rtt_us: seen.rtt_us,
+            },
+            None => LinkStatus::Connecting {
+                controller: controller.clone(),
+                last_error: seen.last_error,
+            },
+        });
+        if !matches!(stop.run(from.changed()).await, Some(Ok(()))) {
+            return;
+        }
+    }
+}
