@@ -26,6 +26,7 @@ pub struct EngineHandle {
     view: Arc<View>,
     target: Arc<dyn Target>,
     clock: Clock,
+    boot: u64,
 }
 
 impl EngineHandle {
@@ -34,12 +35,14 @@ impl EngineHandle {
         view: Arc<View>,
         target: Arc<dyn Target>,
         clock: Clock,
+        boot: u64,
     ) -> Self {
         Self {
             commands,
             view,
             target,
             clock,
+            boot,
         }
     }
 
@@ -195,6 +198,12 @@ impl EngineHandle {
     #[must_use]
     pub const fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// How often the engine was started on this journal: tells reports of two lives apart.
+    #[must_use]
+    pub const fn boot(&self) -> u64 {
+        self.boot
     }
 
     async fn lifecycle(

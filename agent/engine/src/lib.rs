@@ -15,10 +15,13 @@
 
 mod command;
 mod handle;
+mod journal;
+mod load;
 mod logs;
 mod options;
 pub mod order;
 pub mod plan;
+mod reconcile;
 pub mod targets;
 mod view;
 

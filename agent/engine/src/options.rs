@@ -7,7 +7,14 @@ use tokio::sync::mpsc;
 use windflow_kit::{Clock, Random, Stop};
 use windflow_store::{Store, StoreError};
 
-use crate::{command::Command, handle::EngineHandle, targets::Target, view::View};
+use crate::{
+    command::Command,
+    handle::EngineHandle,
+    journal::{Journal, JournalError},
+    reconcile::Reconciler,
+    targets::Target,
+    view::View,
+};
 
 /// Commands that wait for the owning loop; a caller beyond that waits.
 const COMMANDS: usize = 64;
@@ -51,13 +58,25 @@ impl EngineOptions {
     /// # Errors
     /// [`EngineError`] if the journal cannot be read.
     pub async fn build(self, target: Arc<dyn Target>) -> Result<(Engine, EngineHandle), EngineError> {
+        fs_err::create_dir_all(&self.work_dir).map_err(EngineError::WorkDir)?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        fs_err::set_permissions(&self.work_dir, mode).map_err(EngineError::WorkDir)?;
         let (commands, inbox) = mpsc::channel(COMMANDS);
         let view = Arc::new(View::default());
+        let journal = Journal::open(
+            Arc::clone(&self.store),
+            Arc::clone(&view),
+            self.clock.clone(),
+            &self.random,
+        )
+        .await?;
+        let journal = Arc::new(journal);
         let handle = EngineHandle::new(
             commands,
             Arc::clone(&view),
             Arc::clone(&target),
             self.clock.clone(),
+            journal.boot(),
         );
         Ok((
             Engine {
@@ -65,6 +84,7 @@ impl EngineOptions {
                 inbox,
                 view,
                 target,
+                journal,
             },
             handle,
         ))
@@ -77,9 +97,25 @@ pub enum EngineError {
     /// The journal cannot be read or written.
     #[error("the journal of the engine cannot be used")]
     Journal(#[source] StoreError),
+    /// The directory for the files of stacks cannot be made.
+    #[error("the work directory of the engine cannot be used")]
+    WorkDir(#[source] std::io::Error),
+    /// A record of the journal is not what this version writes.
+    #[error("the journal of the engine was written by another version, or is damaged")]
+    Record(#[source] windflow_kit::BoxError),
     /// The operating system gives no random bytes.
     #[error("the engine gets no random bytes")]
     Random(#[source] windflow_kit::random::RandomError),
+}
+
+impl From<JournalError> for EngineError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Store(source) => Self::Journal(source),
+            JournalError::Random(source) => Self::Random(source),
+            other => Self::Record(Box::new(other)),
+        }
+    }
 }
 
 /// The engine before it runs.
@@ -89,18 +125,23 @@ pub struct Engine {
     inbox: mpsc::Receiver<Command>,
     view: Arc<View>,
     target: Arc<dyn Target>,
+    journal: Arc<Journal>,
 }
 
 impl Engine {
     /// Works until `stop`; then ends the step in hand and returns. What is not done goes on after the next start.
     ///
     /// # Errors
-    /// [`EngineError`] if the journal can no longer be written.
-    pub async fn run(mut self, stop: Stop) -> Result<(), EngineError> {
-        tracing::info!(target = ?self.target.kind(), work_dir = %self.options.work_dir.display(), "engine runs");
-        while let Some(Some(command)) = stop.run(self.inbox.recv()).await {
-            drop(command);
-        }
-        Ok(())
+    /// [`EngineError`] if the journal cannot be read.
+    pub async fn run(self, stop: Stop) -> Result<(), EngineError> {
+        Reconciler::run(
+            self.options,
+            self.journal,
+            self.view,
+            self.target,
+            self.inbox,
+            stop,
+        )
+        .await
     }
 }

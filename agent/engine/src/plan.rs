@@ -1,3 +1,207 @@
 //! The pure part: what must be done to get from the observed world to the desired project, and why.
+//!
+//! [`plan`] for a stack that shall be there, [`removal`] for one that shall go. Both give a [`Planned`]: the plan as
+//! users see it, and for each step the [`Work`] that carries it out. Order of the work, enforced by the executor
+//! beyond the `after` edges: images, then everything that is created, then stops, renames, starts and waits, so that a
+//! failed pull or create leaves what runs untouched.
+//!
+//! A container is replaced in this order: create the new one under a temporary name, stop the old one, swap the names,
+//! start the new one, wait until it is good, and only then remove the old one.
 
+mod adopt;
+mod builder;
+mod containers;
+mod hash;
+mod images;
 pub mod labels;
+mod pairs;
+mod remove;
+mod resources;
+mod services;
+mod work;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use windflow_compose::{Location, model::Project};
+use windflow_model::{Code, DeployPolicy, Failure, OpId, Plan, Rev, StackName};
+
+pub use self::{
+    adopt::settings_of,
+    hash::{ContentDigests, world_digest},
+    images::image_of,
+    remove::{RemovalInput, removal},
+    work::{Phase, Subject, Until, Work},
+};
+use crate::{
+    order::ApplyOptions,
+    targets::{ImageKey, ObserveQuery, Observed},
+};
+
+/// What shall be there, and how.
+#[derive(Debug, Clone)]
+pub struct PlanInput {
+    /// The project.
+    pub project: Arc<Project>,
+    /// Where its keys were written.
+    pub locations: BTreeMap<String, Location>,
+    /// How to go about it.
+    pub options: ApplyOptions,
+    /// The stack's policy.
+    pub policy: DeployPolicy,
+    /// Who makes the objects.
+    pub stamp: Stamp,
+    /// Digests of the contents of configs and secrets.
+    pub contents: ContentDigests,
+    /// Deploy, or only repair.
+    pub mode: Mode,
+    /// Images that were pulled or built for this very deploy.
+    pub fetched: BTreeSet<String>,
+    /// Host time in Unix seconds, for pull policies with an age.
+    pub now: i64,
+}
+
+/// What the labels say about the maker.
+#[derive(Debug, Clone)]
+pub struct Stamp {
+    /// The stack.
+    pub stack: StackName,
+    /// The revision.
+    pub rev: Rev,
+    /// The operation.
+    pub op: OpId,
+}
+
+/// How far a plan goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Everything as the project says.
+    Deploy,
+    /// Only what went missing since the deploy: containers that are gone, half-done replacements, and these containers
+    /// (ids) that were killed by force. What somebody stopped stays stopped; nothing is replaced.
+    Repair {
+        /// Ids of containers that died by force.
+        killed: BTreeSet<String>,
+    },
+}
+
+/// A plan with what carries it out; `work` has one entry for each step.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// As users see it.
+    pub plan: Plan,
+    /// As the executor sees it.
+    pub work: Vec<Work>,
+}
+
+/// What to observe for a project.
+#[must_use]
+pub fn query(project: &Project) -> ObserveQuery {
+    let services = project.services.values();
+    let mut images: BTreeSet<ImageKey> = BTreeSet::new();
+    let mut names = BTreeSet::new();
+    for (service, spec) in &project.services {
+        images.insert(ImageKey(image_of(project, service)));
+        for number in 1..=spec.replicas() {
+            names.insert(services::container_name(project, service, number));
+        }
+    }
+    for mount in services.flat_map(|service| &service.volumes) {
+        if mount.kind == windflow_compose::model::MountKind::Image {
+            images.extend(mount.source.clone().map(ImageKey));
+        }
+    }
+    ObserveQuery {
+        project: project.name.clone(),
+        networks: project
+            .networks
+            .values()
+            .map(|network| network.name.clone())
+            .collect(),
+        volumes: project
+            .volumes
+            .values()
+            .map(|volume| volume.name.clone())
+            .collect(),
+        images: images.into_iter().collect(),
+        names: names.into_iter().collect(),
+    }
+}
+
+/// Compares what shall be with what is.
+///
+/// # Errors
+/// What makes the project impossible on this host as it is: a name taken by something foreign, an external network or
+/// volume that is missing, a key that is not carried out, an image that may not be fetched.
+pub fn plan(input: &PlanInput, observed: &Observed) -> Result<Planned, Failure> {
+    refuse_unsupported(&input.project)?;
+    let observed = sorted(observed);
+    let mut builder = builder::Builder::new(input, &observed);
+    images::plan(&mut builder)?;
+    resources::plan(&mut builder)?;
+    services::plan(&mut builder)?;
+    Ok(builder.finish())
+}
+
+/// The same world in one fixed order, whatever order the engine lists it in.
+fn sorted(observed: &Observed) -> Observed {
+    let mut observed = observed.clone();
+    observed
+        .containers
+        .sort_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id)));
+    observed
+        .networks
+        .sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    observed.volumes.sort_by(|a, b| a.name.cmp(&b.name));
+    observed
+}
+
+/// Keys that are understood and not carried out are refused by name, never dropped in silence.
+fn refuse_unsupported(project: &Project) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for (name, service) in &project.services {
+        let mut no = |there: bool, key: &str| {
+            if there {
+                found.push(format!("services.{name}.{key}"));
+            }
+        };
+        no(service.provider.is_some(), "provider");
+        no(!service.models.is_empty(), "models");
+        no(service.use_api_socket, "use_api_socket");
+        no(service.credential_spec.is_some(), "credential_spec");
+        no(!service.pre_start.is_empty(), "pre_start");
+        no(!service.post_start.is_empty(), "post_start");
+        no(!service.pre_stop.is_empty(), "pre_stop");
+        for mount in &service.volumes {
+            use windflow_compose::model::MountKind::{Cluster, Npipe};
+            no(
+                matches!(mount.kind, Cluster | Npipe),
+                "volumes: npipe and cluster mounts",
+            );
+        }
+    }
+    for (kind, name, external) in project
+        .configs
+        .iter()
+        .map(|(name, config)| ("configs", name, config.external))
+        .chain(
+            project
+                .secrets
+                .iter()
+                .map(|(name, secret)| ("secrets", name, secret.external)),
+        )
+    {
+        if external {
+            found.push(format!("{kind}.{name}.external"));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Unsupported,
+        format!("not carried out by this engine: {}", found.join(", ")),
+    ))
+}

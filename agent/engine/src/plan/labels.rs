@@ -48,3 +48,87 @@ pub const WF_KEYS: &str = "io.windflow.config-keys";
 pub const WF_REPLACES: &str = "io.windflow.replaces";
 /// Ours: the image reference as the file has it.
 pub const WF_IMAGE_REF: &str = "io.windflow.image.ref";
+
+use std::collections::BTreeMap;
+
+use windflow_compose::model::{Project, Service, Values};
+
+use super::{PlanInput, hash::ServiceHash};
+
+type Labels = BTreeMap<String, String>;
+
+fn own(input: &PlanInput) -> Labels {
+    let stamp = &input.stamp;
+    BTreeMap::from([
+        (PROJECT.to_owned(), input.project.name.clone()),
+        (VERSION.to_owned(), windflow_kit::build::VERSION.to_owned()),
+        (WF_STACK.to_owned(), stamp.stack.to_string()),
+        (WF_REV.to_owned(), stamp.rev.to_string()),
+        (WF_OP.to_owned(), stamp.op.to_string()),
+    ])
+}
+
+pub(super) fn network(input: &PlanInput, key: &str, user: &Values, hash: &str) -> Labels {
+    resource(input, NETWORK, key, user, hash)
+}
+
+pub(super) fn volume(input: &PlanInput, key: &str, user: &Values, hash: &str) -> Labels {
+    resource(input, VOLUME, key, user, hash)
+}
+
+fn resource(input: &PlanInput, kind: &str, key: &str, user: &Values, hash: &str) -> Labels {
+    let mut labels = user.clone();
+    labels.extend(own(input));
+    labels.insert(kind.to_owned(), key.to_owned());
+    labels.insert(
+        COMPOSE_HASH.to_owned(),
+        hash.rsplit(':').next().unwrap_or(hash).to_owned(),
+    );
+    labels.insert(WF_HASH.to_owned(), hash.to_owned());
+    labels
+}
+
+/// What tells one container from its siblings.
+pub(super) struct ContainerLabels<'a> {
+    pub(super) service: &'a str,
+    pub(super) number: u32,
+    pub(super) hash: &'a ServiceHash,
+    pub(super) image: &'a str,
+    pub(super) image_id: Option<&'a str>,
+    /// Id of the container it replaces.
+    pub(super) replaces: Option<&'a str>,
+}
+
+pub(super) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<'_>) -> Labels {
+    let project: &Project = &input.project;
+    let mut labels = spec.labels.clone();
+    labels.extend(own(input));
+    let mut set = |name: &str, value: String| drop(labels.insert(name.to_owned(), value));
+    set(SERVICE, of.service.to_owned());
+    set(NUMBER, of.number.to_string());
+    set(ONEOFF, "False".to_owned());
+    set(COMPOSE_HASH, of.hash.bare.clone());
+    set(WF_SERVICE, of.service.to_owned());
+    set(WF_HASH, of.hash.full.clone());
+    set(WF_KEYS, of.hash.keys.clone());
+    set(WF_IMAGE_REF, of.image.to_owned());
+    if let Some(id) = of.image_id {
+        set(IMAGE, id.to_owned());
+    }
+    let depends: Vec<String> = spec
+        .depends_on
+        .iter()
+        .map(|(name, dependency)| format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart))
+        .collect();
+    set(DEPENDS_ON, depends.join(","));
+    set(WORKING_DIR, project.working_dir.clone());
+    set(CONFIG_FILES, project.compose_files.join(","));
+    if !project.environment_files.is_empty() {
+        set(ENVIRONMENT_FILE, project.environment_files.join(","));
+    }
+    if let Some(old) = of.replaces {
+        set(REPLACE, format!("{}-{}", of.service, of.number));
+        set(WF_REPLACES, old.to_owned());
+    }
+    labels
+}

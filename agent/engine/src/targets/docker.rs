@@ -1,11 +1,35 @@
 //! Docker, and Podman's Docker-compatible API, from API 1.41 up.
+//!
+//! `connect` finds the engine and its version, `observe` and `containers` read, `spec` maps a Compose service to a
+//! create request, `execute` carries operations out (`pull` and `build` with their streams), `events` and `logs` follow.
+//! bollard sends no version in its paths: the engine answers in its own newest one, so fields are gated by the version
+//! it names.
 
+mod api;
+mod build;
+mod connect;
+mod containers;
+mod error;
+mod events;
+mod execute;
+mod files;
+mod frames;
+mod logs;
+mod observe;
+mod pull;
+mod settings;
+mod spec;
+
+use std::sync::{Mutex, OnceLock};
+
+use bollard::Docker;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
 
+use self::connect::Address;
 use super::{
-    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetErrorKind,
-    TargetEvent, Ticker,
+    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetEvent,
+    Ticker,
 };
 
 /// Where the engine is.
@@ -18,31 +42,22 @@ pub struct DockerOptions {
 /// A Docker or Podman engine.
 #[derive(Debug)]
 pub struct DockerTarget {
-    host: String,
+    address: Address,
+    client: OnceLock<Docker>,
+    info: Mutex<Option<EngineInfo>>,
 }
 
 impl DockerTarget {
-    /// Prepares the connection; the engine need not be there yet.
+    /// Understands the address; the engine need not be there yet.
     ///
     /// # Errors
-    /// [`TargetErrorKind::Host`] if the address cannot be understood.
+    /// [`super::TargetErrorKind::Host`] if the address cannot be understood.
     pub fn connect(options: DockerOptions) -> Result<Self, TargetError> {
+        let address = Address::parse(options.host.as_deref())?;
         Ok(Self {
-            host: options
-                .host
-                .unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned()),
-        })
-    }
-
-    fn nobody<T>(&self) -> BoxFuture<'_, Result<T, TargetError>>
-    where
-        T: Send,
-    {
-        Box::pin(async {
-            Err(TargetError::new(
-                TargetErrorKind::Unreachable,
-                format!("no engine at {}", self.host),
-            ))
+            address,
+            client: OnceLock::new(),
+            info: Mutex::default(),
         })
     }
 }
@@ -53,29 +68,33 @@ impl Target for DockerTarget {
     }
 
     fn info(&self) -> BoxFuture<'_, Result<EngineInfo, TargetError>> {
-        self.nobody()
+        Box::pin(self.fetch_info())
     }
 
-    fn observe<'a>(&'a self, _: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>> {
-        self.nobody()
+    fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>> {
+        Box::pin(observe::observe(self, query))
     }
 
-    fn execute<'a>(&'a self, _: &'a Operation, _: Ticker) -> BoxFuture<'a, Result<Evidence, TargetError>> {
-        self.nobody()
+    fn execute<'a>(
+        &'a self,
+        operation: &'a Operation,
+        ticker: Ticker,
+    ) -> BoxFuture<'a, Result<Evidence, TargetError>> {
+        Box::pin(execute::execute(self, operation, ticker))
     }
 
     fn containers(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>, TargetError>> {
-        self.nobody()
+        Box::pin(containers::list(self))
     }
 
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>> {
-        self.nobody()
+        Box::pin(events::open(self))
     }
 
     fn logs(
         &self,
-        _: LogRequest,
+        request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>> {
-        self.nobody()
+        Box::pin(logs::open(self, request))
     }
 }

@@ -97,6 +97,13 @@ pub enum Operation {
         /// The network's key in the file.
         key: String,
     },
+    /// Takes a container off a network.
+    Disconnect {
+        /// The container's id.
+        id: String,
+        /// The network's id.
+        network: String,
+    },
     /// Stops and starts a container again.
     Restart {
         /// Its id.

@@ -1,0 +1,426 @@
+//! The journal: what this host holds, how far it is, and what the controller has not heard yet.
+//!
+//! ```text
+//! owning loop ──accept, cancel, ack──┐
+//! lanes ───────event, step───────────┴─► Inner (one lock) ──txn──► Store      one commit at a time, on disk before
+//!                                             └──mirror──► View ──► handles   anybody sees it
+//! ```
+//! Keys, below the organisation and `engine`: `boot` (starts of this agent), `secret` (key of content digests),
+//! `stack/<name>` ([`StackRecord`]), `order/<name>/<rev>/<part>` (the order as JSON, cut into parts),
+//! `step/<name>/<op>/<n>` (steps of the running operation), `outbox/<seq>` ([`Report`]).
+//!
+//! A commit that returned "unknown" is read again before anything is decided.
+
+mod accept;
+mod outbox;
+mod record;
+mod replay;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+use tokio::sync::Mutex;
+use windflow_kit::{Clock, error::Chain};
+use windflow_model::{
+    DeploymentEvent, DeploymentState, Failure, OpId, OrgId, Rev, StackName, Steps, Timestamp,
+};
+use windflow_store::{Key, Op, Prefix, Store, StoreError, Txn};
+
+pub(crate) use self::record::{StackRecord, StepEntry};
+use self::{outbox::Outbox, record::Before};
+use crate::{
+    order::{ApplyError, Order},
+    targets::Evidence,
+    view::View,
+};
+
+/// Why the journal could not be read or written.
+#[derive(Debug, Error)]
+pub(crate) enum JournalError {
+    /// The store.
+    #[error("the journal cannot be used")]
+    Store(#[from] StoreError),
+    /// A record is not what this build writes.
+    #[error("the journal record {key} cannot be read")]
+    Record {
+        /// Where.
+        key: String,
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value has no JSON form.
+    #[error("a journal record cannot be written")]
+    Write(#[source] serde_json::Error),
+    /// The operating system gives no random bytes.
+    #[error("the journal gets no random bytes")]
+    Random(#[from] windflow_kit::random::RandomError),
+}
+
+impl From<JournalError> for ApplyError {
+    fn from(error: JournalError) -> Self {
+        Self::Store {
+            full: matches!(&error, JournalError::Store(StoreError::Full { .. })),
+            message: Chain(&error).to_string(),
+        }
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        ApplyError::from(error).into()
+    }
+}
+
+/// Whether an event moved the state.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Moved {
+    /// It did, and that is on disk.
+    Yes,
+    /// It cannot follow the present state, which stays: the operation was ended or replaced meanwhile.
+    No,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    store: Arc<dyn Store>,
+    view: Arc<View>,
+    clock: Clock,
+    boot: u64,
+    secret: [u8; 32],
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    stacks: std::collections::BTreeMap<StackName, StackRecord>,
+    outbox: Outbox,
+}
+
+fn root() -> Key {
+    Key::new([OrgId::DEFAULT.to_string()]).push("engine")
+}
+
+fn stack_key(stack: &StackName) -> Key {
+    root().push("stack").push(stack.as_str())
+}
+
+fn order_prefix(stack: &StackName) -> Key {
+    root().push("order").push(stack.as_str())
+}
+
+fn step_prefix(stack: &StackName, op: OpId) -> Key {
+    root().push("step").push(stack.as_str()).push(op.to_string())
+}
+
+fn encode<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(value).map_err(JournalError::Write)
+}
+
+fn decode<T: serde::de::DeserializeOwned>(key: &Key, bytes: &[u8]) -> Result<T, JournalError> {
+    serde_json::from_slice(bytes).map_err(|source| JournalError::Record {
+        key: format!("{key:?}"),
+        source,
+    })
+}
+
+impl Journal {
+    /// Starts of the agent on this journal, from 1.
+    pub(crate) const fn boot(&self) -> u64 {
+        self.boot
+    }
+
+    /// Key for digests of secret contents; never leaves the host.
+    pub(crate) const fn secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.clock.now_ms())
+    }
+
+    /// The record of a stack.
+    pub(crate) async fn record(&self, stack: &StackName) -> Option<StackRecord> {
+        self.inner.lock().await.stacks.get(stack).cloned()
+    }
+
+    /// All records.
+    pub(crate) async fn records(&self) -> Vec<StackRecord> {
+        self.inner.lock().await.stacks.values().cloned().collect()
+    }
+
+    /// The order of a revision that is kept.
+    pub(crate) async fn order(&self, stack: &StackName, rev: Rev) -> Result<Option<Order>, JournalError> {
+        let prefix = order_prefix(stack).push_u64(rev.0);
+        let mut json = Vec::new();
+        let page = self.store.scan(&Prefix::below(&prefix), None, 100).await?;
+        for (_, record) in &page.records {
+            json.extend_from_slice(&record.value);
+        }
+        if json.is_empty() {
+            Ok(None)
+        } else {
+            decode(&prefix, &json).map(Some)
+        }
+    }
+
+    /// Moves the state of an operation and reports it. `steps` is the tree so far.
+    pub(crate) async fn event(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        event: DeploymentEvent,
+        steps: Option<&Steps>,
+    ) -> Result<Moved, JournalError> {
+        self.advance(stack, op, event, steps, Txn::new(), None).await
+    }
+
+    /// Ends an operation. Its step entries go with it.
+    pub(crate) async fn finish(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        event: DeploymentEvent,
+        steps: &Steps,
+        world: Option<String>,
+    ) -> Result<Moved, JournalError> {
+        let moved = self
+            .advance(stack, op, event, Some(steps), Txn::new(), world)
+            .await?;
+        self.sweep(&Prefix::below(&step_prefix(stack, op))).await?;
+        self.sweep_orders(stack).await?;
+        Ok(moved)
+    }
+
+    /// Notes that a step begins; on disk when it returns.
+    pub(crate) async fn step_intent(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        number: u64,
+        entry: &StepEntry,
+    ) -> Result<(), JournalError> {
+        let _one_at_a_time = self.inner.lock().await;
+        let key = step_prefix(stack, op).push_u64(number);
+        self.commit(Txn::new().put(key, encode(entry)?)).await
+    }
+
+    /// Notes that a step has ended well, and how many have.
+    pub(crate) async fn step_done(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        number: u64,
+        mut entry: StepEntry,
+        evidence: Evidence,
+        event: Option<DeploymentEvent>,
+        steps: &Steps,
+    ) -> Result<Moved, JournalError> {
+        entry.done = Some(evidence);
+        let txn = Txn::new().put(step_prefix(stack, op).push_u64(number), encode(&entry)?);
+        match event {
+            Some(event) => self.advance(stack, op, event, Some(steps), txn, None).await,
+            None => {
+                let _one_at_a_time = self.inner.lock().await;
+                self.commit(txn).await.map(|()| Moved::Yes)
+            }
+        }
+    }
+
+    /// The steps noted for an operation, by number.
+    pub(crate) async fn steps(
+        &self,
+        stack: &StackName,
+        op: OpId,
+    ) -> Result<Vec<(u64, StepEntry)>, JournalError> {
+        let prefix = Prefix::below(&step_prefix(stack, op));
+        let (mut out, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.scan(&prefix, after.as_ref(), 500).await?;
+            for (key, record) in &page.records {
+                out.push((key.last_u64().unwrap_or(0), decode(key, &record.value)?));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(out),
+            }
+        }
+    }
+
+    async fn advance(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        event: DeploymentEvent,
+        steps: Option<&Steps>,
+        mut txn: Txn,
+        world: Option<String>,
+    ) -> Result<Moved, JournalError> {
+        let now = self.now();
+        let mut inner = self.inner.lock().await;
+        let Some(record) = inner.stacks.get(stack) else {
+            return Ok(Moved::No);
+        };
+        let mut next = record.clone();
+        let subject = if record.op == op {
+            let Ok(state) = record.state.next(&event) else {
+                return self.only(txn, Moved::No).await;
+            };
+            if state == record.state && !matches!(event, DeploymentEvent::Applying { .. }) {
+                return self.only(txn, Moved::Yes).await;
+            }
+            next.moved(state, now, world);
+            record.subject()
+        } else if let Some(before) = record.before.as_ref().filter(|before| before.op == op) {
+            // A replaced operation may only end; where it really ended well or badly, that is its end.
+            match before.state.next(&event) {
+                Ok(state) if state.is_terminal() => next.before = None,
+                _ => return self.only(txn, Moved::No).await,
+            }
+            before.subject(stack)
+        } else {
+            return self.only(txn, Moved::No).await;
+        };
+        txn = txn.put(stack_key(stack), encode(&next)?);
+        let mut pending = Vec::new();
+        txn = inner.outbox.add(txn, &mut pending, &subject, event, steps, now)?;
+        self.commit(inner.outbox.sealed(txn, &pending)).await?;
+        inner.stacks.insert(stack.clone(), next);
+        inner.outbox.took(pending);
+        self.mirror(&inner);
+        Ok(Moved::Yes)
+    }
+
+    async fn only(&self, txn: Txn, moved: Moved) -> Result<Moved, JournalError> {
+        if !txn.ops().is_empty() {
+            self.commit(txn).await?;
+        }
+        Ok(moved)
+    }
+
+    /// The run that a newer revision replaced has stopped: say so.
+    pub(crate) async fn superseded(&self, stack: &StackName) -> Result<(), JournalError> {
+        let found = self
+            .record(stack)
+            .await
+            .and_then(|record| record.before.map(|before| (before.op, record.rev)));
+        if let Some((op, by)) = found {
+            self.event(stack, op, DeploymentEvent::Superseded { by }, None)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Commits; an unknown outcome is read again.
+    async fn commit(&self, txn: Txn) -> Result<(), JournalError> {
+        if txn.ops().is_empty() {
+            return Ok(());
+        }
+        let probe = txn.ops().first().cloned();
+        match self.store.txn(txn.clone()).await {
+            Ok(_) => Ok(()),
+            Err(StoreError::Unknown { path, source }) => {
+                let there = match probe {
+                    Some(Op::Put { key, value }) => self
+                        .store
+                        .get(&key)
+                        .await?
+                        .is_some_and(|record| record.value == value),
+                    Some(Op::Delete { key }) => self.store.get(&key).await?.is_none(),
+                    None => true,
+                };
+                if there {
+                    Ok(())
+                } else {
+                    Err(StoreError::Unknown { path, source }.into())
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes everything below a prefix.
+    async fn sweep(&self, prefix: &Prefix) -> Result<(), JournalError> {
+        loop {
+            let page = self.store.scan(prefix, None, 90).await?;
+            if page.records.is_empty() {
+                return Ok(());
+            }
+            let txn = page
+                .records
+                .into_iter()
+                .fold(Txn::new(), |txn, (key, _)| txn.delete(key));
+            self.commit(txn).await?;
+        }
+    }
+
+    /// Removes the orders of revisions that are neither held nor the last good one.
+    async fn sweep_orders(&self, stack: &StackName) -> Result<(), JournalError> {
+        let Some(record) = self.record(stack).await else {
+            return Ok(());
+        };
+        let page = self
+            .store
+            .scan(&Prefix::below(&order_prefix(stack)), None, 200)
+            .await?;
+        let mut txn = Txn::new();
+        for (key, _) in page.records {
+            let rev = key
+                .segments()
+                .rev()
+                .nth(1)
+                .and_then(|text| u64::from_str_radix(&text, 16).ok());
+            let kept = rev.is_some_and(|rev| Rev(rev) >= record.rev || Some(Rev(rev)) == record.good);
+            if !kept && txn.ops().len() < 90 {
+                txn = txn.delete(key);
+            }
+        }
+        self.commit(txn).await
+    }
+
+    fn mirror(&self, inner: &Inner) {
+        let mut state = self.view.state();
+        state.held = inner
+            .stacks
+            .iter()
+            .map(|(name, record)| (name.clone(), record.held()))
+            .collect();
+        state.reports.clone_from(inner.outbox.reports());
+        drop(state);
+        let last = inner.outbox.last();
+        self.view.reports.send_if_modified(|seq| {
+            let changed = *seq != last;
+            *seq = last;
+            changed
+        });
+    }
+
+    /// Whether a newer revision, or a cancel, has ended this operation.
+    pub(crate) async fn is_current(&self, stack: &StackName, op: OpId) -> bool {
+        let inner = self.inner.lock().await;
+        inner
+            .stacks
+            .get(stack)
+            .is_some_and(|record| record.op == op && !record.state.is_terminal())
+    }
+
+    /// Where an operation stands, if it is the held one.
+    pub(crate) async fn state(&self, stack: &StackName, op: OpId) -> Option<DeploymentState> {
+        let inner = self.inner.lock().await;
+        inner
+            .stacks
+            .get(stack)
+            .filter(|record| record.op == op)
+            .map(|record| record.state.clone())
+    }
+}
+
+/// Used by [`accept`] when a run is under way.
+fn before_of(record: &StackRecord) -> Before {
+    Before {
+        deployment: record.deployment,
+        rev: record.rev,
+        op: record.op,
+        state: record.state.clone(),
+    }
+}

@@ -1,0 +1,159 @@
+//! The records of the journal.
+
+use serde::{Deserialize, Serialize};
+use windflow_model::{
+    DeploymentId, DeploymentState, OpId, Rev, SpecDigest, StackId, StackName, Timestamp, Want,
+};
+
+use crate::{
+    order::{Held, Order},
+    targets::Evidence,
+};
+
+/// A stack: the held revision, where it stands, and the last good one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StackRecord {
+    pub(crate) stack: StackName,
+    pub(crate) owner: Option<StackId>,
+    pub(crate) deployment: Option<DeploymentId>,
+    pub(crate) rev: Rev,
+    pub(crate) op: OpId,
+    pub(crate) want: Want,
+    pub(crate) digest: SpecDigest,
+    pub(crate) state: DeploymentState,
+    pub(crate) state_at: Timestamp,
+    /// Whether a step of this revision may have changed the host.
+    #[serde(default)]
+    pub(crate) touched: bool,
+    /// The last revision that succeeded; its order is kept.
+    #[serde(default)]
+    pub(crate) good: Option<Rev>,
+    /// An older operation that was running when this one was accepted and has not confirmed its end.
+    #[serde(default)]
+    pub(crate) before: Option<Before>,
+    /// How it ended.
+    #[serde(default)]
+    pub(crate) finished: Option<Finished>,
+}
+
+/// The end of an operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Finished {
+    /// Name of the final state.
+    pub(crate) result: String,
+    /// Digest of the world as observed at the end.
+    pub(crate) world: Option<String>,
+}
+
+/// An operation that was replaced while it ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Before {
+    pub(crate) deployment: Option<DeploymentId>,
+    pub(crate) rev: Rev,
+    pub(crate) op: OpId,
+    pub(crate) state: DeploymentState,
+}
+
+/// What a report is about.
+#[derive(Debug, Clone)]
+pub(crate) struct Subject {
+    pub(crate) stack: StackName,
+    pub(crate) deployment: Option<DeploymentId>,
+    pub(crate) rev: Rev,
+    pub(crate) op: OpId,
+}
+
+impl Before {
+    pub(crate) fn subject(&self, stack: &StackName) -> Subject {
+        Subject {
+            stack: stack.clone(),
+            deployment: self.deployment,
+            rev: self.rev,
+            op: self.op,
+        }
+    }
+}
+
+/// A step of the running operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StepEntry {
+    /// What it does, e.g. `create container web-db-1`.
+    pub(crate) what: String,
+    /// What it left behind, once it has ended well.
+    #[serde(default)]
+    pub(crate) done: Option<Evidence>,
+}
+
+impl StackRecord {
+    pub(crate) fn new(order: &Order, now: Timestamp) -> Self {
+        Self {
+            stack: order.stack.clone(),
+            owner: order.owner,
+            deployment: order.deployment,
+            rev: order.rev,
+            op: order.op,
+            want: order.want,
+            digest: order.digest,
+            state: DeploymentState::Accepted,
+            state_at: now,
+            touched: false,
+            good: None,
+            before: None,
+            finished: None,
+        }
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            stack: self.stack.clone(),
+            deployment: self.deployment,
+            rev: self.rev,
+            op: self.op,
+        }
+    }
+
+    pub(crate) fn moved(&mut self, state: DeploymentState, now: Timestamp, world: Option<String>) {
+        self.touched |= matches!(state, DeploymentState::Applying { .. });
+        if state == DeploymentState::Succeeded {
+            self.good = (!self.want.is_absent()).then_some(self.rev);
+        }
+        if state.is_terminal() {
+            self.finished = Some(Finished {
+                result: state.name().to_owned(),
+                world,
+            });
+        }
+        self.state = state;
+        self.state_at = now;
+    }
+
+    /// Whether the name is free again: the stack was removed.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.want.is_absent() && self.state == DeploymentState::Succeeded
+    }
+
+    /// The revision whose containers shall be kept there, if the host is in a known good state.
+    pub(crate) fn steady(&self) -> Option<Rev> {
+        let untouched = self.state.is_terminal() && !self.touched;
+        match &self.state {
+            DeploymentState::Succeeded if !self.want.is_absent() => Some(self.rev),
+            DeploymentState::Succeeded => None,
+            _ if untouched => self.good,
+            _ => None,
+        }
+    }
+
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            stack: self.stack.clone(),
+            owner: self.owner,
+            deployment: self.deployment,
+            rev: self.rev,
+            op: self.op,
+            want: self.want,
+            digest: self.digest,
+            state: self.state.clone(),
+            state_at: self.state_at,
+        }
+    }
+}

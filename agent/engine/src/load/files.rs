@@ -1,0 +1,188 @@
+//! The files of a stack on this host.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Write as _,
+    path::{Component, Path, PathBuf},
+};
+
+use fs_err as fs;
+use fs_err::os::unix::fs::OpenOptionsExt as _;
+use windflow_model::{Code, Failure, StackSpec};
+
+use super::host;
+
+/// Names the files written last, so that those no longer in the spec can go.
+const MANIFEST: &str = ".windflow-files.json";
+
+/// The files a load may read: those of a spec in memory, anything else in place. What lies in the spec's directory and
+/// is not of the spec does not exist: it may be left over from an older one.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    directory: Option<PathBuf>,
+    content: BTreeMap<PathBuf, String>,
+}
+
+impl Files {
+    pub(super) fn of(spec: &StackSpec, directory: &Path) -> Result<Self, Failure> {
+        let mut content = BTreeMap::new();
+        for file in &spec.files {
+            content.insert(directory.join(inside(&file.path)?), file.content.clone());
+        }
+        Ok(Self {
+            directory: Some(directory.to_path_buf()),
+            content,
+        })
+    }
+
+    pub(super) fn has(&self, path: &Path) -> bool {
+        match &self.directory {
+            Some(directory) if path.starts_with(directory) => self.content.contains_key(path),
+            _ => path.is_file(),
+        }
+    }
+}
+
+impl windflow_compose::Files for Files {
+    fn read(&self, path: &str) -> Result<Option<String>, String> {
+        if let Some(directory) = &self.directory
+            && Path::new(path).starts_with(directory)
+        {
+            return Ok(self.content.get(Path::new(path)).cloned());
+        }
+        match fs::read_to_string(path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
+
+/// Writes the files of a spec below `directory`, each by rename, only where the content differs. Files of the last
+/// spec that this one no longer has are removed; anything else in the directory is left alone.
+pub(super) fn materialise(spec: &StackSpec, directory: &Path) -> Result<(), Failure> {
+    let mut kept = BTreeSet::new();
+    for file in &spec.files {
+        let relative = inside(&file.path)?;
+        write(directory, &relative, file.content.as_bytes())?;
+        kept.insert(relative);
+    }
+    let manifest = directory.join(MANIFEST);
+    let before: BTreeSet<PathBuf> = match fs::read(&manifest) {
+        Ok(json) => serde_json::from_slice(&json).unwrap_or_default(),
+        Err(_) => BTreeSet::new(),
+    };
+    for stale in before.difference(&kept) {
+        // Written by us, so inside; a directory or a missing file is not ours to worry about.
+        if inside(&stale.to_string_lossy()).is_ok() {
+            let _ = fs::remove_file(directory.join(stale));
+        }
+    }
+    if before != kept {
+        let json = serde_json::to_vec(&kept).unwrap_or_default();
+        write(directory, Path::new(MANIFEST), &json)?;
+    }
+    Ok(())
+}
+
+/// A relative path that stays inside.
+fn inside(path: &str) -> Result<PathBuf, Failure> {
+    let clean: Option<PathBuf> = Path::new(path)
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .map(|part| {
+            if let Component::Normal(name) = part {
+                Some(name)
+            } else {
+                None
+            }
+        })
+        .collect();
+    clean
+        .filter(|clean| !clean.as_os_str().is_empty())
+        .ok_or_else(|| {
+            Failure::new(
+                Code::ComposeInvalid,
+                format!("the file path {path:?} leaves the project directory"),
+            )
+        })
+}
+
+fn write(directory: &Path, relative: &Path, content: &[u8]) -> Result<(), Failure> {
+    let path = directory.join(relative);
+    let parent = path.parent().unwrap_or(directory);
+    fs::create_dir_all(parent).map_err(|error| host(&error))?;
+    // A container with write access to a bind could plant a link that leads out of the directory.
+    let mut at = directory.to_path_buf();
+    for part in relative {
+        at.push(part);
+        if fs::symlink_metadata(&at).is_ok_and(|meta| meta.is_symlink()) {
+            let text = format!(
+                "{} is a symbolic link; files of a stack are not written through links",
+                at.display()
+            );
+            return Err(Failure::new(Code::HostFailure, text));
+        }
+    }
+    if fs::read(&path).is_ok_and(|there| there == content) {
+        return Ok(());
+    }
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".windflow-new");
+    let new = path.with_file_name(name);
+    let written = (|| {
+        // The directory is for the owner only; inside, containers read files with users of their own.
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&new)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&new, &path)
+    })();
+    written.map_err(|error| host(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use windflow_model::SpecFile;
+
+    use super::*;
+
+    fn spec(files: &[(&str, &str)]) -> StackSpec {
+        let files = files.iter().map(|(path, content)| SpecFile {
+            path: (*path).into(),
+            content: (*content).into(),
+        });
+        StackSpec {
+            files: files.collect(),
+            ..StackSpec::default()
+        }
+    }
+
+    #[test]
+    fn writes_replaces_and_removes_only_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        materialise(&spec(&[("compose.yaml", "a"), ("conf/app.env", "b")]), dir.path()).unwrap();
+        fs::write(dir.path().join("data.db"), "theirs").unwrap();
+        materialise(&spec(&[("compose.yaml", "c")]), dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("compose.yaml")).unwrap(), "c");
+        assert!(!dir.path().join("conf/app.env").exists());
+        assert!(dir.path().join("data.db").exists());
+    }
+
+    #[test]
+    fn refuses_to_leave() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |path: &str| assert!(materialise(&spec(&[(path, "x")]), dir.path()).is_err(), "{path}");
+        check("../out");
+        check("/etc/x");
+        check("a/../../out");
+        check("");
+        check(".");
+        std::os::unix::fs::symlink("/tmp", dir.path().join("link")).unwrap();
+        check("link/out");
+    }
+}

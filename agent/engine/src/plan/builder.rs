@@ -1,0 +1,99 @@
+//! Collects steps with their work.
+
+use std::collections::BTreeMap;
+
+use windflow_model::{Action, Plan, Reason, ResourceKind, ResourceRef, Step, StepId};
+
+use super::{PlanInput, Planned, hash::world_digest, work::Work};
+use crate::targets::Observed;
+
+/// A plan under construction.
+pub(super) struct Builder<'a> {
+    pub(super) input: &'a PlanInput,
+    pub(super) observed: &'a Observed,
+    plan: Plan,
+    work: Vec<Work>,
+    /// The step that makes a resource of the project available: `image:REF`, `network:KEY`, `volume:KEY`.
+    pub(super) provides: BTreeMap<String, StepId>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(input: &'a PlanInput, observed: &'a Observed) -> Self {
+        let stack = input.stamp.stack.clone();
+        let plan = Plan {
+            stack,
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            world: world_digest(observed),
+        };
+        Self {
+            input,
+            observed,
+            plan,
+            work: Vec::new(),
+            provides: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn step(&mut self, step: NewStep<'_>, work: Work) -> StepId {
+        let id = StepId(u32::try_from(self.plan.steps.len()).unwrap_or(u32::MAX));
+        let mut after = step.after;
+        after.sort_unstable();
+        after.dedup();
+        self.plan.steps.push(Step {
+            id,
+            resource: ResourceRef {
+                kind: step.kind,
+                name: step.name.to_owned(),
+            },
+            action: step.action,
+            service: step.service.map(str::to_owned),
+            reason: step.reason,
+            after,
+        });
+        self.work.push(work);
+        id
+    }
+
+    pub(super) fn warn(&mut self, text: String) {
+        self.plan.warnings.push(text);
+    }
+
+    /// A reason that points at a key of the file.
+    pub(super) fn because(&self, text: impl Into<String>, key: impl Into<String>) -> Reason {
+        let key = key.into();
+        let at = self.input.locations.get(&key);
+        let at = at.map(|at| format!("{}:{}:{}", at.file, at.line, at.column));
+        Reason {
+            text: text.into(),
+            key: Some(key),
+            at,
+            ..Reason::default()
+        }
+    }
+
+    pub(super) fn finish(self) -> Planned {
+        Planned {
+            plan: self.plan,
+            work: self.work,
+        }
+    }
+}
+
+/// A step to add.
+pub(super) struct NewStep<'s> {
+    pub(super) kind: ResourceKind,
+    pub(super) name: &'s str,
+    pub(super) action: Action,
+    pub(super) service: Option<&'s str>,
+    pub(super) reason: Reason,
+    pub(super) after: Vec<StepId>,
+}
+
+/// A reason without a key.
+pub(super) fn plainly(text: impl Into<String>) -> Reason {
+    Reason {
+        text: text.into(),
+        ..Reason::default()
+    }
+}

@@ -1,0 +1,189 @@
+//! Networks and volumes.
+
+use std::collections::BTreeMap;
+
+use windflow_model::{Action, Code, Failure, ResourceKind};
+
+use super::{
+    Mode,
+    builder::{Builder, NewStep, plainly},
+    hash, labels, services,
+    work::Work,
+};
+use crate::targets::ObservedNetwork;
+
+pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
+    networks(builder)?;
+    volumes(builder)
+}
+
+fn missing(kind: &str, key: &str, name: &str) -> Failure {
+    let text = format!(
+        "{kind} {name} ({kind}s.{key}) is declared external and does not exist on this host: create it first"
+    );
+    Failure::new(Code::HostFailure, text)
+}
+
+fn networks(builder: &mut Builder<'_>) -> Result<(), Failure> {
+    let project = builder.input.project.clone();
+    for (key, network) in &project.networks {
+        let path = format!("networks.{key}");
+        // The engine has its own networks, which are in no list of ours to create.
+        let builtin = matches!(network.name.as_str(), "host" | "none" | "bridge");
+        let there: Vec<&ObservedNetwork> = builder
+            .observed
+            .networks
+            .iter()
+            .filter(|there| there.name == network.name)
+            .collect();
+        if network.external {
+            match there.len() {
+                0 if !builtin => return Err(missing("network", key, &network.name)),
+                0 | 1 => continue,
+                _ => {
+                    let text = format!(
+                        "there are {} networks named {}: remove all but one",
+                        there.len(),
+                        network.name
+                    );
+                    return Err(Failure::new(Code::NameTaken, text));
+                }
+            }
+        }
+        let want = hash::network(network);
+        let stamp = labels::network(builder.input, key, &network.labels, &want);
+        let step = match there.first() {
+            None => {
+                let reason = builder.because("the network does not exist", path);
+                let step = new(&network.name, Action::Create, reason, ResourceKind::Network);
+                Some(builder.step(
+                    step,
+                    Work::NetworkCreate {
+                        key: key.clone(),
+                        labels: stamp,
+                    },
+                ))
+            }
+            Some(there) => existing(builder, key, there, &want, stamp),
+        };
+        if let Some(step) = step {
+            builder.provides.insert(format!("network:{key}"), step);
+        }
+    }
+    Ok(())
+}
+
+fn existing(
+    builder: &mut Builder<'_>,
+    key: &str,
+    there: &ObservedNetwork,
+    want: &str,
+    stamp: BTreeMap<String, String>,
+) -> Option<windflow_model::StepId> {
+    let path = format!("networks.{key}");
+    let owner = there.labels.get(labels::PROJECT);
+    if owner != Some(&builder.input.project.name) {
+        let who = owner.map_or("nobody", String::as_str);
+        builder.warn(format!(
+            "network {} exists and belongs to {who}: it is used as it is",
+            there.name
+        ));
+    }
+    // Without a hash of ours it was made by something else: leave it alone.
+    let diverged = there.labels.get(labels::WF_HASH).is_some_and(|hash| hash != want);
+    if !diverged || builder.input.mode != Mode::Deploy || owner != Some(&builder.input.project.name) {
+        let step = new(
+            &there.name,
+            Action::Keep,
+            plainly("unchanged"),
+            ResourceKind::Network,
+        );
+        builder.step(step, Work::Nothing);
+        return None;
+    }
+    let attached = builder
+        .observed
+        .containers
+        .iter()
+        .filter(|container| container.networks.contains_key(&there.name))
+        .filter_map(|container| {
+            let service = container
+                .service()
+                .filter(|name| builder.input.project.services.contains_key(*name))?;
+            let name = services::container_name(&builder.input.project, service, container.number());
+            Some((container.id.clone(), name, service.to_owned()))
+        })
+        .collect();
+    let reason = builder.because("its settings changed", path);
+    let step = new(&there.name, Action::Recreate, reason, ResourceKind::Network);
+    let work = Work::NetworkReplace {
+        key: key.to_owned(),
+        old: there.id.clone(),
+        labels: stamp,
+        attached,
+    };
+    Some(builder.step(step, work))
+}
+
+fn volumes(builder: &mut Builder<'_>) -> Result<(), Failure> {
+    let project = builder.input.project.clone();
+    for (key, volume) in &project.volumes {
+        let there = builder
+            .observed
+            .volumes
+            .iter()
+            .find(|there| there.name == volume.name);
+        let want = hash::volume(volume);
+        match there {
+            None if volume.external => return Err(missing("volume", key, &volume.name)),
+            None => {
+                let reason = builder.because("the volume does not exist", format!("volumes.{key}"));
+                let step = new(&volume.name, Action::Create, reason, ResourceKind::Volume);
+                let labels = labels::volume(builder.input, key, &volume.labels, &want);
+                let id = builder.step(
+                    step,
+                    Work::VolumeCreate {
+                        key: key.clone(),
+                        labels,
+                    },
+                );
+                builder.provides.insert(format!("volume:{key}"), id);
+            }
+            Some(_) if volume.external => {}
+            Some(there) => {
+                let owner = there.labels.get(labels::PROJECT);
+                let diverged = there
+                    .labels
+                    .get(labels::WF_HASH)
+                    .is_some_and(|hash| *hash != want);
+                let (name, who) = (
+                    there.name.clone(),
+                    owner.map_or("nobody", String::as_str).to_owned(),
+                );
+                let foreign = owner != Some(&project.name);
+                if foreign {
+                    builder.warn(format!(
+                        "volume {name} exists and belongs to {who}: it is used as it is"
+                    ));
+                } else if diverged {
+                    let text = "its settings changed, but its data would be lost: it is kept as it is";
+                    builder.warn(format!("volume {name}: {text}"));
+                }
+                let step = new(&name, Action::Keep, plainly("unchanged"), ResourceKind::Volume);
+                builder.step(step, Work::Nothing);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn new(name: &str, action: Action, reason: windflow_model::Reason, kind: ResourceKind) -> NewStep<'_> {
+    NewStep {
+        kind,
+        name,
+        action,
+        service: None,
+        reason,
+        after: Vec::new(),
+    }
+}

@@ -1,0 +1,253 @@
+//! Services: which containers are created, replaced, started, kept and removed, in which order.
+
+mod slots;
+mod switch;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use windflow_compose::model::Project;
+use windflow_model::{Action, Failure, ResourceKind, StepId};
+
+use self::slots::{Fate, Service};
+use super::{
+    Mode, PlanInput,
+    builder::{Builder, NewStep, plainly},
+    containers, labels,
+    work::{Subject, Work},
+};
+
+/// The name of a container.
+pub(super) fn container_name(project: &Project, service: &str, number: u32) -> String {
+    let own = project
+        .services
+        .get(service)
+        .and_then(|spec| spec.container_name.clone());
+    own.unwrap_or_else(|| format!("{}-{service}-{number}", project.name))
+}
+
+/// Whether the deploy is about this service at all.
+pub(super) fn is_selected(input: &PlanInput, service: &str) -> bool {
+    !input.options.no_deps
+        || input.options.services.is_empty()
+        || input.options.services.iter().any(|s| s == service)
+}
+
+pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
+    let project = builder.input.project.clone();
+    let order = in_order(&project);
+    let mut services: BTreeMap<String, Service<'_>> = BTreeMap::new();
+    for name in order.iter().filter(|name| is_selected(builder.input, name)) {
+        let parents = project
+            .services
+            .get(name)
+            .map(|spec| containers::parents(builder.input, spec));
+        let torn = parents.unwrap_or_default().into_iter().find(|parent| {
+            services
+                .get(parent)
+                .is_some_and(|parent| parent.slots.iter().any(|slot| slot.fate.is_new()))
+        });
+        services.insert(name.clone(), slots::decide(builder, name, torn.as_deref())?);
+    }
+    for name in &order {
+        if let Some(mut service) = services.remove(name) {
+            create(builder, &mut service, &services);
+            services.insert(name.clone(), service);
+        }
+    }
+    leftovers(builder, &services);
+    switch::plan(builder, &order, &mut services);
+    Ok(())
+}
+
+/// Dependencies first; the loader has refused cycles.
+fn in_order(project: &Project) -> Vec<String> {
+    fn visit(project: &Project, name: &str, seen: &mut BTreeSet<String>, out: &mut Vec<String>) {
+        if !seen.insert(name.to_owned()) {
+            return;
+        }
+        let Some(spec) = project.services.get(name) else {
+            return;
+        };
+        for dependency in spec.depends_on.keys() {
+            visit(project, dependency, seen, out);
+        }
+        out.push(name.to_owned());
+    }
+    let (mut seen, mut out) = (BTreeSet::new(), Vec::new());
+    for name in project.services.keys() {
+        visit(project, name, &mut seen, &mut out);
+    }
+    out
+}
+
+/// Creates what is new, under a temporary name where it replaces something.
+fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMap<String, Service<'_>>) {
+    let project = builder.input.project.clone();
+    let Some(spec) = project.services.get(&service.name) else {
+        return;
+    };
+    let mut after: Vec<StepId> = Vec::new();
+    let image = super::image_of(&project, &service.name);
+    after.extend(builder.provides.get(&format!("image:{image}")));
+    after.extend(
+        spec.networks
+            .keys()
+            .filter_map(|key| builder.provides.get(&format!("network:{key}"))),
+    );
+    let sources = spec.volumes.iter().filter_map(|mount| mount.source.as_ref());
+    after.extend(sources.filter_map(|key| builder.provides.get(&format!("volume:{key}"))));
+    let mut refers = BTreeMap::new();
+    for parent in containers::parents(builder.input, spec) {
+        let subjects: Vec<Subject> = others
+            .get(&parent)
+            .map(|parent| parent.slots.iter().filter_map(slots::Slot::subject).collect())
+            .unwrap_or_default();
+        after.extend(subjects.iter().filter_map(|subject| match subject {
+            Subject::Made(step) => Some(*step),
+            Subject::Id(_) => None,
+        }));
+        refers.insert(parent, subjects);
+    }
+    for slot in &mut service.slots {
+        let (old, reason, action) = match &slot.fate {
+            Fate::New { reason } => (None, reason.clone(), Action::Create),
+            Fate::Replace {
+                old,
+                new: None,
+                reason,
+            } => (Some(*old), reason.clone(), Action::Recreate),
+            Fate::Keep { container, rename } => {
+                let (action, work, text) = if *rename {
+                    let new = Subject::Id(container.id.clone());
+                    (
+                        Action::Update,
+                        Work::Swap {
+                            old: None,
+                            new,
+                            name: slot.name.clone(),
+                        },
+                        "it still has a temporary name",
+                    )
+                } else {
+                    (Action::Keep, Work::Nothing, slot.kept)
+                };
+                builder.step(
+                    step(&slot.name, action, &service.name, plainly(text), Vec::new()),
+                    work,
+                );
+                continue;
+            }
+            _ => continue,
+        };
+        let name = old.map_or_else(|| slot.name.clone(), |old| temporary(&old.id, &slot.name));
+        let image_id = builder.observed.images.get(&image).map(|image| image.id.clone());
+        let labels = labels::container(
+            builder.input,
+            spec,
+            &labels::ContainerLabels {
+                service: &service.name,
+                number: slot.number,
+                hash: &service.hash,
+                image: &image,
+                image_id: image_id.as_deref(),
+                replaces: old.map(|old| old.id.as_str()),
+            },
+        );
+        let inherits = old
+            .filter(|_| !builder.input.options.renew_anon_volumes)
+            .map(|old| old.id.clone());
+        let work = Work::Create {
+            service: service.name.clone(),
+            number: slot.number,
+            name,
+            final_name: slot.name.clone(),
+            labels,
+            inherits,
+            refers: refers.clone(),
+        };
+        let id = builder.step(
+            step(&slot.name, action, &service.name, reason, after.clone()),
+            work,
+        );
+        slot.made = Some(id);
+    }
+}
+
+/// What a container is called until it takes over.
+pub(super) fn temporary(old: &str, name: &str) -> String {
+    format!("{}_{name}", old.get(..12).unwrap_or(old))
+}
+
+/// Containers too many, and those of services that are gone.
+fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) {
+    for service in services.values() {
+        for (container, why) in &service.surplus {
+            let reason = plainly(why.clone());
+            let work = Work::Remove {
+                id: container.id.clone(),
+                volumes: false,
+                stop: container.is_up(),
+            };
+            builder.step(
+                step(&container.name, Action::Remove, &service.name, reason, Vec::new()),
+                work,
+            );
+        }
+    }
+    if builder.input.mode != Mode::Deploy {
+        return;
+    }
+    let project = builder.input.project.clone();
+    let remove = builder
+        .input
+        .options
+        .remove_orphans
+        .unwrap_or(builder.input.policy.remove_orphans);
+    for container in &builder.observed.containers {
+        let service = container.service().unwrap_or_default();
+        let known = project.any_service(service).is_some();
+        let orphan = if container.is_oneoff() {
+            !container.is_up() && !known
+        } else {
+            !known
+        };
+        if !orphan {
+            continue;
+        }
+        if !remove {
+            let text = format!(
+                "container {} belongs to the project, but no service {service} exists",
+                container.name
+            );
+            builder.warn(text);
+            continue;
+        }
+        let reason = plainly(format!("no service {service} exists any more"));
+        let work = Work::Remove {
+            id: container.id.clone(),
+            volumes: false,
+            stop: container.is_up(),
+        };
+        builder.step(
+            step(&container.name, Action::Remove, service, reason, Vec::new()),
+            work,
+        );
+    }
+}
+
+pub(super) fn step<'s>(
+    name: &'s str,
+    action: Action,
+    service: &'s str,
+    reason: windflow_model::Reason,
+    after: Vec<StepId>,
+) -> NewStep<'s> {
+    NewStep {
+        kind: ResourceKind::Container,
+        name,
+        action,
+        service: Some(service),
+        reason,
+        after,
+    }
+}

@@ -1,0 +1,233 @@
+//! What carries a step out.
+
+use std::collections::BTreeMap;
+
+use windflow_model::StepId;
+
+use crate::order::RemoveImages;
+
+/// A container that exists already, or one that an earlier step makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Subject {
+    /// The engine's id.
+    Id(String),
+    /// Made by that step.
+    Made(StepId),
+}
+
+/// What to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Runs and stays up, is healthy if it has a health check, or has ended well where that is its nature.
+    Good,
+    /// The health check passes.
+    Healthy,
+    /// Ended with exit code 0.
+    Completed,
+}
+
+/// The executor works phase by phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Nothing to do.
+    None,
+    /// Images: nothing on the host changes for what runs.
+    Images,
+    /// Networks, volumes, containers that are not started.
+    Create,
+    /// Stops, renames, starts, waits, removals.
+    Switch,
+}
+
+/// One step's work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Nothing: the step says that something stays as it is.
+    Nothing,
+    /// Fetch.
+    Pull {
+        /// Reference.
+        image: String,
+        /// Platform.
+        platform: Option<String>,
+        /// Service whose `build` section helps out if the pull fails.
+        or_build: Option<String>,
+    },
+    /// Build.
+    Build {
+        /// Service.
+        service: String,
+        /// Tag.
+        image: String,
+    },
+    /// Create a network.
+    NetworkCreate {
+        /// Key in the file.
+        key: String,
+        /// Labels.
+        labels: BTreeMap<String, String>,
+    },
+    /// Replace a network under the containers that are on it.
+    NetworkReplace {
+        /// Key in the file.
+        key: String,
+        /// Id of the old one.
+        old: String,
+        /// Labels.
+        labels: BTreeMap<String, String>,
+        /// Containers on it that stay: id, final name and service.
+        attached: Vec<(String, String, String)>,
+    },
+    /// Remove a network.
+    NetworkRemove {
+        /// Id.
+        id: String,
+    },
+    /// Create a volume.
+    VolumeCreate {
+        /// Key in the file.
+        key: String,
+        /// Labels.
+        labels: BTreeMap<String, String>,
+    },
+    /// Remove a volume.
+    VolumeRemove {
+        /// Name.
+        name: String,
+    },
+    /// Create a container.
+    Create {
+        /// Service.
+        service: String,
+        /// Number in the service.
+        number: u32,
+        /// Name at creation.
+        name: String,
+        /// Name in the end.
+        final_name: String,
+        /// Labels.
+        labels: BTreeMap<String, String>,
+        /// Container whose anonymous volumes it takes over.
+        inherits: Option<String>,
+        /// Containers of the services it refers to.
+        refers: BTreeMap<String, Vec<Subject>>,
+    },
+    /// Start a container.
+    Start {
+        /// Which.
+        subject: Subject,
+        /// Its service.
+        service: String,
+    },
+    /// Stop and start a container because of a dependency.
+    Restart {
+        /// Id.
+        id: String,
+    },
+    /// Stop a container.
+    Stop {
+        /// Id.
+        id: String,
+    },
+    /// Give the new container the name, and the old one another.
+    Swap {
+        /// Id of the old one, if it still has the name.
+        old: Option<String>,
+        /// The new one.
+        new: Subject,
+        /// The name.
+        name: String,
+    },
+    /// Remove a container.
+    Remove {
+        /// Id.
+        id: String,
+        /// With anonymous volumes.
+        volumes: bool,
+        /// Stop it first.
+        stop: bool,
+    },
+    /// Wait.
+    Wait {
+        /// For these containers.
+        subjects: Vec<Subject>,
+        /// Of this service.
+        service: String,
+        /// For this.
+        until: Until,
+        /// Whether not getting there is a failure.
+        required: bool,
+    },
+    /// Remove images.
+    ImagesRemove {
+        /// Which.
+        which: RemoveImages,
+        /// References that the stack's containers had.
+        images: Vec<String>,
+    },
+}
+
+impl Work {
+    /// When it is done.
+    #[must_use]
+    pub const fn phase(&self) -> Phase {
+        match self {
+            Self::Nothing => Phase::None,
+            Self::Pull { .. } | Self::Build { .. } => Phase::Images,
+            Self::NetworkCreate { .. }
+            | Self::NetworkReplace { .. }
+            | Self::VolumeCreate { .. }
+            | Self::Create { .. } => Phase::Create,
+            _ => Phase::Switch,
+        }
+    }
+
+    /// Whether it may be left out or broken off at any time without harm.
+    #[must_use]
+    pub const fn is_harmless(&self) -> bool {
+        matches!(
+            self,
+            Self::Wait { .. } | Self::Pull { .. } | Self::Build { .. } | Self::Nothing
+        )
+    }
+}
+
+impl super::Planned {
+    /// This plan's image steps, done, in front of the plan that was made after them.
+    #[must_use]
+    pub fn with_images_done(self, rest: Self) -> Self {
+        let images = self
+            .work
+            .iter()
+            .take_while(|work| work.phase() == Phase::Images)
+            .count();
+        let by = u32::try_from(images).unwrap_or(0);
+        let mut out = rest;
+        for step in &mut out.plan.steps {
+            step.id.0 += by;
+            step.after.iter_mut().for_each(|after| after.0 += by);
+        }
+        out.work.iter_mut().for_each(|work| work.shift(by));
+        out.plan
+            .steps
+            .splice(..0, self.plan.steps.into_iter().take(images));
+        out.work.splice(..0, self.work.into_iter().take(images));
+        out
+    }
+}
+
+impl Work {
+    fn shift(&mut self, by: u32) {
+        let one = |subject: &mut Subject| {
+            if let Subject::Made(step) = subject {
+                step.0 += by;
+            }
+        };
+        match self {
+            Self::Start { subject, .. } | Self::Swap { new: subject, .. } => one(subject),
+            Self::Wait { subjects, .. } => subjects.iter_mut().for_each(one),
+            Self::Create { refers, .. } => refers.values_mut().flatten().for_each(one),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What all lanes share, and what one run carries.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Semaphore, time::Instant};
+use windflow_compose::model::Project;
+use windflow_kit::Stop;
+use windflow_model::{Progress, StackName, StepId, Steps};
+
+use super::list::List;
+use crate::{
+    journal::{Journal, JournalError},
+    options::EngineOptions,
+    order::{Order, StackProgress},
+    targets::{Target, Tick, Ticker},
+    view::View,
+};
+
+/// Progress of one step is told at most this often.
+const TICKS: Duration = Duration::from_millis(100);
+
+/// Shared by all lanes.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) options: EngineOptions,
+    pub(super) journal: Arc<Journal>,
+    pub(super) view: Arc<View>,
+    pub(super) target: Arc<dyn Target>,
+    /// Container operations at the same time.
+    pub(super) permits: Arc<Semaphore>,
+    /// The list of containers, asked for once for all who wait at the same moment.
+    pub(super) list: List,
+}
+
+impl Shared {
+    pub(super) fn new(
+        options: EngineOptions,
+        journal: Arc<Journal>,
+        view: Arc<View>,
+        target: Arc<dyn Target>,
+    ) -> Self {
+        let permits = Arc::new(Semaphore::new(options.parallel.max(1)));
+        Self {
+            options,
+            journal,
+            view,
+            list: List::new(Arc::clone(&target)),
+            target,
+            permits,
+        }
+    }
+}
+
+/// Why a run ended early.
+#[derive(Debug)]
+pub(super) enum Early {
+    /// A newer revision, a cancel, or the end of the agent.
+    Halted,
+    /// The engine does not answer; it may come back.
+    Unreachable(windflow_model::Failure),
+    /// It failed.
+    Failed(windflow_model::Failure),
+    /// The journal cannot be written.
+    Journal(JournalError),
+}
+
+impl From<JournalError> for Early {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+impl From<windflow_model::Failure> for Early {
+    fn from(failure: windflow_model::Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<crate::targets::TargetError> for Early {
+    fn from(error: crate::targets::TargetError) -> Self {
+        let failure = error.failure();
+        if error.is_unreachable() {
+            Self::Unreachable(failure)
+        } else {
+            Self::Failed(failure)
+        }
+    }
+}
+
+/// One run of one order.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) shared: Arc<Shared>,
+    pub(super) order: Order,
+    pub(super) halt: Stop,
+    /// A repair moves no deployment and writes no steps.
+    pub(super) repair: bool,
+    steps: Mutex<Steps>,
+}
+
+impl Run {
+    pub(super) fn new(shared: Arc<Shared>, order: Order, halt: Stop, repair: bool) -> Self {
+        Self {
+            shared,
+            order,
+            halt,
+            repair,
+            steps: Mutex::default(),
+        }
+    }
+
+    pub(super) fn stack(&self) -> &StackName {
+        &self.order.stack
+    }
+
+    /// The step tree so far.
+    pub(super) fn steps(&self) -> Steps {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Folds an event into the tree and tells whoever listens.
+    pub(super) fn progress(&self, event: Progress) {
+        self.steps
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fold(&event);
+        let told = StackProgress {
+            stack: self.order.stack.clone(),
+            op: self.order.op,
+            deployment: self.order.deployment,
+            event,
+        };
+        // Nobody listening is fine.
+        let _ = self.shared.view.progress.send(told);
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.progress(Progress::Note { text });
+    }
+
+    /// Takes the ticks of one step.
+    pub(super) fn ticker(self: &Arc<Self>, step: StepId) -> Ticker {
+        let run = Arc::clone(self);
+        let last: Mutex<Option<Instant>> = Mutex::default();
+        Ticker::new(move |tick: Tick| {
+            let now = Instant::now();
+            let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+            if last.is_some_and(|last| now.duration_since(last) < TICKS) {
+                return;
+            }
+            *last = Some(now);
+            run.progress(Progress::Moved {
+                step,
+                current: tick.current,
+                total: tick.total,
+                unit: tick.unit.to_owned(),
+                detail: tick.detail,
+            });
+        })
+    }
+}
+
+/// A project with what its steps need.
+#[derive(Debug, Clone)]
+pub(super) struct World {
+    pub(super) project: Arc<Project>,
+}

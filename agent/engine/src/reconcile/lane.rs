@@ -1,0 +1,382 @@
+//! What one lane does: bring the held revision about, or repair.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::{sync::mpsc, time::Instant};
+use windflow_compose::Loaded;
+use windflow_kit::{BackoffOptions, Chain, Stop};
+use windflow_model::{Code, DeploymentEvent, Failure, OpId, Plan, StackName, Want};
+
+use super::{
+    context::{Early, Run, Shared, World},
+    exec,
+};
+use crate::{
+    journal::Moved,
+    load,
+    order::Order,
+    plan::{self, ContentDigests, Mode, Phase, PlanInput, Planned, RemovalInput, Stamp},
+    targets::{ObserveQuery, Observed},
+};
+
+/// Between two attempts while the engine does not answer.
+const RETRY: BackoffOptions = BackoffOptions::between(Duration::from_millis(200), Duration::from_secs(5));
+
+/// What a lane is for.
+#[derive(Debug)]
+pub(super) enum Job {
+    /// Bring the held revision about.
+    Deploy { op: OpId },
+    /// Bring back what went missing.
+    Repair { killed: BTreeSet<String> },
+}
+
+/// A lane has ended.
+#[derive(Debug)]
+pub(super) struct LaneEnd {
+    pub(super) stack: StackName,
+}
+
+/// Tells the loop even if the lane panics.
+struct Tell {
+    stack: StackName,
+    ends: mpsc::Sender<LaneEnd>,
+}
+
+impl Drop for Tell {
+    fn drop(&mut self) {
+        // The queue is as long as lanes are likely to be many; a lost end would leave the stack without a lane.
+        if self
+            .ends
+            .try_send(LaneEnd {
+                stack: self.stack.clone(),
+            })
+            .is_err()
+        {
+            tracing::error!(stack = %self.stack, "the end of a lane was lost; restart the agent");
+        }
+    }
+}
+
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    stack: StackName,
+    job: Job,
+    halt: Stop,
+    ends: mpsc::Sender<LaneEnd>,
+) {
+    let _tell = Tell {
+        stack: stack.clone(),
+        ends,
+    };
+    let ended = match job {
+        Job::Deploy { op } => deploy(&shared, &stack, op, &halt).await,
+        Job::Repair { killed } => repair(&shared, &stack, killed, &halt).await,
+    };
+    if let Err(error) = ended {
+        tracing::error!(%stack, error = %Chain(&error), "the journal cannot be used; trying again");
+        halt.run(tokio::time::sleep(Duration::from_secs(2))).await;
+    }
+}
+
+async fn deploy(
+    shared: &Arc<Shared>,
+    stack: &StackName,
+    op: OpId,
+    halt: &Stop,
+) -> Result<(), crate::journal::JournalError> {
+    let Some(record) = shared
+        .journal
+        .record(stack)
+        .await
+        .filter(|record| record.op == op)
+    else {
+        return Ok(());
+    };
+    let Some(order) = shared.journal.order(stack, record.rev).await? else {
+        let failure = Failure::new(
+            Code::HostFailure,
+            format!("the journal has lost the files of {stack} {}", record.rev),
+        );
+        let event = DeploymentEvent::Failed { failure };
+        shared
+            .journal
+            .finish(stack, op, event, &windflow_model::Steps::default(), None)
+            .await?;
+        return Ok(());
+    };
+    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), false));
+    for (_, entry) in shared
+        .journal
+        .steps(stack, op)
+        .await?
+        .into_iter()
+        .filter(|(_, entry)| entry.done.is_none())
+    {
+        run.note(format!("was interrupted and is looked at again: {}", entry.what));
+    }
+    let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.max(1)));
+    let mut delays = RETRY.build(shared.options.random.clone());
+    let mut silent_since: Option<Instant> = None;
+    loop {
+        let failure = match attempt(&run).await {
+            Ok(world) => {
+                let event = DeploymentEvent::Succeeded;
+                shared
+                    .journal
+                    .finish(stack, op, event, &run.steps(), Some(world))
+                    .await?;
+                return Ok(());
+            }
+            Err(Early::Halted) => return Ok(()),
+            Err(Early::Journal(error)) => return Err(error),
+            Err(Early::Failed(failure)) => failure,
+            Err(Early::Unreachable(failure)) => {
+                let since = *silent_since.get_or_insert_with(Instant::now);
+                if since.elapsed() < bound {
+                    tracing::warn!(%stack, failure = %failure.message, "engine does not answer; trying again");
+                    if halt.run(tokio::time::sleep(delays.next_delay())).await.is_none() {
+                        return Ok(());
+                    }
+                    continue;
+                }
+                failure
+            }
+        };
+        let event = DeploymentEvent::Failed { failure };
+        shared
+            .journal
+            .finish(stack, op, event, &run.steps(), None)
+            .await?;
+        return Ok(());
+    }
+}
+
+/// One way through: load, observe, plan, carry out. Gives the digest of the world it left.
+async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
+    moved(run, DeploymentEvent::Preparing).await?;
+    if run.order.want.is_absent() {
+        let (planned, observed) = removal(&run.shared, &run.order).await?;
+        expected(&run.order, &planned)?;
+        let world = World {
+            project: Arc::default(),
+        };
+        exec::carry_out(run, &world, planned, &observed, exec::Start::Plain).await?;
+        return Ok(plan::world_digest(
+            &run.shared.target.observe(&label_query(&run.order)).await?,
+        ));
+    }
+    let loaded = loaded(&run.shared, &run.order, true).await?;
+    for warning in &loaded.warnings {
+        run.note(warning.to_string());
+    }
+    let mut input = input(&run.shared, &run.order, loaded, Mode::Deploy).await?;
+    let query = plan::query(&input.project);
+    let world = World {
+        project: Arc::clone(&input.project),
+    };
+    let mut observed = run.shared.target.observe(&query).await?;
+    let mut planned = plan::plan(&input, &observed)?;
+    expected(&run.order, &planned)?;
+    let mut start = exec::Start::Plain;
+    if planned.work.iter().any(|work| work.phase() == Phase::Images) {
+        // Images first: only then is it known which containers change.
+        let fetched = exec::images(run, &world, &planned).await?;
+        input.fetched = fetched.names;
+        observed = run.shared.target.observe(&query).await?;
+        let rest = plan::plan(&input, &observed)?;
+        planned = planned.with_images_done(rest);
+        start = exec::Start::ImagesDone(fetched.steps);
+    }
+    exec::carry_out(run, &world, planned, &observed, start).await?;
+    Ok(plan::world_digest(&run.shared.target.observe(&query).await?))
+}
+
+async fn repair(
+    shared: &Arc<Shared>,
+    stack: &StackName,
+    killed: BTreeSet<String>,
+    halt: &Stop,
+) -> Result<(), crate::journal::JournalError> {
+    let Some(rev) = shared
+        .journal
+        .record(stack)
+        .await
+        .and_then(|record| record.steady())
+    else {
+        return Ok(());
+    };
+    let Some(order) = shared.journal.order(stack, rev).await? else {
+        return Ok(());
+    };
+    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), true));
+    match mend(&run, killed).await {
+        Ok(()) | Err(Early::Halted) => Ok(()),
+        Err(Early::Journal(error)) => Err(error),
+        Err(Early::Unreachable(failure) | Early::Failed(failure)) => {
+            tracing::warn!(%stack, failure = %failure, "a repair did not work out; it is tried again later");
+            Ok(())
+        }
+    }
+}
+
+async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
+    let loaded = loaded(&run.shared, &run.order, false).await?;
+    let mut input = input(&run.shared, &run.order, loaded, Mode::Repair { killed }).await?;
+    let query = plan::query(&input.project);
+    let observed = run.shared.target.observe(&query).await?;
+    let mut planned = plan::plan(&input, &observed)?;
+    if planned.plan.is_empty() {
+        return Ok(());
+    }
+    tracing::info!(stack = %run.order.stack, summary = ?planned.plan.summary(), "host differs from what is held; repairing");
+    let world = World {
+        project: Arc::clone(&input.project),
+    };
+    let mut start = exec::Start::Plain;
+    if planned.work.iter().any(|work| work.phase() == Phase::Images) {
+        let fetched = exec::images(run, &world, &planned).await?;
+        input.fetched = fetched.names;
+        let observed = run.shared.target.observe(&query).await?;
+        planned = planned.with_images_done(plan::plan(&input, &observed)?);
+        start = exec::Start::ImagesDone(fetched.steps);
+    }
+    exec::carry_out(run, &world, planned, &observed, start).await
+}
+
+/// What an order would do; changes nothing.
+pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan, Failure> {
+    let planned = if order.want.is_absent() {
+        removal(shared, order).await.map_err(failure_of)?.0
+    } else {
+        let loaded = loaded(shared, order, false).await.map_err(failure_of)?;
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let input = input(shared, order, loaded, Mode::Deploy)
+            .await
+            .map_err(failure_of)?;
+        let observed = shared.target.observe(&plan::query(&input.project)).await?;
+        let mut planned = plan::plan(&input, &observed)?;
+        warnings.append(&mut planned.plan.warnings);
+        planned.plan.warnings = warnings;
+        planned
+    };
+    Ok(planned.plan)
+}
+
+fn failure_of(early: Early) -> Failure {
+    match early {
+        Early::Failed(failure) | Early::Unreachable(failure) => failure,
+        Early::Journal(error) => error.into(),
+        Early::Halted => Failure::new(Code::HostFailure, "the engine of this agent has stopped"),
+    }
+}
+
+async fn moved(run: &Run, event: DeploymentEvent) -> Result<(), Early> {
+    let moved = run
+        .shared
+        .journal
+        .event(run.stack(), run.order.op, event, None)
+        .await?;
+    // An event that comes too late for its phase is fine (a second attempt); the end of the operation is not.
+    if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.order.op).await {
+        return Err(Early::Halted);
+    }
+    Ok(())
+}
+
+fn expected(order: &Order, planned: &Planned) -> Result<(), Failure> {
+    match &order.options.expect_world {
+        Some(world) if *world != planned.plan.world => Err(Failure::new(
+            Code::WorldMoved,
+            format!("{} has changed on this host since the plan was made", order.stack),
+        )),
+        _ => Ok(()),
+    }
+}
+
+async fn loaded(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<Loaded, Early> {
+    let (order, work_dir) = (order.clone(), shared.options.work_dir.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let loaded = load::load(&order, &work_dir)?;
+        if write {
+            load::materialise(&order, &work_dir)?;
+        }
+        Ok::<_, Failure>(loaded)
+    });
+    match work.await {
+        Ok(loaded) => Ok(loaded?),
+        Err(error) => Err(Failure::new(
+            Code::HostFailure,
+            format!("loading the project broke off: {error}"),
+        )
+        .into()),
+    }
+}
+
+async fn input(shared: &Arc<Shared>, order: &Order, loaded: Loaded, mode: Mode) -> Result<PlanInput, Early> {
+    let project = Arc::new(loaded.project);
+    let (secret, of) = (*shared.journal.secret(), Arc::clone(&project));
+    let digests = tokio::task::spawn_blocking(move || {
+        ContentDigests::of(&of, &secret, |path| {
+            fs_err::read(path).map_err(|error| Failure::new(Code::HostFailure, error.to_string()))
+        })
+    });
+    let contents = match digests.await {
+        Ok(contents) => contents?,
+        Err(error) => {
+            return Err(
+                Failure::new(Code::HostFailure, format!("reading configs broke off: {error}")).into(),
+            );
+        }
+    };
+    Ok(PlanInput {
+        project,
+        locations: loaded.locations,
+        options: order.options.clone(),
+        policy: order.spec.policy.clone(),
+        stamp: Stamp {
+            stack: order.stack.clone(),
+            rev: order.rev,
+            op: order.op,
+        },
+        contents,
+        mode,
+        fetched: BTreeSet::new(),
+        now: shared.options.clock.now_ms().div_euclid(1000),
+    })
+}
+
+fn label_query(order: &Order) -> ObserveQuery {
+    ObserveQuery {
+        project: order.stack.to_string(),
+        ..ObserveQuery::default()
+    }
+}
+
+async fn removal(shared: &Arc<Shared>, order: &Order) -> Result<(Planned, Observed), Early> {
+    let observed = shared.target.observe(&label_query(order)).await?;
+    let remove_orphans = order.options.remove_orphans.unwrap_or(true);
+    // Orphans can only be told where the file is there to tell.
+    let services = match (remove_orphans, loaded(shared, order, false).await) {
+        (false, Ok(loaded)) => {
+            let project = loaded.project;
+            Some(
+                project
+                    .services
+                    .into_keys()
+                    .chain(project.disabled_services.into_keys())
+                    .collect(),
+            )
+        }
+        _ => None,
+    };
+    debug_assert!(order.want != Want::Present);
+    let input = RemovalInput {
+        stack: order.stack.clone(),
+        want: order.want,
+        options: order.options.clone(),
+        services,
+        remove_orphans,
+    };
+    Ok((plan::removal(&input, &observed), observed))
+}

@@ -1,0 +1,250 @@
+//! From a step's work to the target's operations.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    context::{Run, World},
+    exec::Made,
+    wait,
+};
+use crate::{
+    plan::{self, Planned, Subject, Work},
+    targets::{ContainerCreate, Evidence, Operation, TargetError, TargetErrorKind, Ticker},
+};
+
+pub(super) async fn perform(
+    run: &Arc<Run>,
+    world: &World,
+    planned: &Planned,
+    work: &Work,
+    made: &Made,
+    ticker: Ticker,
+) -> Result<Evidence, TargetError> {
+    let target = &run.shared.target;
+    let one = |operation: Operation| {
+        let ticker = ticker.clone();
+        async move { target.execute(&operation, ticker).await }
+    };
+    let timeout = run
+        .order
+        .options
+        .stop_timeout
+        .map(|seconds| Duration::from_secs(u64::from(seconds)));
+    match work {
+        Work::Nothing => Ok(Evidence::default()),
+        Work::Pull {
+            image,
+            platform,
+            or_build,
+        } => {
+            let pulled = one(Operation::Pull {
+                image: image.clone(),
+                platform: platform.clone(),
+            })
+            .await;
+            match (pulled, or_build) {
+                (Err(error), Some(service)) if error.kind == TargetErrorKind::ImagePull => {
+                    run.note(format!("{}: built instead", error.failure().message));
+                    one(build(world, service, image)).await
+                }
+                (pulled, _) => pulled,
+            }
+        }
+        Work::Build { service, image } => one(build(world, service, image)).await,
+        Work::NetworkCreate { key, labels } => {
+            let project = Arc::clone(&world.project);
+            one(Operation::NetworkCreate {
+                project,
+                key: key.clone(),
+                labels: labels.clone(),
+            })
+            .await
+        }
+        Work::NetworkReplace {
+            key,
+            old,
+            labels,
+            attached,
+        } => {
+            let project = Arc::clone(&world.project);
+            for (id, ..) in attached {
+                one(Operation::Disconnect {
+                    id: id.clone(),
+                    network: old.clone(),
+                })
+                .await?;
+            }
+            one(Operation::NetworkRemove { network: old.clone() }).await?;
+            let create = Operation::NetworkCreate {
+                project: Arc::clone(&project),
+                key: key.clone(),
+                labels: labels.clone(),
+            };
+            let evidence = one(create).await?;
+            for (id, name, service) in attached {
+                let connect = Operation::Connect {
+                    id: id.clone(),
+                    name: name.clone(),
+                    project: Arc::clone(&project),
+                    service: service.clone(),
+                    key: key.clone(),
+                };
+                one(connect).await?;
+            }
+            Ok(evidence)
+        }
+        Work::NetworkRemove { id } => one(Operation::NetworkRemove { network: id.clone() }).await,
+        Work::VolumeCreate { key, labels } => {
+            let project = Arc::clone(&world.project);
+            one(Operation::VolumeCreate {
+                project,
+                key: key.clone(),
+                labels: labels.clone(),
+            })
+            .await
+        }
+        Work::VolumeRemove { name } => one(Operation::VolumeRemove { volume: name.clone() }).await,
+        Work::Create {
+            service,
+            number,
+            name,
+            final_name,
+            labels,
+            inherits,
+            refers,
+        } => {
+            let mut containers = BTreeMap::new();
+            for (service, subjects) in refers {
+                let ids: Result<Vec<String>, TargetError> =
+                    subjects.iter().map(|subject| id(subject, made)).collect();
+                containers.insert(service.clone(), ids?);
+            }
+            let create = ContainerCreate {
+                image: plan::image_of(&world.project, service),
+                project: Arc::clone(&world.project),
+                service: service.clone(),
+                number: *number,
+                name: name.clone(),
+                final_name: final_name.clone(),
+                labels: labels.clone(),
+                containers,
+                inherits: inherits.clone(),
+            };
+            one(Operation::Create(Box::new(create))).await
+        }
+        Work::Start { subject, service } => {
+            let files = Some((Arc::clone(&world.project), service.clone()));
+            let started = one(Operation::Start {
+                id: id(subject, made)?,
+                files,
+            })
+            .await;
+            started.map_err(|error| named(error, service))
+        }
+        Work::Restart { id } => {
+            one(Operation::Restart {
+                id: id.clone(),
+                timeout,
+            })
+            .await
+        }
+        Work::Stop { id } => {
+            one(Operation::Stop {
+                id: id.clone(),
+                timeout,
+            })
+            .await
+        }
+        Work::Swap { old, new, name } => {
+            let new = id(new, made)?;
+            if let Some(old) = old {
+                let away = format!("{}_{name}", new.get(..12).unwrap_or(&new));
+                one(Operation::Rename {
+                    id: old.clone(),
+                    name: away,
+                })
+                .await?;
+            }
+            one(Operation::Rename {
+                id: new,
+                name: name.clone(),
+            })
+            .await
+        }
+        Work::Remove { id, volumes, stop } => {
+            if *stop {
+                one(Operation::Stop {
+                    id: id.clone(),
+                    timeout,
+                })
+                .await?;
+            }
+            one(Operation::Remove {
+                id: id.clone(),
+                volumes: *volumes,
+            })
+            .await
+        }
+        Work::Wait {
+            subjects,
+            service,
+            until,
+            required,
+        } => {
+            let mut ids = Vec::new();
+            for subject in subjects {
+                ids.push(id(subject, made)?);
+            }
+            match wait::until(run, world, planned, service, &ids, *until, &ticker).await {
+                Err(error) if !required && !error.is_unreachable() => Ok(Evidence {
+                    id: None,
+                    warnings: vec![error.failure().message],
+                }),
+                done => done,
+            }
+        }
+        Work::ImagesRemove { which, images } => {
+            let project = run.order.stack.to_string();
+            one(Operation::ImagesRemove {
+                project,
+                which: *which,
+                images: images.clone(),
+            })
+            .await
+        }
+    }
+}
+
+fn build(world: &World, service: &str, image: &str) -> Operation {
+    Operation::Build {
+        project: Arc::clone(&world.project),
+        service: service.to_owned(),
+        image: image.to_owned(),
+    }
+}
+
+fn id(subject: &Subject, made: &Made) -> Result<String, TargetError> {
+    match subject {
+        Subject::Id(id) => Ok(id.clone()),
+        Subject::Made(step) => {
+            let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.get(step).cloned().ok_or_else(|| {
+                TargetError::new(
+                    TargetErrorKind::Host,
+                    format!("step {} has made no container", step.0),
+                )
+            })
+        }
+    }
+}
+
+fn named(error: TargetError, service: &str) -> TargetError {
+    TargetError {
+        what: format!("service {service}: {}", error.what),
+        ..error
+    }
+}

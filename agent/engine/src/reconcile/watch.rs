@@ -1,0 +1,177 @@
+//! Looks at the host: keeps the list of containers fresh and tells the loop what needs a look.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+use windflow_kit::{BackoffOptions, Stop};
+use windflow_model::container::ContainerList;
+
+use super::context::Shared;
+use crate::targets::{TargetEvent, TargetEventKind};
+
+/// Events this close together make one new list.
+const COALESCE: Duration = Duration::from_millis(150);
+/// How long to wait for the word that a container was stopped on request, before it counts as killed.
+const ON_REQUEST: Duration = Duration::from_secs(2);
+/// A new list at least this often: ages and missed events.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// A stack needs a look.
+#[derive(Debug)]
+pub(super) struct Signal {
+    pub(super) project: String,
+    /// The container that died and was not stopped on request.
+    pub(super) killed: Option<String>,
+}
+
+pub(super) async fn run(shared: Arc<Shared>, signals: mpsc::Sender<Signal>, stop: Stop) {
+    let mut delays = BackoffOptions::between(Duration::from_millis(500), Duration::from_secs(10))
+        .build(shared.options.random.clone());
+    let mut told = false;
+    while !stop.is_stopped() {
+        match shared.target.events().await {
+            Ok(events) => {
+                told = false;
+                delays.reset();
+                let mut watch = Watch {
+                    shared: &shared,
+                    signals: &signals,
+                    dead: BTreeMap::new(),
+                    stopped: BTreeSet::new(),
+                };
+                if stop.run(watch.follow(events)).await.is_none() {
+                    return;
+                }
+            }
+            Err(error) => {
+                if !told {
+                    tracing::warn!(failure = %error.failure(), "cannot follow the engine; trying again");
+                }
+                told = true;
+            }
+        }
+        if stop.run(tokio::time::sleep(delays.next_delay())).await.is_none() {
+            return;
+        }
+    }
+}
+
+struct Watch<'w> {
+    shared: &'w Arc<Shared>,
+    signals: &'w mpsc::Sender<Signal>,
+    /// Died, and nobody has said yet that it was on request: container to project and deadline.
+    dead: BTreeMap<String, (String, Instant)>,
+    /// Stopped on request just before it died.
+    stopped: BTreeSet<String>,
+}
+
+impl Watch<'_> {
+    async fn follow(&mut self, mut events: futures_util::stream::BoxStream<'static, TargetEvent>) {
+        self.refresh().await;
+        let mut list_at: Option<Instant> = None;
+        let mut refresh_at = Instant::now() + REFRESH;
+        loop {
+            let verdict_at = self.dead.values().map(|(_, at)| *at).min();
+            let next = [list_at, verdict_at, Some(refresh_at)]
+                .into_iter()
+                .flatten()
+                .min()
+                .unwrap_or(refresh_at);
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => {
+                        list_at.get_or_insert_with(|| Instant::now() + COALESCE);
+                        self.event(event);
+                    }
+                    None => return,
+                },
+                () = sleep_until(next) => {
+                    let now = Instant::now();
+                    if list_at.is_some_and(|at| at <= now) || refresh_at <= now {
+                        self.refresh().await;
+                        (list_at, refresh_at) = (None, now + REFRESH);
+                    }
+                    self.verdicts(now);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: TargetEvent) {
+        let Some(project) = event.project else { return };
+        match event.kind {
+            TargetEventKind::Died => {
+                if !self.stopped.remove(&event.container) {
+                    self.dead
+                        .insert(event.container, (project, Instant::now() + ON_REQUEST));
+                }
+            }
+            TargetEventKind::Stopped => {
+                if self.dead.remove(&event.container).is_none() {
+                    // Some engines say it the other way round.
+                    self.stopped.insert(event.container);
+                }
+            }
+            TargetEventKind::Started => {
+                self.dead.remove(&event.container);
+                self.stopped.remove(&event.container);
+            }
+            TargetEventKind::Removed => {
+                self.dead.remove(&event.container);
+                self.stopped.remove(&event.container);
+                self.tell(Signal {
+                    project,
+                    killed: None,
+                });
+            }
+            TargetEventKind::Changed => {}
+        }
+    }
+
+    fn verdicts(&mut self, now: Instant) {
+        let due: Vec<String> = self
+            .dead
+            .iter()
+            .filter(|(_, (_, at))| *at <= now)
+            .map(|(container, _)| container.clone())
+            .collect();
+        for container in due {
+            if let Some((project, _)) = self.dead.remove(&container) {
+                self.tell(Signal {
+                    project,
+                    killed: Some(container),
+                });
+            }
+        }
+    }
+
+    fn tell(&self, signal: Signal) {
+        if self.signals.try_send(signal).is_err() {
+            tracing::debug!("signals overflow; the drift timer finds it");
+        }
+    }
+
+    async fn refresh(&self) {
+        match self.shared.target.containers().await {
+            Ok(containers) => {
+                let list = ContainerList { containers };
+                self.shared.view.containers.send_if_modified(|held| {
+                    let changed = **held != list;
+                    if changed {
+                        *held = Arc::new(list);
+                    }
+                    changed
+                });
+            }
+            Err(error) => tracing::debug!(failure = %error.failure(), "cannot list containers"),
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Versions of the engine's API.
+
+use windflow_model::EngineInfo;
+
+use crate::targets::{TargetError, TargetErrorKind};
+
+/// The minor number of `1.x`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Api(pub(super) u32);
+
+impl Api {
+    /// The oldest version this target works with: engine 20.10.
+    pub(super) const OLDEST: Self = Self(41);
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (major, minor) = text.split_once('.')?;
+        (major == "1").then(|| minor.parse().ok().map(Self))?
+    }
+
+    pub(super) fn of(info: &EngineInfo) -> Self {
+        Self::parse(&info.api_version).unwrap_or(Self::OLDEST)
+    }
+
+    /// Refuses a key that this engine does not know: one clear error, never "send and hope".
+    pub(super) fn need(self, least: u32, service: &str, key: &str) -> Result<(), TargetError> {
+        if self.0 >= least {
+            return Ok(());
+        }
+        let text = format!(
+            "services.{service}.{key} needs engine API 1.{least}, this engine has 1.{}",
+            self.0
+        );
+        Err(TargetError::new(TargetErrorKind::EngineVersion, text))
+    }
+}

@@ -1,0 +1,156 @@
+//! Finding the engine.
+
+use std::{path::PathBuf, sync::PoisonError, time::Duration};
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+use windflow_model::{EngineInfo, EngineKind};
+
+use super::{DockerTarget, api::Api, error::failed};
+use crate::targets::{TargetError, TargetErrorKind};
+
+const SOCKET: &str = "/var/run/docker.sock";
+/// Longest time one request may take: a stop with a long grace period is one request.
+const REQUEST_SECONDS: u64 = 600;
+/// Longest time for a request that only reads.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where the engine listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Address {
+    Unix(PathBuf),
+    Tcp(String),
+}
+
+impl Address {
+    pub(super) fn parse(host: Option<&str>) -> Result<Self, TargetError> {
+        let host = host.map(str::trim).filter(|host| !host.is_empty());
+        let Some(host) = host else {
+            return Ok(Self::Unix(SOCKET.into()));
+        };
+        if let Some(path) = host.strip_prefix("unix://") {
+            return Ok(Self::Unix(path.into()));
+        }
+        if let Some(rest) = host
+            .strip_prefix("tcp://")
+            .or_else(|| host.strip_prefix("http://"))
+        {
+            let rest = rest.trim_end_matches('/');
+            let full = if rest
+                .rsplit(':')
+                .next()
+                .is_some_and(|port| port.parse::<u16>().is_ok())
+            {
+                rest.to_owned()
+            } else {
+                format!("{rest}:2375")
+            };
+            return Ok(Self::Tcp(full));
+        }
+        if host.starts_with('/') {
+            return Ok(Self::Unix(host.into()));
+        }
+        let text =
+            format!("the engine address {host:?} is not understood: use unix:///path or tcp://host:port");
+        Err(TargetError::new(TargetErrorKind::Host, text))
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix://{}", path.display()),
+            Self::Tcp(host) => write!(f, "tcp://{host}"),
+        }
+    }
+}
+
+impl DockerTarget {
+    /// The client; connections are made per request by its pool.
+    pub(super) fn docker(&self) -> Result<&Docker, TargetError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let made = match &self.address {
+            Address::Unix(path) => {
+                Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_SECONDS, API_DEFAULT_VERSION)
+            }
+            Address::Tcp(host) => Docker::connect_with_http(host, REQUEST_SECONDS, API_DEFAULT_VERSION),
+        };
+        let made = made.map_err(|error| self.unreachable(error))?;
+        Ok(self.client.get_or_init(|| made))
+    }
+
+    pub(super) fn unreachable(&self, source: impl Into<windflow_kit::BoxError>) -> TargetError {
+        let text = format!("no engine answers at {}", self.address);
+        TargetError::caused(TargetErrorKind::Unreachable, text, source)
+    }
+
+    /// Asks for the version: the proof that the engine answers.
+    pub(super) async fn fetch_info(&self) -> Result<EngineInfo, TargetError> {
+        let asked = tokio::time::timeout(READ_TIMEOUT, self.docker()?.version());
+        let version = match asked.await {
+            Ok(answer) => answer.map_err(|error| failed(self, "ask for the engine's version", error))?,
+            Err(late) => return Err(self.unreachable(late)),
+        };
+        let parts = version.components.iter().flatten();
+        let podman = parts
+            .into_iter()
+            .any(|part| part.name.to_lowercase().contains("podman"));
+        let info = EngineInfo {
+            kind: if podman {
+                EngineKind::Podman
+            } else {
+                EngineKind::Docker
+            },
+            version: version.version.unwrap_or_default(),
+            api_version: version.api_version.unwrap_or_default(),
+            min_api_version: version.min_api_version.unwrap_or_default(),
+        };
+        if Api::of(&info) < Api::OLDEST {
+            let text = format!(
+                "the engine at {} speaks API {}, at least 1.41 (Docker 20.10) is needed",
+                self.address, info.api_version
+            );
+            return Err(TargetError::new(TargetErrorKind::EngineVersion, text));
+        }
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = Some(info.clone());
+        Ok(info)
+    }
+
+    /// The version as last seen, asked for if it never was.
+    pub(super) async fn api(&self) -> Result<Api, TargetError> {
+        let known = self.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some(info) => Ok(Api::of(&info)),
+            None => self.fetch_info().await.map(|info| Api::of(&info)),
+        }
+    }
+
+    /// The engine may come back as another one: ask anew.
+    pub(super) fn forget_info(&self) {
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let check = |text: &str, shown: &str| {
+            assert_eq!(Address::parse(Some(text)).unwrap().to_string(), shown, "{text}");
+        };
+        check("", "unix:///var/run/docker.sock");
+        check("unix:///run/podman/podman.sock", "unix:///run/podman/podman.sock");
+        check("/x.sock", "unix:///x.sock");
+        check("tcp://10.0.0.7:2375", "tcp://10.0.0.7:2375");
+        check("tcp://engine", "tcp://engine:2375");
+        assert!(
+            Address::parse(Some("ssh://me@host"))
+                .unwrap_err()
+                .to_string()
+                .contains("unix:///path")
+        );
+    }
+}

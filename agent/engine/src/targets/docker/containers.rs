@@ -1,0 +1,143 @@
+//! Lists of containers, and the engine's words for their lives.
+
+use std::collections::HashMap;
+
+use bollard::{
+    models::{ContainerSummary as Listed, ContainerSummaryStateEnum as Word, PortSummaryTypeEnum},
+    query_parameters::ListContainersOptions,
+};
+use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
+
+use super::{DockerTarget, connect::READ_TIMEOUT, error::failed};
+use crate::{plan::labels, targets::TargetError};
+
+/// All containers, or those with a label.
+pub(super) async fn listed(target: &DockerTarget, label: Option<String>) -> Result<Vec<Listed>, TargetError> {
+    let filters = label.map(|label| HashMap::from([("label".to_owned(), vec![label])]));
+    let options = ListContainersOptions {
+        all: true,
+        filters,
+        ..ListContainersOptions::default()
+    };
+    let asked = tokio::time::timeout(READ_TIMEOUT, target.docker()?.list_containers(Some(options)));
+    match asked.await {
+        Ok(answer) => answer.map_err(|error| failed(target, "list containers", error)),
+        Err(late) => Err(target.unreachable(late)),
+    }
+}
+
+pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>, TargetError> {
+    let mut out: Vec<ContainerSummary> = listed(target, None).await?.into_iter().map(summary).collect();
+    out.sort_by(|a, b| (&a.project, &a.service, &a.name).cmp(&(&b.project, &b.service, &b.name)));
+    Ok(out)
+}
+
+fn summary(listed: Listed) -> ContainerSummary {
+    let labels = listed.labels.unwrap_or_default();
+    let status = listed.status.unwrap_or_default();
+    let mut ports: Vec<PortBinding> = listed
+        .ports
+        .unwrap_or_default()
+        .into_iter()
+        .filter_map(|port| {
+            Some(PortBinding {
+                host_ip: port.ip.unwrap_or_default(),
+                host_port: port.public_port?,
+                container_port: port.private_port,
+                protocol: match port.typ {
+                    Some(PortSummaryTypeEnum::UDP) => "udp",
+                    Some(PortSummaryTypeEnum::SCTP) => "sctp",
+                    _ => "tcp",
+                }
+                .to_owned(),
+            })
+        })
+        .collect();
+    ports.sort();
+    ContainerSummary {
+        name: name(listed.names.as_deref()),
+        project: labels.get(labels::PROJECT).cloned(),
+        service: labels.get(labels::SERVICE).cloned(),
+        rev: labels
+            .get(labels::WF_REV)
+            .and_then(|text| text.parse().ok())
+            .map(Rev),
+        image: listed.image.unwrap_or_default(),
+        state: state(listed.state),
+        health: health(&status),
+        exit_code: exit_code(&status),
+        status,
+        ports,
+        created_at: Timestamp::from_millis(listed.created.unwrap_or(0).saturating_mul(1000)),
+        id: listed.id.unwrap_or_default(),
+    }
+}
+
+/// The container's own name: links give it more, with a slash inside.
+pub(super) fn name(names: Option<&[String]>) -> String {
+    let mut names = names
+        .unwrap_or_default()
+        .iter()
+        .map(|name| name.trim_start_matches('/'));
+    names
+        .clone()
+        .find(|name| !name.contains('/'))
+        .or_else(|| names.next())
+        .unwrap_or_default()
+        .to_owned()
+}
+
+pub(super) const fn state(word: Option<Word>) -> ContainerState {
+    match word {
+        Some(Word::CREATED) => ContainerState::Created,
+        Some(Word::RUNNING | Word::STOPPING) => ContainerState::Running,
+        Some(Word::PAUSED) => ContainerState::Paused,
+        Some(Word::RESTARTING) => ContainerState::Restarting,
+        Some(Word::EXITED) => ContainerState::Exited,
+        Some(Word::REMOVING) => ContainerState::Removing,
+        Some(Word::DEAD) => ContainerState::Dead,
+        Some(Word::EMPTY) | None => ContainerState::Unknown,
+    }
+}
+
+/// From `Up 3 minutes (healthy)`: lists of engines before API 1.52 tell it nowhere else.
+pub(super) fn health(status: &str) -> Health {
+    if status.contains("(healthy)") {
+        Health::Healthy
+    } else if status.contains("(unhealthy)") {
+        Health::Unhealthy
+    } else if status.contains("(health: starting)") || status.contains("(starting)") {
+        Health::Starting
+    } else {
+        Health::None
+    }
+}
+
+/// From `Exited (137) 2 minutes ago`.
+pub(super) fn exit_code(status: &str) -> Option<i64> {
+    status.strip_prefix("Exited (")?.split(')').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn status_lines() {
+        let check = |text: &str, health_is: Health, code: Option<i64>| {
+            assert_eq!((health(text), exit_code(text)), (health_is, code), "{text}");
+        };
+        check("Up 3 minutes (healthy)", Health::Healthy, None);
+        check("Up 1 second (health: starting)", Health::Starting, None);
+        check("Up 1 hour (unhealthy)", Health::Unhealthy, None);
+        check("Up 2 days", Health::None, None);
+        check("Exited (137) 2 minutes ago", Health::None, Some(137));
+        check("Created", Health::None, None);
+    }
+
+    #[test]
+    fn own_name_among_links() {
+        let names = ["/other/alias".to_owned(), "/web".to_owned()];
+        assert_eq!(name(Some(&names)), "web");
+    }
+}

@@ -1,0 +1,150 @@
+//! The output of one container, over a connection of its own: a slow reader holds up nothing else.
+
+use std::pin::Pin;
+
+use bollard::query_parameters::InspectContainerOptions;
+use bytes::Bytes;
+use futures_util::{
+    Stream, StreamExt as _,
+    stream::{self, BoxStream},
+};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{Request, body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use windflow_kit::task::{TaskHandle, spawn_scoped};
+
+use super::{DockerTarget, connect::Address, error::failed, frames::Lines};
+use crate::targets::{LogLine, LogRequest, TargetError, TargetErrorKind};
+
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+pub(super) async fn open(
+    target: &DockerTarget,
+    request: LogRequest,
+) -> Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError> {
+    let id = request.container.clone();
+    let what = format!("read the log of container {}", id.get(..12).unwrap_or(&id));
+    let found = target
+        .docker()?
+        .inspect_container(&id, None::<InspectContainerOptions>)
+        .await;
+    let found = found.map_err(|error| failed(target, &what, error))?;
+    let raw = found.config.and_then(|config| config.tty).unwrap_or(false);
+    let wire: Box<dyn Wire> = match &target.address {
+        Address::Unix(path) => Box::new(
+            UnixStream::connect(path)
+                .await
+                .map_err(|error| target.unreachable(error))?,
+        ),
+        Address::Tcp(host) => Box::new(
+            TcpStream::connect(host)
+                .await
+                .map_err(|error| target.unreachable(error))?,
+        ),
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(wire))
+        .await
+        .map_err(|error| target.unreachable(error))?;
+    let driver = spawn_scoped("docker-logs", async move {
+        // Its error is seen as the end of the body.
+        let _ = connection.await;
+    });
+    let request = Request::get(path(&request))
+        .header(hyper::header::HOST, "docker")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
+    let response = sender
+        .send_request(request)
+        .await
+        .map_err(|error| target.unreachable(error))?;
+    if !response.status().is_success() {
+        let status = response.status();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        let text = String::from_utf8_lossy(&body).trim().to_owned();
+        return Err(TargetError::new(
+            TargetErrorKind::Engine,
+            format!("cannot {what}: {text} ({status})"),
+        ));
+    }
+    let state = Reading {
+        body: response.into_body(),
+        lines: Lines::new(raw),
+        done: false,
+        what,
+        _driver: driver,
+    };
+    Ok(batches(state).map(stream::iter).flatten().boxed())
+}
+
+fn path(request: &LogRequest) -> String {
+    let tail = request
+        .tail
+        .map_or_else(|| "all".to_owned(), |tail| tail.to_string());
+    let since = request.since.map_or_else(
+        || "0".to_owned(),
+        |since| {
+            let millis = since.as_millis();
+            format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
+        },
+    );
+    format!(
+        "/containers/{}/logs?stdout=1&stderr=1&timestamps=1&follow={}&tail={tail}&since={since}",
+        request.container,
+        u8::from(request.follow)
+    )
+}
+
+struct Reading {
+    body: Incoming,
+    lines: Lines,
+    done: bool,
+    what: String,
+    /// Ends the connection with the reading.
+    _driver: TaskHandle<()>,
+}
+
+type Batch = Vec<Result<LogLine, TargetError>>;
+
+/// One batch of lines for each piece of the body.
+fn batches(reading: Reading) -> Pin<Box<dyn Stream<Item = Batch> + Send>> {
+    Box::pin(stream::unfold(reading, |mut reading| async move {
+        if reading.done {
+            return None;
+        }
+        let mut lines = Vec::new();
+        match reading.body.frame().await {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    reading.lines.feed(data, &mut lines);
+                }
+            }
+            Some(Err(error)) => {
+                reading.done = true;
+                reading.lines.finish(&mut lines);
+                let text = format!("cannot {}: the engine broke it off", reading.what);
+                let mut batch: Batch = lines.into_iter().map(Ok).collect();
+                batch.push(Err(TargetError::caused(
+                    TargetErrorKind::Unreachable,
+                    text,
+                    error,
+                )));
+                return Some((batch, reading));
+            }
+            None => {
+                reading.done = true;
+                reading.lines.finish(&mut lines);
+            }
+        }
+        Some((lines.into_iter().map(Ok).collect(), reading))
+    }))
+}

@@ -1,0 +1,205 @@
+//! One snapshot of one project.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bollard::{
+    models::ContainerSummary as Listed,
+    query_parameters::{ListNetworksOptions, ListVolumesOptions},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use super::{
+    DockerTarget,
+    connect::READ_TIMEOUT,
+    containers,
+    error::{failed, is_missing},
+    settings,
+};
+use crate::{
+    plan::labels,
+    targets::{
+        Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
+        ObservedNetwork, ObservedVolume, TargetError,
+    },
+};
+
+/// Questions at the same time.
+const PARALLEL: usize = 8;
+
+pub(super) async fn observe(target: &DockerTarget, query: &ObserveQuery) -> Result<Observed, TargetError> {
+    let all = async {
+        let (containers, networks, volumes, images) = tokio::try_join!(
+            containers::listed(target, None),
+            networks(target, query),
+            volumes(target, query),
+            images(target, &query.images),
+        )?;
+        let mut observed = Observed {
+            networks,
+            volumes,
+            images,
+            ..Observed::default()
+        };
+        for listed in containers {
+            let own = listed
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(labels::PROJECT))
+                == Some(&query.project);
+            if own {
+                observed.containers.push(container(listed));
+                continue;
+            }
+            let id = listed.id.clone().unwrap_or_default();
+            for name in listed
+                .names
+                .iter()
+                .flatten()
+                .map(|name| name.trim_start_matches('/'))
+            {
+                if query.names.iter().any(|wanted| wanted == name) {
+                    observed.names.insert(name.to_owned(), id.clone());
+                }
+            }
+        }
+        // Containers of docker compose have no hash of ours: only those are worth an inspect each.
+        for container in observed
+            .containers
+            .iter_mut()
+            .filter(|c| c.label(labels::WF_HASH).is_none())
+        {
+            container.settings = settings::of(target, &container.id).await?;
+        }
+        Ok(observed)
+    };
+    match tokio::time::timeout(READ_TIMEOUT, all).await {
+        Ok(observed) => observed,
+        Err(late) => Err(target.unreachable(late)),
+    }
+}
+
+fn container(listed: Listed) -> ObservedContainer {
+    let status = listed.status.unwrap_or_default();
+    let networks = listed
+        .network_settings
+        .and_then(|settings| settings.networks)
+        .unwrap_or_default();
+    let mounts = listed.mounts.unwrap_or_default().into_iter().map(|mount| {
+        let kind = mount.typ.map(|kind| kind.to_string()).unwrap_or_default();
+        let source = if kind == "volume" {
+            mount.name
+        } else {
+            mount.source
+        };
+        ObservedMount {
+            source: source.unwrap_or_default(),
+            target: mount.destination.unwrap_or_default(),
+            kind,
+        }
+    });
+    ObservedContainer {
+        name: containers::name(listed.names.as_deref()),
+        labels: listed.labels.unwrap_or_default().into_iter().collect(),
+        image: listed.image.unwrap_or_default(),
+        image_id: listed.image_id.unwrap_or_default(),
+        state: containers::state(listed.state),
+        health: containers::health(&status),
+        exit_code: containers::exit_code(&status),
+        created: listed.created.unwrap_or(0),
+        networks: networks
+            .into_iter()
+            .map(|(name, endpoint)| {
+                (
+                    name,
+                    Endpoint {
+                        network_id: endpoint.network_id.unwrap_or_default(),
+                    },
+                )
+            })
+            .collect(),
+        mounts: mounts.collect(),
+        settings: None,
+        id: listed.id.unwrap_or_default(),
+    }
+}
+
+fn is_of(labels: Option<&HashMap<String, String>>, project: &str) -> bool {
+    labels
+        .and_then(|labels| labels.get(labels::PROJECT))
+        .is_some_and(|name| name == project)
+}
+
+async fn networks(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<ObservedNetwork>, TargetError> {
+    let listed = target.docker()?.list_networks(None::<ListNetworksOptions>).await;
+    let listed = listed.map_err(|error| failed(target, "list networks", error))?;
+    let wanted = listed.into_iter().filter(|network| {
+        let name = network.name.as_deref().unwrap_or_default();
+        is_of(network.labels.as_ref(), &query.project) || query.networks.iter().any(|wanted| wanted == name)
+    });
+    Ok(wanted
+        .map(|network| ObservedNetwork {
+            id: network.id.unwrap_or_default(),
+            name: network.name.unwrap_or_default(),
+            labels: network.labels.unwrap_or_default().into_iter().collect(),
+            driver: network.driver.unwrap_or_default(),
+        })
+        .collect())
+}
+
+async fn volumes(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<ObservedVolume>, TargetError> {
+    let listed = target.docker()?.list_volumes(None::<ListVolumesOptions>).await;
+    let listed = listed
+        .map_err(|error| failed(target, "list volumes", error))?
+        .volumes
+        .unwrap_or_default();
+    let wanted = listed
+        .into_iter()
+        .filter(|volume| is_of(Some(&volume.labels), &query.project) || query.volumes.contains(&volume.name));
+    Ok(wanted
+        .map(|volume| ObservedVolume {
+            name: volume.name,
+            labels: volume.labels.into_iter().collect(),
+            driver: volume.driver,
+        })
+        .collect())
+}
+
+async fn images(
+    target: &DockerTarget,
+    keys: &[ImageKey],
+) -> Result<BTreeMap<String, ObservedImage>, TargetError> {
+    stream::iter(keys.to_vec())
+        .map(|ImageKey(name)| async move { Ok((name.clone(), image(target, &name).await?)) })
+        .buffer_unordered(PARALLEL)
+        .try_filter_map(|(name, image)| async move { Ok(image.map(|image| (name, image))) })
+        .try_collect()
+        .await
+}
+
+pub(super) async fn image(target: &DockerTarget, name: &str) -> Result<Option<ObservedImage>, TargetError> {
+    match target.docker()?.inspect_image(name).await {
+        Ok(found) => {
+            let config = found.config.unwrap_or_default();
+            let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
+            Ok(Some(ObservedImage {
+                id: found.id.unwrap_or_default(),
+                tagged: tagged
+                    .and_then(|text| unix_seconds(&text.to_string()))
+                    .unwrap_or(0),
+                has_healthcheck: config
+                    .healthcheck
+                    .and_then(|check| check.test)
+                    .is_some_and(|test| !test.is_empty()),
+                volumes: config.volumes.unwrap_or_default(),
+            }))
+        }
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(failed(target, &format!("look at image {name}"), error)),
+    }
+}
+
+fn unix_seconds(text: &str) -> Option<i64> {
+    text.parse::<jiff::Timestamp>()
+        .ok()
+        .map(jiff::Timestamp::as_second)
+}

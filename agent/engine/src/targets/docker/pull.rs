@@ -1,0 +1,101 @@
+//! Pulling an image, with progress in bytes over all its layers.
+
+use std::collections::HashMap;
+
+use bollard::query_parameters::CreateImageOptions;
+use futures_util::StreamExt as _;
+
+use super::{DockerTarget, error::failed, observe};
+use crate::targets::{Evidence, TargetError, TargetErrorKind, Tick, Ticker};
+
+/// Splits a reference for the pull call: `repo` and `tag` or digest; without either the newest, as the CLI does.
+fn split(image: &str) -> (String, String) {
+    if let Some((repo, digest)) = image.split_once('@') {
+        return (repo.to_owned(), digest.to_owned());
+    }
+    match image.rsplit_once(':') {
+        // A colon before the last slash belongs to the registry's port.
+        Some((repo, tag)) if !tag.contains('/') => (repo.to_owned(), tag.to_owned()),
+        _ => (image.to_owned(), "latest".to_owned()),
+    }
+}
+
+pub(super) async fn pull(
+    target: &DockerTarget,
+    image: &str,
+    platform: Option<&str>,
+    ticker: &Ticker,
+) -> Result<Evidence, TargetError> {
+    let (repo, tag) = split(image);
+    let options = CreateImageOptions {
+        from_image: Some(repo),
+        tag: Some(tag),
+        platform: platform.unwrap_or_default().to_owned(),
+        ..CreateImageOptions::default()
+    };
+    let what = format!("pull image {image}");
+    let mut stream = Box::pin(target.docker()?.create_image(Some(options), None, None));
+    let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+    // Errors also arrive inside the stream, after status 200.
+    while let Some(item) = stream.next().await {
+        let item = item.map_err(|error| refused(failed(target, &what, error)))?;
+        let (Some(layer), Some(status)) = (item.id, item.status) else {
+            continue;
+        };
+        let progress = item.progress_detail.unwrap_or_default();
+        let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
+        let (current, total) = (number(progress.current), number(progress.total));
+        let entry = layers.entry(layer.clone()).or_default();
+        match status.as_str() {
+            "Downloading" if total > 0 => *entry = (current, total),
+            "Download complete" | "Pull complete" | "Already exists" => entry.0 = entry.1,
+            _ => {}
+        }
+        let sum = layers
+            .values()
+            .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+        ticker.tick(Tick {
+            current: sum.0,
+            total: sum.1,
+            unit: "bytes",
+            detail: format!("layer {layer}: {}", status.to_lowercase()),
+        });
+    }
+    let id = observe::image(target, image).await?.map(|image| image.id);
+    if id.is_none() {
+        let text = format!("cannot {what}: the engine says nothing and the image is not there");
+        return Err(TargetError::new(TargetErrorKind::ImagePull, text));
+    }
+    Ok(Evidence {
+        id,
+        warnings: Vec::new(),
+    })
+}
+
+/// Whatever the registry says, it is the pull that failed, unless the engine is gone or the disk full.
+fn refused(error: TargetError) -> TargetError {
+    match error.kind {
+        TargetErrorKind::Unreachable | TargetErrorKind::DiskFull => error,
+        _ => TargetError {
+            kind: TargetErrorKind::ImagePull,
+            ..error
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references() {
+        let check = |image: &str, repo: &str, tag: &str| {
+            assert_eq!(split(image), (repo.to_owned(), tag.to_owned()), "{image}");
+        };
+        check("busybox", "busybox", "latest");
+        check("busybox:1", "busybox", "1");
+        check("localhost:5000/a/b", "localhost:5000/a/b", "latest");
+        check("localhost:5000/a/b:2", "localhost:5000/a/b", "2");
+        check("a@sha256:00", "a", "sha256:00");
+    }
+}

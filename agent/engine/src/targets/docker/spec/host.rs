@@ -1,0 +1,243 @@
+//! `HostConfig`: ports, limits, namespaces, restart.
+
+use std::collections::{BTreeSet, HashMap};
+
+use bollard::models::{
+    HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, PortBinding, PortMap, RestartPolicy,
+    RestartPolicyNameEnum,
+};
+use windflow_compose::model::{Bytes, Service};
+
+use super::{devices, network, some};
+use crate::targets::{ContainerCreate, TargetError, TargetErrorKind, docker::api::Api};
+
+pub(super) fn config(
+    _api: Api,
+    create: &ContainerCreate,
+    service: &Service,
+) -> Result<HostConfig, TargetError> {
+    let (security_opt, unmasked) = security(service)?;
+    let mut host = HostConfig {
+        network_mode: Some(network::mode(create, service)?),
+        port_bindings: Some(bindings(service)).filter(|ports| !ports.is_empty()),
+        restart_policy: Some(restart(service)?),
+        init: service.init,
+        ipc_mode: namespace(create, service.ipc.as_deref())?,
+        pid_mode: namespace(create, service.pid.as_deref())?,
+        uts_mode: namespace(create, service.uts.as_deref())?,
+        userns_mode: service.userns_mode.clone(),
+        cgroupns_mode: service.cgroup.as_deref().and_then(|mode| match mode {
+            "host" => Some(HostConfigCgroupnsModeEnum::HOST),
+            "private" => Some(HostConfigCgroupnsModeEnum::PRIVATE),
+            _ => None,
+        }),
+        privileged: Some(service.privileged),
+        readonly_rootfs: Some(service.read_only),
+        runtime: service.runtime.clone(),
+        annotations: map(&service.annotations),
+        cap_add: some(service.cap_add.clone()),
+        cap_drop: some(service.cap_drop.clone()),
+        group_add: some(service.group_add.clone()),
+        security_opt: some(security_opt),
+        masked_paths: unmasked.then(Vec::new),
+        readonly_paths: unmasked.then(Vec::new),
+        sysctls: map(&service.sysctls),
+        storage_opt: map(&service.storage_opt),
+        shm_size: bytes(service.shm_size),
+        tmpfs: tmpfs(service),
+        volumes_from: some(volumes_from(create, service)?),
+        dns: some(service.dns.clone()),
+        dns_options: some(service.dns_opt.clone()),
+        dns_search: some(service.dns_search.clone()),
+        extra_hosts: some(
+            service
+                .extra_hosts
+                .iter()
+                .map(|entry| entry.replacen('=', ":", 1))
+                .collect(),
+        ),
+        links: some(
+            service
+                .external_links
+                .iter()
+                .map(|link| whole_link(link))
+                .collect(),
+        ),
+        log_config: service.logging.as_ref().map(|logging| HostConfigLogConfig {
+            typ: logging.driver.clone(),
+            config: map(&logging.options),
+        }),
+        oom_score_adj: nonzero(service.oom_score_adj),
+        ..HostConfig::default()
+    };
+    devices::resources(service, &mut host);
+    Ok(host)
+}
+
+pub(super) fn map(values: &windflow_compose::model::Values) -> Option<HashMap<String, String>> {
+    if values.is_empty() {
+        None
+    } else {
+        Some(values.clone().into_iter().collect())
+    }
+}
+
+pub(super) fn bytes(value: Bytes) -> Option<i64> {
+    nonzero(value.0)
+}
+
+pub(super) fn nonzero(value: i64) -> Option<i64> {
+    (value != 0).then_some(value)
+}
+
+fn whole_link(link: &str) -> String {
+    if link.contains(':') {
+        link.to_owned()
+    } else {
+        format!("{link}:{link}")
+    }
+}
+
+/// `host`, `service:NAME` (that service's first container), `container:NAME`, …
+pub(super) fn namespace(create: &ContainerCreate, mode: Option<&str>) -> Result<Option<String>, TargetError> {
+    let Some(mode) = mode else { return Ok(None) };
+    match mode.strip_prefix("service:") {
+        Some(service) => Ok(Some(format!("container:{}", container_of(create, service)?))),
+        None => Ok(Some(mode.to_owned())),
+    }
+}
+
+fn container_of<'c>(create: &'c ContainerCreate, service: &str) -> Result<&'c str, TargetError> {
+    let found = create.containers.get(service).and_then(|ids| ids.first());
+    found.map(String::as_str).ok_or_else(|| {
+        let text = format!(
+            "service {} refers to service {service}, which has no container",
+            create.service
+        );
+        TargetError::new(TargetErrorKind::NotFound, text)
+    })
+}
+
+fn volumes_from(create: &ContainerCreate, service: &Service) -> Result<Vec<String>, TargetError> {
+    let one = |from: &String| {
+        if let Some(rest) = from.strip_prefix("container:") {
+            return Ok(rest.to_owned());
+        }
+        let (name, mode) = from.split_once(':').unwrap_or((from, ""));
+        let id = container_of(create, name)?;
+        Ok(if mode.is_empty() {
+            id.to_owned()
+        } else {
+            format!("{id}:{mode}")
+        })
+    };
+    service.volumes_from.iter().map(one).collect()
+}
+
+/// `PORT/PROTOCOL` of everything published or exposed.
+pub(super) fn exposed(service: &Service) -> Vec<String> {
+    let mut out = BTreeSet::new();
+    for port in &service.ports {
+        out.insert(format!(
+            "{}/{}",
+            port.target,
+            port.protocol.as_deref().unwrap_or("tcp")
+        ));
+    }
+    for entry in &service.expose {
+        let (range, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {
+            out.extend((first..=last.min(65_535)).map(|port| format!("{port}/{protocol}")));
+        }
+    }
+    out.into_iter().collect()
+}
+
+fn bindings(service: &Service) -> PortMap {
+    let mut ports = PortMap::new();
+    for port in &service.ports {
+        let key = format!("{}/{}", port.target, port.protocol.as_deref().unwrap_or("tcp"));
+        let binding = PortBinding {
+            host_ip: Some(port.host_ip.clone().unwrap_or_default()),
+            host_port: Some(port.published.clone().unwrap_or_default()),
+        };
+        ports
+            .entry(key)
+            .or_insert_with(|| Some(Vec::new()))
+            .get_or_insert_default()
+            .push(binding);
+    }
+    ports
+}
+
+/// `restart`, overridden by `deploy.restart_policy`.
+fn restart(service: &Service) -> Result<RestartPolicy, TargetError> {
+    let deployed = service
+        .deploy
+        .as_ref()
+        .and_then(|deploy| deploy.restart_policy.as_ref());
+    let text = match deployed {
+        Some(policy) => {
+            let count = policy
+                .max_attempts
+                .map(|count| format!(":{count}"))
+                .unwrap_or_default();
+            match policy.condition.as_deref().unwrap_or("any") {
+                "none" => "no".to_owned(),
+                "on-failure" => format!("on-failure{count}"),
+                _ => "always".to_owned(),
+            }
+        }
+        None => service.restart.clone().unwrap_or_else(|| "no".to_owned()),
+    };
+    let (word, count) = text.split_once(':').unwrap_or((&text, ""));
+    let name = match word {
+        "no" | "" => RestartPolicyNameEnum::NO,
+        "always" => RestartPolicyNameEnum::ALWAYS,
+        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
+        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
+        other => {
+            return Err(TargetError::new(
+                TargetErrorKind::Unsupported,
+                format!("restart: {other} is not known"),
+            ));
+        }
+    };
+    Ok(RestartPolicy {
+        name: Some(name),
+        maximum_retry_count: count.parse().ok(),
+    })
+}
+
+fn tmpfs(service: &Service) -> Option<HashMap<String, String>> {
+    let items = service.tmpfs.iter().map(|entry| {
+        let (path, options) = entry.split_once(':').unwrap_or((entry, ""));
+        (path.to_owned(), options.to_owned())
+    });
+    let map: HashMap<String, String> = items.collect();
+    if map.is_empty() { None } else { Some(map) }
+}
+
+/// Seccomp profiles are read here: the engine wants their content.
+fn security(service: &Service) -> Result<(Vec<String>, bool), TargetError> {
+    let (mut out, mut unmasked) = (Vec::new(), false);
+    for option in &service.security_opt {
+        let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
+        match (key, value) {
+            ("systempaths", "unconfined") => unmasked = true,
+            ("seccomp", value) if value != "unconfined" && value != "builtin" => {
+                let what = format!("read the seccomp profile {value}");
+                let profile = fs_err::read_to_string(value).map_err(|error| {
+                    TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error)
+                })?;
+                let profile: serde_json::Value = serde_json::from_str(&profile).map_err(|error| {
+                    TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error)
+                })?;
+                out.push(format!("seccomp={profile}"));
+            }
+            _ => out.push(option.clone()),
+        }
+    }
+    Ok((out, unmasked))
+}
