@@ -100,7 +100,7 @@ pub enum EnrollError {
         address: String,
         /// Why.
         #[source]
-        source: AskError,
+        source: Box<AskError>,
     },
     /// It said no.
     #[error("the controller refused: {failure}. {}", failure.hint)]
@@ -220,7 +220,7 @@ async fn exchange(
         } else {
             EnrollError::Unreachable {
                 address: address.to_owned(),
-                source,
+                source: Box::new(source),
             }
         }
     })?;

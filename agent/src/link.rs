@@ -132,7 +132,11 @@ impl Link {
                 backoff.reset();
             }
             let delay = backoff.next_delay_after(left.retry_after);
-            tracing::warn!(reason = left.reason, retry_ms = delay.as_millis(), "not connected to the controller");
+            tracing::warn!(
+                reason = left.reason,
+                retry_ms = delay.as_millis(),
+                "not connected to the controller"
+            );
             self.down(&left.reason);
             if stop.run(tokio::time::sleep(delay)).await.is_none() {
                 return;

@@ -96,7 +96,9 @@ pub struct Ca {
 
 impl std::fmt::Debug for Ca {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ca").field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("Ca")
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }
 
@@ -134,11 +136,10 @@ impl Ca {
         }
         let root = identity::load_certificate(&path).map_err(open)?;
         let pin = identity::key_hash(&root).map_err(open)?;
-        let issuer =
-            Issuer::from_ca_cert_der(&root, key.into_pair()).map_err(|source| CaError::Make {
-                what: "an issuer of ca.crt and ca.key",
-                source,
-            })?;
+        let issuer = Issuer::from_ca_cert_der(&root, key.into_pair()).map_err(|source| CaError::Make {
+            what: "an issuer of ca.crt and ca.key",
+            source,
+        })?;
         Ok(Self {
             deployment: deployment.to_owned(),
             dir,
@@ -184,7 +185,12 @@ impl Ca {
             source,
         };
         let key = HostKey::load_or_make(&self.dir.join("server.key")).map_err(open)?;
-        let mut all = vec![self.server_name(), "localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let mut all = vec![
+            self.server_name(),
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "::1".to_owned(),
+        ];
         all.extend(names.iter().cloned());
         all.sort_unstable();
         all.dedup();
@@ -302,14 +308,15 @@ impl Ca {
 }
 
 fn set_validity(params: &mut CertificateParams, clock: &Clock, life: Duration) {
-    let now = rcgen::date_time_ymd(1970, 1, 1)
-        + Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0));
+    let now =
+        rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0));
     params.not_before = now - BACKDATE;
     params.not_after = now + life;
 }
 
 fn read_request(csr: &[u8]) -> Result<CertificateSigningRequestParams, CaError> {
-    CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr)).map_err(CaError::Request)
+    CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(csr))
+        .map_err(CaError::Request)
 }
 
 fn common_name(name: &str) -> DistinguishedName {
@@ -356,10 +363,7 @@ mod tests {
         let facts = identity::agent_facts(&leaf).unwrap();
         assert_eq!((facts.agent, facts.generation), (agent, 7));
         assert_eq!(facts.key, ca.request_key(&csr).unwrap());
-        assert_eq!(
-            facts.not_after.since(facts.not_before),
-            LEAF_LIFE + BACKDATE
-        );
+        assert_eq!(facts.not_after.since(facts.not_before), LEAF_LIFE + BACKDATE);
         assert!(identity::signed_by(&leaf, ca.root()));
         assert!(identity::controller_name(&leaf).is_err());
         let mut torn = csr;

@@ -226,7 +226,10 @@ impl Live {
                 },
                 Some(_done) = served.next() => {}
             }
-            if actions.iter().any(|action| matches!(action, AgentAction::Renewed(_))) {
+            if actions
+                .iter()
+                .any(|action| matches!(action, AgentAction::Renewed(_)))
+            {
                 self.renewed(link, &mut actions, &mut renew_at);
             }
         }
@@ -242,7 +245,8 @@ impl Live {
                 Ok(()) => {
                     *renew_at = renewal(link);
                     let until = link.identity.facts.not_after;
-                    link.status.send_modify(|status| status.certificate_until = Some(until));
+                    link.status
+                        .send_modify(|status| status.certificate_until = Some(until));
                     tracing::info!(%until, "certificate renewed");
                 }
                 Err(error) => tracing::error!(error = %Chain(&error), "renewed certificate cannot be used"),
@@ -296,7 +300,11 @@ impl Live {
                 // Taken out by the loop, which owns the time of the next renewal.
                 AgentAction::Renewed(_) => {}
                 AgentAction::RenewRefused(denial) => {
-                    tracing::warn!(code = denial.code, message = denial.message, "certificate not renewed");
+                    tracing::warn!(
+                        code = denial.code,
+                        message = denial.message,
+                        "certificate not renewed"
+                    );
                 }
                 AgentAction::Close(denial) => {
                     let _told = self.flush().await;
@@ -307,14 +315,19 @@ impl Live {
                 }
             }
         }
-        self.flush().await.map_err(|reason| self.left(reason, Duration::ZERO))
+        self.flush()
+            .await
+            .map_err(|reason| self.left(reason, Duration::ZERO))
     }
 
     async fn flush(&mut self) -> Result<(), String> {
         match tokio::time::timeout(WRITE_WITHIN, self.writer.flush()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Chain(&error).to_string()),
-            Err(_) => Err(format!("the controller took no data for {} s", WRITE_WITHIN.as_secs())),
+            Err(_) => Err(format!(
+                "the controller took no data for {} s",
+                WRITE_WITHIN.as_secs()
+            )),
         }
     }
 
@@ -328,7 +341,11 @@ impl Live {
         }
         let skew = hello.wall_ms.saturating_sub(link.options.clock.now_ms());
         link.status.send_modify(|status| status.clock_skew_ms = skew);
-        tracing::info!(controller = hello.build, session = hello.session_epoch, "connected to the controller");
+        tracing::info!(
+            controller = hello.build,
+            session = hello.session_epoch,
+            "connected to the controller"
+        );
         let held = report::held(link.engine.held());
         let now = self.now();
         Ok(seal(&held)
@@ -339,7 +356,10 @@ impl Live {
 
 fn renewal(link: &Link) -> i64 {
     let facts = link.identity.facts;
-    let life = facts.not_after.as_millis().saturating_sub(facts.not_before.as_millis());
+    let life = facts
+        .not_after
+        .as_millis()
+        .saturating_sub(facts.not_before.as_millis());
     // Half of life, 10 % to either side: a fleet that joined together does not renew together.
     let tenth = u64::try_from(life / 10).unwrap_or(0);
     let jitter = i64::try_from(link.options.random.up_to(tenth)).unwrap_or(0);
@@ -356,10 +376,7 @@ fn progressed(event: &StackProgress) -> Option<AgentAction> {
     // Local mode has no deployment and is no business of the controller.
     let deployment = event.deployment?;
     let progress = seal(&event.event)?;
-    Some(AgentAction::Send(AgentFrame::Progress {
-        deployment,
-        progress,
-    }))
+    Some(AgentAction::Send(AgentFrame::Progress { deployment, progress }))
 }
 
 async fn assign(link: &Link, doc: Doc<Assignment>) -> Option<AgentAction> {
@@ -397,7 +414,11 @@ async fn withdraw(link: &Link, doc: Doc<Withdrawal>) {
         }
     };
     // The outcome travels as a report.
-    if let Err(error) = link.engine.cancel(&withdrawal.name, withdrawal.rev, withdrawal.op).await {
+    if let Err(error) = link
+        .engine
+        .cancel(&withdrawal.name, withdrawal.rev, withdrawal.op)
+        .await
+    {
         tracing::warn!(error = %Chain(&error), "withdrawal not carried out");
     }
 }

@@ -48,7 +48,9 @@ async fn plan(
     let item = match answer {
         Ok(plan) => match Doc::seal(&plan) {
             Ok(plan) => StreamItem::Plan(plan),
-            Err(error) => StreamItem::Failed(Failure::new(Code::HostFailure, Chain(&error).to_string()).into()),
+            Err(error) => {
+                StreamItem::Failed(Failure::new(Code::HostFailure, Chain(&error).to_string()).into())
+            }
         },
         Err(failure) => StreamItem::Failed(failure.into()),
     };

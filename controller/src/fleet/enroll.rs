@@ -10,11 +10,7 @@ use windflow_model::{Code, Timestamp};
 use windflow_protocol::{
     EnrollReply, EnrollRequest, VersionRange, control::Denial, enroll::MAX_CLOCK_SKEW_MS,
 };
-use windflow_transport::{
-    FrameReader, FrameWriter,
-    endpoint::CLOSE_DONE,
-    quinn::Connection,
-};
+use windflow_transport::{FrameReader, FrameWriter, endpoint::CLOSE_DONE, quinn::Connection};
 
 use super::{
     home::{EnrolRequest, KeyHash, Refusal},
@@ -36,7 +32,10 @@ impl JoinLimit {
         let now = tokio::time::Instant::now();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (tokens, last) = state.unwrap_or((BURST, now));
-        let tokens = (now - last).as_secs_f64().mul_add(REFILL_PER_SECOND, tokens).min(BURST);
+        let tokens = (now - last)
+            .as_secs_f64()
+            .mul_add(REFILL_PER_SECOND, tokens)
+            .min(BURST);
         let allowed = tokens >= 1.0;
         *state = Some((if allowed { tokens - 1.0 } else { tokens }, now));
         allowed
@@ -56,7 +55,11 @@ pub(super) async fn serve(shared: &Shared, connection: &Connection) {
     let wall_ms = shared.clock.now_ms();
     let reply = answer.unwrap_or_else(|refusal| {
         tracing::info!(remote = %connection.remote_address(), %refusal, "enrolment refused");
-        let retry = if refusal.code == Code::RateLimited { 10_000 } else { 0 };
+        let retry = if refusal.code == Code::RateLimited {
+            10_000
+        } else {
+            0
+        };
         EnrollReply::Refused {
             denial: Denial::new(refusal.code, refusal.message, retry),
             wall_ms,
@@ -117,7 +120,10 @@ async fn grant(
         } => {
             check_clock(shared, wall_ms)?;
             let key = shared.ca.request_key(&csr).map_err(bad_csr)?;
-            let facts = shared.ca.expired_agent(&certificate).filter(|facts| facts.key == key);
+            let facts = shared
+                .ca
+                .expired_agent(&certificate)
+                .filter(|facts| facts.key == key);
             let facts = facts.ok_or_else(|| {
                 Refusal::new(
                     Code::AgentRemoved,
@@ -133,7 +139,10 @@ async fn grant(
     };
     let certificate = shared.ca.sign_agent(&csr, agent, generation).map_err(|error| {
         tracing::error!(error = %Chain(&error), "cannot sign");
-        Refusal::new(Code::Internal, "the controller cannot sign certificates; see its log")
+        Refusal::new(
+            Code::Internal,
+            "the controller cannot sign certificates; see its log",
+        )
     })?;
     Ok(EnrollReply::Granted {
         agent,

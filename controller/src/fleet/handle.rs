@@ -60,10 +60,7 @@ impl FleetHandle {
     /// Sends a withdrawal to the host if it is connected; its answer comes as a report. Else it is found in
     /// [`super::home::Home::withdrawals`] at the next connect.
     pub async fn withdraw(&self, agent: AgentId, withdrawal: Withdrawal) {
-        let _closed = self
-            .commands
-            .send(Command::Withdraw { agent, withdrawal })
-            .await;
+        let _closed = self.commands.send(Command::Withdraw { agent, withdrawal }).await;
     }
 
     /// Asks the host what an assignment would do. Changes nothing there.

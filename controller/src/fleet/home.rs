@@ -114,12 +114,7 @@ pub trait Home: Send + Sync + 'static {
     /// A new certificate for the same key: gives the next generation (the generation after `generation`, durably, or
     /// again the same one if that reply was lost). Refused for a removed agent, another key, or a generation below
     /// the highest one used.
-    fn agent_renew(
-        &self,
-        agent: AgentId,
-        key: KeyHash,
-        generation: u64,
-    ) -> Answer<'_, Result<u64, Refusal>>;
+    fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<u64, Refusal>>;
 
     /// May this key with this generation act for this agent, now? Asked at connect and before every request.
     fn agent_admit(

@@ -80,10 +80,12 @@ pub(super) async fn greet(shared: Shared, incoming: Incoming) -> Option<Greeted>
                 }
             };
             let greeting = hello(&shared, connection.clone(), facts);
-            tokio::time::timeout(HELLO_WITHIN, greeting).await.unwrap_or_else(|_| {
-                connection.close(CLOSE_PROTOCOL, b"no complete greeting in time");
-                None
-            })
+            tokio::time::timeout(HELLO_WITHIN, greeting)
+                .await
+                .unwrap_or_else(|_| {
+                    connection.close(CLOSE_PROTOCOL, b"no complete greeting in time");
+                    None
+                })
         }
     }
 }

@@ -228,7 +228,10 @@ impl Fleet {
             entry.connection.close(CLOSE_RESTART, b"the controller stops");
         }
         self.endpoint.close(CLOSE_RESTART, b"the controller stops");
-        if tokio::time::timeout(TELL_WITHIN, self.endpoint.wait_idle()).await.is_err() {
+        if tokio::time::timeout(TELL_WITHIN, self.endpoint.wait_idle())
+            .await
+            .is_err()
+        {
             tracing::warn!("some agents could not be told that the controller stops");
         }
     }
@@ -237,10 +240,14 @@ impl Fleet {
         let (agent, epoch) = (greeted.agent, greeted.session_epoch);
         if let Some(older) = self.sessions.get(&agent) {
             if older.epoch > epoch {
-                greeted.connection.close(CLOSE_REFUSED, b"a newer session has begun");
+                greeted
+                    .connection
+                    .close(CLOSE_REFUSED, b"a newer session has begun");
                 return None;
             }
-            older.connection.close(CLOSE_REFUSED, b"replaced by a newer session");
+            older
+                .connection
+                .close(CLOSE_REFUSED, b"replaced by a newer session");
             older.stop.trigger();
         }
         let now = self.shared.now();
@@ -255,7 +262,14 @@ impl Fleet {
         let connection = greeted.connection.clone();
         let task = spawn_scoped(
             "session",
-            session::run(self.shared.clone(), greeted, proofs, Arc::clone(&nudge), inbox, stop.clone()),
+            session::run(
+                self.shared.clone(),
+                greeted,
+                proofs,
+                Arc::clone(&nudge),
+                inbox,
+                stop.clone(),
+            ),
         );
         let entry = Entry {
             epoch,

@@ -117,7 +117,11 @@ impl Session {
         match self.greeted.connection.close_reason() {
             Some(E::ApplicationClosed(close)) => {
                 let text = String::from_utf8_lossy(&close.reason).into_owned();
-                if text.is_empty() { "closed by the host".to_owned() } else { text }
+                if text.is_empty() {
+                    "closed by the host".to_owned()
+                } else {
+                    text
+                }
             }
             Some(E::TimedOut) => "no packet for 30 s".to_owned(),
             Some(E::Reset) => "the host's agent was restarted".to_owned(),
@@ -133,7 +137,10 @@ impl Session {
         }
         let (agent, facts) = (self.greeted.agent, self.greeted.facts);
         let home = &self.shared.home;
-        if let Err(refusal) = home.agent_admit(agent, KeyHash(facts.key), facts.generation).await {
+        if let Err(refusal) = home
+            .agent_admit(agent, KeyHash(facts.key), facts.generation)
+            .await
+        {
             return vec![ControllerAction::Close(refusal.message)];
         }
         let mut actions = Vec::new();
@@ -200,10 +207,10 @@ impl Session {
                 let stored = home.deployment_report(agent, report).await;
                 stored.map_err(|error| Chain(&error).to_string())?;
             }
-            ControllerAction::Progress {
-                deployment,
-                progress,
-            } => home.deployment_progress(agent, deployment, opened(&progress)?).await,
+            ControllerAction::Progress { deployment, progress } => {
+                home.deployment_progress(agent, deployment, opened(&progress)?)
+                    .await
+            }
             ControllerAction::Inventory(inventory) => home.agent_inventory(agent, opened(&inventory)?).await,
             ControllerAction::Containers(list) => home.agent_containers(agent, opened(&list)?).await,
             ControllerAction::Proven(rtt) => self.prove(rtt),
@@ -251,7 +258,10 @@ impl Session {
                 Ok(certificate) => ControllerAction::Send(ControllerFrame::Renewed { certificate }),
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "cannot sign");
-                    refuse(Code::Internal, "the controller cannot sign certificates; see its log".to_owned())
+                    refuse(
+                        Code::Internal,
+                        "the controller cannot sign certificates; see its log".to_owned(),
+                    )
                 }
             },
             Err(refusal) => refuse(refusal.code, refusal.message),

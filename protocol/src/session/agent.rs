@@ -139,7 +139,10 @@ impl AgentSession {
         match self.state {
             State::AwaitHello | State::Opened if now >= self.started + HELLO_WITHIN => self.close(
                 Code::AgentTimeout,
-                format!("the controller did not answer within {} s", HELLO_WITHIN.as_secs()),
+                format!(
+                    "the controller did not answer within {} s",
+                    HELLO_WITHIN.as_secs()
+                ),
             ),
             State::Steady if now >= self.heard + DEAD_AFTER => self.close(
                 Code::AgentTimeout,

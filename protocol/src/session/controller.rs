@@ -217,13 +217,9 @@ impl ControllerSession {
                 vec![ControllerAction::Report { seq, report }]
             }
             AgentFrame::Refused { report } => vec![ControllerAction::RefusedByHost(report)],
-            AgentFrame::Progress {
-                deployment,
-                progress,
-            } => vec![ControllerAction::Progress {
-                deployment,
-                progress,
-            }],
+            AgentFrame::Progress { deployment, progress } => {
+                vec![ControllerAction::Progress { deployment, progress }]
+            }
             AgentFrame::Inventory(inventory) => vec![ControllerAction::Inventory(inventory)],
             AgentFrame::Containers(list) => vec![ControllerAction::Containers(list)],
             AgentFrame::Ping { nonce } => {

@@ -89,11 +89,7 @@ pub struct StableKeys {
 ///
 /// # Errors
 /// The socket cannot be bound, e.g. because the port is in use.
-pub fn controller(
-    address: SocketAddr,
-    tls: QuicServerConfig,
-    keys: &StableKeys,
-) -> io::Result<Endpoint> {
+pub fn controller(address: SocketAddr, tls: QuicServerConfig, keys: &StableKeys) -> io::Result<Endpoint> {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &keys.reset);
     let mut endpoint = EndpointConfig::new(Arc::new(reset));
     let id = keys.connection_id;

@@ -67,13 +67,17 @@ pub async fn ask(
     let connection = endpoint::dial(&endpoint, remote, JOIN_NAME, tls)
         .await
         .map_err(wrap)?;
-    let (send, receive) = connection.open_bi().await.map_err(|source| {
-        wrap(DialError::Connect { remote, source })
-    })?;
+    let (send, receive) = connection
+        .open_bi()
+        .await
+        .map_err(|source| wrap(DialError::Connect { remote, source }))?;
     let mut writer = FrameWriter::new(send);
     writer.send(request).await.map_err(AskError::Exchange)?;
     writer.finish();
-    let reply = FrameReader::new(receive).next().await.map_err(AskError::Exchange)?;
+    let reply = FrameReader::new(receive)
+        .next()
+        .await
+        .map_err(AskError::Exchange)?;
     connection.close(CLOSE_DONE, b"");
     endpoint.wait_idle().await;
     reply.ok_or(AskError::Silent)

@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use windflow_model::{AgentId, Timestamp};
 use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate,
-    prelude::FromDer as _, x509::SubjectPublicKeyInfo,
+    certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate, prelude::FromDer as _,
+    x509::SubjectPublicKeyInfo,
 };
 
 /// Why a key or certificate is of no use.
@@ -76,10 +76,12 @@ impl HostKey {
     /// # Errors
     /// [`IdentityError::Make`].
     pub fn generate() -> Result<Self, IdentityError> {
-        KeyPair::generate().map(Self).map_err(|source| IdentityError::Make {
-            what: "private key",
-            source,
-        })
+        KeyPair::generate()
+            .map(Self)
+            .map_err(|source| IdentityError::Make {
+                what: "private key",
+                source,
+            })
     }
 
     /// Reads the key from `path`, which nobody else may read.
@@ -303,7 +305,10 @@ pub fn load_certificate(path: &Path) -> Result<CertificateDer<'static>, Identity
 /// [`IdentityError`]: `Io` or `Exposed`.
 pub fn read_private(path: &Path) -> Result<String, IdentityError> {
     use std::os::unix::fs::PermissionsExt as _;
-    let mode = fs::metadata(path).map_err(IdentityError::Io)?.permissions().mode();
+    let mode = fs::metadata(path)
+        .map_err(IdentityError::Io)?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
         return Err(IdentityError::Exposed {
             path: path.display().to_string(),

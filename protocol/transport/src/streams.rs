@@ -53,7 +53,12 @@ impl FrameReader {
                 Some(Decoded::Unknown { variant, len }) => {
                     tracing::debug!(kind = F::KIND, variant, len, "frame of a newer build skipped");
                 }
-                None => match self.stream.read_chunk(READ, true).await.map_err(StreamError::Read)? {
+                None => match self
+                    .stream
+                    .read_chunk(READ, true)
+                    .await
+                    .map_err(StreamError::Read)?
+                {
                     Some(chunk) => self.decoder.push(&chunk.bytes),
                     None if self.decoder.is_empty() => return Ok(None),
                     None => return Err(StreamError::Cut),
