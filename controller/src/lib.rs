@@ -1,5 +1,15 @@
 //! The controller: desired state of the fleet, its queue, its API and the link to its hosts.
 #![forbid(unsafe_code)]
 
+pub mod app;
+mod auth;
 pub mod ca;
+pub mod cli;
+pub mod config;
+pub mod context;
 pub mod fleet;
+pub mod http;
+pub mod jobs;
+pub mod serve;
+mod tasks;
+mod ui;

@@ -1,0 +1,197 @@
+//! The application: a file per noun says what may be done with it. Nothing here knows HTTP or QUIC.
+//!
+//! ```text
+//! http handlers ──► App ──► Store (one transaction per change, the audit record in it)
+//! fleet (Home)  ──►  │ ├──► EventBus     broadcast 1024 + ring  → GET /events
+//! jobs          ──►  │ ├──► ProgressHub  broadcast 256 per run  → GET /deployments/ID/events
+//!                    │ └──► Hosts        the fleet's handle: nudge, withdraw, plan, logs, disconnect
+//!                    └─ owned tasks: a change goes on although its caller hung up
+//! ```
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::{Notify, oneshot};
+use windflow_kit::{Clock, OnFailure, Random, TaskSet};
+use windflow_model::{FleetEventKind, Timestamp};
+use windflow_store::SharedStore;
+
+pub mod agent;
+mod agent_enrol;
+mod agent_session;
+mod compose;
+pub mod container;
+mod db;
+pub mod deployment;
+pub mod error;
+pub mod events;
+mod home;
+pub mod hosts;
+pub mod idempotency;
+pub(crate) mod keys;
+pub mod logs;
+mod mint;
+pub mod plan;
+pub mod progress;
+pub(crate) mod records;
+mod report;
+pub mod session;
+pub mod stack;
+mod sweep;
+pub mod token;
+pub mod user;
+
+pub use db::raise_epoch;
+pub use error::{AppError, AppResult};
+use events::{EventBus, EventReader};
+use hosts::{Hosts, NoHosts};
+use progress::ProgressHub;
+
+use crate::auth::{limit::Limits, password::Passwords, setup::SetupCodes};
+
+/// What the application is made of.
+#[derive(Debug)]
+pub struct AppOptions {
+    /// Where everything is kept.
+    pub store: SharedStore,
+    /// The clock.
+    pub clock: Clock,
+    /// Randomness, for ids and secrets.
+    pub random: Random,
+    /// Who owns tasks that outlive their caller.
+    pub tasks: TaskSet,
+    /// Number of this start, durable and rising.
+    pub epoch: u64,
+}
+
+impl AppOptions {
+    /// Makes the application. It has no hosts until [`App::attach`].
+    #[must_use]
+    pub fn build(self) -> App {
+        App(Arc::new(Inner {
+            bus: EventBus::new(self.epoch, self.clock.clone()),
+            progress: ProgressHub::default(),
+            containers: Mutex::default(),
+            reoffer: Mutex::default(),
+            hosts: OnceLock::new(),
+            dispatch: Notify::new(),
+            passwords: Passwords::default(),
+            setup: SetupCodes::new(self.clock.clone(), self.random.clone()),
+            limits: Limits::new(self.clock.clone()),
+            store: self.store,
+            clock: self.clock,
+            random: self.random,
+            tasks: self.tasks,
+            epoch: self.epoch,
+        }))
+    }
+}
+
+/// Handle to the application.
+#[derive(Debug, Clone)]
+pub struct App(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: SharedStore,
+    clock: Clock,
+    random: Random,
+    tasks: TaskSet,
+    epoch: u64,
+    bus: EventBus,
+    progress: ProgressHub,
+    containers: Mutex<container::Known>,
+    /// Deployments that a host should hold and does not: sent again.
+    reoffer: Mutex<report::Reoffer>,
+    hosts: OnceLock<Arc<dyn Hosts>>,
+    dispatch: Notify,
+    passwords: Passwords,
+    setup: SetupCodes,
+    limits: Limits,
+}
+
+impl App {
+    /// Gives the application its hosts. Only the first call counts.
+    pub fn attach(&self, hosts: Arc<dyn Hosts>) {
+        if self.0.hosts.set(hosts).is_err() {
+            tracing::warn!("the fleet was attached twice; the first one stays");
+        }
+    }
+
+    pub(crate) fn hosts(&self) -> &dyn Hosts {
+        self.0.hosts.get().map_or(&NoHosts, |hosts| &**hosts)
+    }
+
+    /// Whether the fleet is attached.
+    #[must_use]
+    pub fn has_fleet(&self) -> bool {
+        self.0.hosts.get().is_some()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.clock.now_ms())
+    }
+
+    pub(crate) fn setup(&self) -> &SetupCodes {
+        &self.0.setup
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Number of this start.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    pub(crate) fn store(&self) -> &SharedStore {
+        &self.0.store
+    }
+
+    pub(crate) fn random(&self) -> &Random {
+        &self.0.random
+    }
+
+    /// Deployments with a live feed.
+    pub(crate) fn feeds(&self) -> usize {
+        self.0.progress.len()
+    }
+
+    pub(crate) fn publish(&self, kind: FleetEventKind) {
+        self.0.bus.publish(kind);
+    }
+
+    /// The fleet's events from now on, or after the event with this id.
+    #[must_use]
+    pub fn events(&self, after: Option<&str>) -> EventReader {
+        self.0.bus.read(after)
+    }
+
+    /// Waits until there may be something to dispatch.
+    pub(crate) async fn dispatch_wanted(&self) {
+        self.0.dispatch.notified().await;
+    }
+
+    pub(crate) fn dispatch(&self) {
+        self.0.dispatch.notify_one();
+    }
+
+    /// Runs a change to its end although the caller may hang up: HTTP drops the handler's future on a disconnect.
+    pub(crate) async fn owned<T, F>(&self, operation: &'static str, change: F) -> AppResult<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = AppResult<T>> + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        self.0.tasks.spawn(operation, OnFailure::Log, async move {
+            let _hung_up = answer.send(change.await);
+        });
+        result.await.map_err(AppError::internal(operation))?
+    }
+}
+
+/// Locks a mutex that only holds plain data: what a panicking thread left behind is whole.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,177 @@
+//! A host's certificate and sessions: who is let in, and what is durably known of it.
+
+use windflow_model::{AgentId, AgentRecord, Code, FleetEventKind, Inventory};
+use windflow_store::{Entry, Txn};
+
+use super::{
+    App, AppError, AppResult,
+    db::{put, replace},
+    keys,
+    records::AgentKey,
+};
+use crate::{
+    context::OpContext,
+    fleet::{KeyHash, SessionFacts},
+};
+
+impl App {
+    /// Grants the next generation of a certificate; again the same one while it was not used yet.
+    pub(crate) async fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> AppResult<u64> {
+        const OP: &str = "agent_renew";
+        let op = OpContext::system(agent.to_string());
+        self.retry(|| async {
+            let known = self.known_key(&op, agent, key, generation).await?;
+            if generation < known.value.generation {
+                // The reply to the last renewal was lost.
+                return Ok(known.value.generation);
+            }
+            let next = AgentKey {
+                generation: known.value.generation + 1,
+                used: known.value.used.max(generation),
+                ..known.value.clone()
+            };
+            let txn = replace(Txn::new(), OP, &known, &next)?;
+            let txn = self.audited(txn, &op, OP, agent, format!("generation {}", next.generation))?;
+            self.commit(OP, txn).await?;
+            Ok(next.generation)
+        })
+        .await
+    }
+
+    /// May this key with this generation act for this host?
+    pub(crate) async fn agent_admit(
+        &self,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+    ) -> AppResult<AgentRecord> {
+        let op = OpContext::system(agent.to_string());
+        self.known_key(&op, agent, key, generation).await?;
+        let record = self
+            .find::<AgentRecord>("agent_admit", &keys::agent(op.org, agent))
+            .await?;
+        record.map(|entry| entry.value).ok_or_else(|| removed(agent))
+    }
+
+    async fn known_key(
+        &self,
+        op: &OpContext,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+    ) -> AppResult<Entry<AgentKey>> {
+        let known = self
+            .find::<AgentKey>("agent_admit", &keys::agent_key(op.org, agent))
+            .await?;
+        let known = known.ok_or_else(|| removed(agent))?;
+        if known.value.spki != key.to_string() {
+            return Err(AppError::refused(
+                Code::Forbidden,
+                format!("the certificate of host {agent} is for another key"),
+            ));
+        }
+        if generation < known.value.used || generation > known.value.generation {
+            return Err(AppError::refused(
+                Code::Forbidden,
+                format!(
+                    "the certificate of host {agent} has generation {generation}, generation {} was used already: \
+                     this host may be a copy",
+                    known.value.used
+                ),
+            ));
+        }
+        Ok(known)
+    }
+
+    /// A session begins: its number, durable and rising.
+    pub(crate) async fn agent_connected(&self, agent: AgentId, facts: &SessionFacts) -> AppResult<u64> {
+        const OP: &str = "agent_connected";
+        let org = OpContext::system("").org;
+        let epoch = self.retry(|| async {
+            let key = self.find::<AgentKey>(OP, &keys::agent_key(org, agent)).await?;
+            let key = key.ok_or_else(|| removed(agent))?;
+            let record = self
+                .need_agent(OP, org, agent)
+                .await
+                .map_err(|_| removed(agent))?;
+            let next = AgentKey {
+                used: key.value.used.max(facts.generation),
+                session_epoch: key.value.session_epoch + 1,
+                ..key.value.clone()
+            };
+            let seen = AgentRecord {
+                last_seen_at: Some(self.now()),
+                ..record.value.clone()
+            };
+            let txn = replace(Txn::new(), OP, &key, &next)?;
+            let txn = replace(txn, OP, &record, &seen)?;
+            self.commit(OP, txn).await?;
+            Ok(next.session_epoch)
+        });
+        let epoch = epoch.await?;
+        tracing::info!(agent = %agent, remote = facts.remote, build = facts.build, session = epoch, "host connected");
+        self.publish(FleetEventKind::AgentConnected { agent });
+        self.dispatch();
+        Ok(epoch)
+    }
+
+    /// The newest session has ended.
+    pub(crate) async fn agent_disconnected(&self, agent: AgentId, reason: String) {
+        tracing::info!(agent = %agent, reason, "host disconnected");
+        self.publish(FleetEventKind::AgentDisconnected { agent, reason });
+        let noted = self.agent_change("agent_disconnected", agent, |record, now| {
+            record.last_seen_at = Some(now);
+            true
+        });
+        if let Err(error) = noted.await {
+            tracing::warn!(agent = %agent, error = %windflow_kit::Chain(&error), "last contact not noted");
+        }
+    }
+
+    /// The host described itself.
+    pub(crate) async fn agent_inventory(&self, agent: AgentId, inventory: Inventory) -> AppResult<()> {
+        let changed = self.agent_change("agent_inventory", agent, |record, _| {
+            let changed = record.inventory != inventory;
+            record.inventory = inventory.clone();
+            changed
+        });
+        if changed.await? {
+            self.publish(FleetEventKind::AgentChanged { agent });
+        }
+        Ok(())
+    }
+
+    /// Changes a host's record if it still exists; `change` says whether it did anything.
+    async fn agent_change(
+        &self,
+        operation: &'static str,
+        agent: AgentId,
+        change: impl Fn(&mut AgentRecord, windflow_model::Timestamp) -> bool + Sync,
+    ) -> AppResult<bool> {
+        let org = OpContext::system("").org;
+        self.retry(|| async {
+            let Some(was) = self
+                .find::<AgentRecord>(operation, &keys::agent(org, agent))
+                .await?
+            else {
+                return Ok(false);
+            };
+            let mut record = was.value.clone();
+            if !change(&mut record, self.now()) {
+                return Ok(false);
+            }
+            let txn = Txn::new().expect(was.key.clone(), was.expect());
+            self.commit(operation, put(txn, operation, was.key.clone(), &record)?)
+                .await?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+fn removed(agent: AgentId) -> AppError {
+    AppError::refused(
+        Code::AgentRemoved,
+        format!("host {agent} was removed from this controller"),
+    )
+}

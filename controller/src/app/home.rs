@@ -1,0 +1,110 @@
+//! The application as the fleet sees it.
+
+use windflow_kit::Chain;
+use windflow_model::{
+    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, container::ContainerList,
+};
+
+use super::{App, AppError, AppResult};
+use crate::fleet::{
+    Answer, Assignment, EnrolGrant, EnrolRequest, Held, Home, HomeError, KeyHash, Refusal, Report,
+    SessionFacts, Withdrawal,
+};
+
+fn refusal(error: AppError) -> Refusal {
+    match error {
+        AppError::Refused(refused) => Refusal::new(refused.code, refused.message),
+        other => {
+            tracing::error!(error = %Chain(&other), "a host's request failed");
+            Refusal::new(Code::Internal, "the controller could not do it now; try again")
+        }
+    }
+}
+
+/// For what has no way to answer: one log line, and the next tick or reconnect tries again.
+fn noted<T: Default>(what: &'static str, agent: AgentId, result: AppResult<T>) -> T {
+    result.unwrap_or_else(|error| {
+        tracing::error!(agent = %agent, error = %Chain(&error), "{what} failed");
+        T::default()
+    })
+}
+
+impl Home for App {
+    fn agent_enrol(&self, request: EnrolRequest) -> Answer<'_, Result<EnrolGrant, Refusal>> {
+        Box::pin(async move { self.agent_enrol(request).await.map_err(refusal) })
+    }
+
+    fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<u64, Refusal>> {
+        Box::pin(async move { self.agent_renew(agent, key, generation).await.map_err(refusal) })
+    }
+
+    fn agent_admit(
+        &self,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+    ) -> Answer<'_, Result<AgentRecord, Refusal>> {
+        Box::pin(async move { self.agent_admit(agent, key, generation).await.map_err(refusal) })
+    }
+
+    fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>> {
+        Box::pin(async move { self.agent_connected(agent, &facts).await.map_err(refusal) })
+    }
+
+    fn agent_disconnected(&self, agent: AgentId, reason: String) -> Answer<'_, ()> {
+        Box::pin(self.agent_disconnected(agent, reason))
+    }
+
+    fn agent_inventory(&self, agent: AgentId, inventory: Inventory) -> Answer<'_, ()> {
+        Box::pin(async move {
+            noted(
+                "keeping the inventory",
+                agent,
+                self.agent_inventory(agent, inventory).await,
+            )
+        })
+    }
+
+    fn agent_containers(&self, agent: AgentId, list: ContainerList) -> Answer<'_, ()> {
+        Box::pin(async move { self.agent_containers_seen(agent, list) })
+    }
+
+    fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> Answer<'_, ()> {
+        Box::pin(async move {
+            noted(
+                "reconciling the host's journal",
+                agent,
+                self.agent_held(agent, held).await,
+            )
+        })
+    }
+
+    fn assignments(&self, agent: AgentId) -> Answer<'_, Vec<Assignment>> {
+        Box::pin(async move { noted("looking for work", agent, self.assignments(agent).await) })
+    }
+
+    fn withdrawals(&self, agent: AgentId) -> Answer<'_, Vec<Withdrawal>> {
+        Box::pin(async move { noted("looking for withdrawals", agent, self.withdrawals(agent).await) })
+    }
+
+    fn deployment_report(&self, agent: AgentId, report: Report) -> Answer<'_, Result<(), HomeError>> {
+        Box::pin(async move {
+            let what = format!("report {} of {agent}", report.seq);
+            self.deployment_report(agent, report)
+                .await
+                .map_err(|error| HomeError {
+                    what,
+                    source: Box::new(error),
+                })
+        })
+    }
+
+    fn deployment_progress(
+        &self,
+        agent: AgentId,
+        deployment: DeploymentId,
+        progress: Progress,
+    ) -> Answer<'_, ()> {
+        Box::pin(self.deployment_progress(agent, deployment, progress))
+    }
+}

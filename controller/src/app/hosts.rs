@@ -1,0 +1,87 @@
+//! What the application needs from the fleet. [`FleetHandle`] is the real one; tests have their own.
+
+use std::{collections::BTreeMap, fmt};
+
+use futures_util::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use windflow_model::{AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
+
+use crate::fleet::{Assignment, FleetHandle, Withdrawal};
+
+/// Log events of one host; the last one is `End`.
+pub type LogEvents = BoxStream<'static, LogEvent>;
+
+/// The door to the hosts.
+pub trait Hosts: fmt::Debug + Send + Sync + 'static {
+    /// Every host seen since the controller started.
+    fn presences(&self) -> BoxFuture<'_, BTreeMap<AgentId, Presence>>;
+    /// Lets a connected host's session look for work. Never waits for the host.
+    fn nudge(&self, agent: AgentId) -> BoxFuture<'_, ()>;
+    /// Sends a withdrawal if the host is connected.
+    fn withdraw(&self, agent: AgentId, withdrawal: Withdrawal) -> BoxFuture<'_, ()>;
+    /// What an assignment would do there.
+    fn plan(&self, agent: AgentId, assignment: Assignment) -> BoxFuture<'_, Result<Plan, Failure>>;
+    /// Logs of one stack there.
+    fn logs(&self, agent: AgentId, query: LogQuery) -> BoxFuture<'_, Result<LogEvents, Failure>>;
+    /// Ends the connection and every stream of it.
+    fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()>;
+}
+
+impl Hosts for FleetHandle {
+    fn presences(&self) -> BoxFuture<'_, BTreeMap<AgentId, Presence>> {
+        Box::pin(self.presences())
+    }
+
+    fn nudge(&self, agent: AgentId) -> BoxFuture<'_, ()> {
+        Box::pin(self.nudge(agent))
+    }
+
+    fn withdraw(&self, agent: AgentId, withdrawal: Withdrawal) -> BoxFuture<'_, ()> {
+        Box::pin(self.withdraw(agent, withdrawal))
+    }
+
+    fn plan(&self, agent: AgentId, assignment: Assignment) -> BoxFuture<'_, Result<Plan, Failure>> {
+        Box::pin(self.plan(agent, assignment))
+    }
+
+    fn logs(&self, agent: AgentId, query: LogQuery) -> BoxFuture<'_, Result<LogEvents, Failure>> {
+        Box::pin(async move { Ok(self.logs(agent, query).await?.boxed()) })
+    }
+
+    fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()> {
+        Box::pin(self.disconnect(agent, reason))
+    }
+}
+
+/// Before the fleet runs: no host is there.
+#[derive(Debug)]
+pub(crate) struct NoHosts;
+
+impl Hosts for NoHosts {
+    fn presences(&self) -> BoxFuture<'_, BTreeMap<AgentId, Presence>> {
+        Box::pin(async { BTreeMap::new() })
+    }
+
+    fn nudge(&self, _: AgentId) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn withdraw(&self, _: AgentId, _: Withdrawal) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn plan(&self, agent: AgentId, _: Assignment) -> BoxFuture<'_, Result<Plan, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+
+    fn logs(&self, agent: AgentId, _: LogQuery) -> BoxFuture<'_, Result<LogEvents, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+
+    fn disconnect(&self, _: AgentId, _: String) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn offline(agent: AgentId) -> Failure {
+    Failure::new(Code::AgentOffline, format!("host {agent} is not connected"))
+}

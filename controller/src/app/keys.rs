@@ -1,0 +1,156 @@
+//! Where each record lives. The organisation is the first segment of everything that belongs to one.
+//!
+//! ```text
+//! ORG/stack/STK             the stack                 ORG/stack-name/NAME       → its id
+//! ORG/rev/STK/REV           one revision              ORG/place/STK/AGT         newest revision of a stack on a host
+//! ORG/dep/~DEP              one deployment            ORG/active/AGT/DEP        not final yet
+//! ORG/stack-dep/STK/~DEP    deployments of a stack    ORG/agent-dep/AGT/~DEP    deployments of a host
+//! ORG/fanout/OP             hosts of a deploy that are still to be queued
+//! ORG/agent/AGT             the host                  ORG/agent-name/NAME       → its id
+//! ORG/agent-key/AGT         key and generation        ORG/agent-gone/AGT        tombstone, kept for ever
+//! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
+//! ORG/user/USR              a user with its password  ORG/user-name/NAME        → its id
+//! ORG/audit/TIME-UUID       audit record
+//! sys/key/SPKI              public key → host         sys/cred/HASH             session or API token
+//! sys/epoch                 controller_epoch          sys/setup                 the first user exists
+//! ```
+//! `~DEP` is the inverted id: a scan gives the newest first.
+
+use windflow_model::{AgentId, DeploymentId, OpId, OrgId, Rev, StackId, StackName, TokenId, UserId};
+use windflow_store::{Key, Prefix};
+
+fn key(org: OrgId, segments: &[&str]) -> Key {
+    segments
+        .iter()
+        .fold(Key::new([org.to_string()]), |key, segment| key.push(segment))
+}
+
+fn prefix(org: OrgId, segments: &[&str]) -> Prefix {
+    Prefix::below(&key(org, segments))
+}
+
+fn inverted(id: DeploymentId) -> String {
+    format!("{:032x}", !id.uuid().as_u128())
+}
+
+/// The deployment whose inverted id is the last segment of a key.
+pub(crate) fn deployment_of(key: &Key) -> Option<DeploymentId> {
+    let value = u128::from_str_radix(&key.last(), 16).ok()?;
+    Some(DeploymentId::from_uuid(uuid::Uuid::from_u128(!value)))
+}
+
+pub(crate) fn stack(org: OrgId, id: StackId) -> Key {
+    key(org, &["stack", &id.to_string()])
+}
+pub(crate) fn stacks(org: OrgId) -> Prefix {
+    prefix(org, &["stack"])
+}
+pub(crate) fn stack_name(org: OrgId, name: &StackName) -> Key {
+    key(org, &["stack-name", name.as_str()])
+}
+pub(crate) fn revision(org: OrgId, stack: StackId, rev: Rev) -> Key {
+    key(org, &["rev", &stack.to_string()]).push_u64(rev.0)
+}
+pub(crate) fn revisions(org: OrgId, stack: StackId) -> Prefix {
+    prefix(org, &["rev", &stack.to_string()])
+}
+pub(crate) fn placement(org: OrgId, stack: StackId, agent: AgentId) -> Key {
+    key(org, &["place", &stack.to_string(), &agent.to_string()])
+}
+pub(crate) fn placements(org: OrgId, stack: StackId) -> Prefix {
+    prefix(org, &["place", &stack.to_string()])
+}
+pub(crate) fn all_placements(org: OrgId) -> Prefix {
+    prefix(org, &["place"])
+}
+pub(crate) fn deployment(org: OrgId, id: DeploymentId) -> Key {
+    key(org, &["dep", &inverted(id)])
+}
+pub(crate) fn deployments(org: OrgId) -> Prefix {
+    prefix(org, &["dep"])
+}
+pub(crate) fn active(org: OrgId, agent: AgentId, id: DeploymentId) -> Key {
+    key(org, &["active", &agent.to_string(), &id.to_string()])
+}
+pub(crate) fn active_of(org: OrgId, agent: AgentId) -> Prefix {
+    prefix(org, &["active", &agent.to_string()])
+}
+pub(crate) fn all_active(org: OrgId) -> Prefix {
+    prefix(org, &["active"])
+}
+pub(crate) fn stack_deployment(org: OrgId, stack: StackId, id: DeploymentId) -> Key {
+    key(org, &["stack-dep", &stack.to_string(), &inverted(id)])
+}
+pub(crate) fn stack_deployments(org: OrgId, stack: StackId) -> Prefix {
+    prefix(org, &["stack-dep", &stack.to_string()])
+}
+pub(crate) fn agent_deployment(org: OrgId, agent: AgentId, id: DeploymentId) -> Key {
+    key(org, &["agent-dep", &agent.to_string(), &inverted(id)])
+}
+pub(crate) fn agent_deployments(org: OrgId, agent: AgentId) -> Prefix {
+    prefix(org, &["agent-dep", &agent.to_string()])
+}
+pub(crate) fn fanout(org: OrgId, op: OpId) -> Key {
+    key(org, &["fanout", &op.to_string()])
+}
+pub(crate) fn fanouts(org: OrgId) -> Prefix {
+    prefix(org, &["fanout"])
+}
+pub(crate) fn agent(org: OrgId, id: AgentId) -> Key {
+    key(org, &["agent", &id.to_string()])
+}
+pub(crate) fn agents(org: OrgId) -> Prefix {
+    prefix(org, &["agent"])
+}
+pub(crate) fn agent_name(org: OrgId, name: &str) -> Key {
+    key(org, &["agent-name", name])
+}
+pub(crate) fn agent_key(org: OrgId, id: AgentId) -> Key {
+    key(org, &["agent-key", &id.to_string()])
+}
+pub(crate) fn agent_gone(org: OrgId, id: AgentId) -> Key {
+    key(org, &["agent-gone", &id.to_string()])
+}
+pub(crate) fn agents_gone(org: OrgId) -> Prefix {
+    prefix(org, &["agent-gone"])
+}
+pub(crate) fn token(org: OrgId, id: TokenId) -> Key {
+    key(org, &["token", &id.to_string()])
+}
+pub(crate) fn tokens(org: OrgId) -> Prefix {
+    prefix(org, &["token"])
+}
+pub(crate) fn idempotent(org: OrgId, user: UserId, hash: &str) -> Key {
+    key(org, &["idem", &user.to_string(), hash])
+}
+pub(crate) fn idempotents(org: OrgId) -> Prefix {
+    prefix(org, &["idem"])
+}
+pub(crate) fn user(org: OrgId, id: UserId) -> Key {
+    key(org, &["user", &id.to_string()])
+}
+pub(crate) fn user_name(org: OrgId, name: &str) -> Key {
+    key(org, &["user-name", name])
+}
+pub(crate) fn audit(org: OrgId, id: &str) -> Key {
+    key(org, &["audit", id])
+}
+#[cfg(test)]
+pub(crate) fn audits(org: OrgId) -> Prefix {
+    prefix(org, &["audit"])
+}
+pub(crate) fn public_key(spki: &str) -> Key {
+    Key::new(["sys", "key", spki])
+}
+pub(crate) fn credential(hash: &str) -> Key {
+    Key::new(["sys", "cred", hash])
+}
+pub(crate) fn credentials() -> Prefix {
+    Prefix::of(["sys", "cred"])
+}
+pub(crate) fn epoch() -> Key {
+    Key::new(["sys", "epoch"])
+}
+pub(crate) fn setup_done() -> Key {
+    Key::new(["sys", "setup"])
+}

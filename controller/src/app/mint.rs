@@ -1,0 +1,429 @@
+//! From a wish to deployments: which revision, and one transaction that queues it on its hosts.
+//!
+//! A deploy takes the newest revision if that is the wanted spec and none of the hosts has had it; otherwise it mints
+//! the next one. A transaction holds [`CHUNK`] hosts; the rest waits in a durable list that is worked off at once, or
+//! after a crash by the sweep.
+
+use std::time::Duration;
+
+use windflow_model::{
+    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, OpId, Rev, Revision, Stack,
+    StackId, Steps, Timestamp, Want,
+};
+use windflow_store::{Entry, Expect, Key, Txn};
+
+use super::{
+    App, AppError, AppResult,
+    db::{create, put, replace},
+    idempotency::IdempotencyKey,
+    keys,
+    records::{Fanout, Made, Placement},
+};
+use crate::context::OpContext;
+
+/// Hosts per transaction: 7 operations each, and 5 for the rest, stay under the store's 100.
+pub(crate) const CHUNK: usize = 12;
+/// Most hosts of one deploy.
+const MAX_HOSTS: usize = 10_000;
+
+/// What shall be deployed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wish {
+    /// The stack's current spec.
+    Current,
+    /// The spec of an older revision.
+    Again(Rev),
+    /// Nothing any more.
+    Gone {
+        /// Volumes too.
+        volumes: bool,
+    },
+}
+
+/// Hosts with the ids of their deployments, made beforehand so that a repeat is recognised.
+pub(crate) type Targets = Vec<(AgentId, DeploymentId)>;
+
+impl App {
+    /// Queues a wish on hosts. Every id is made before the first round, so a commit whose answer was lost is found
+    /// again instead of being done twice.
+    pub(crate) async fn mint(
+        &self,
+        op: &OpContext,
+        action: &'static str,
+        id: StackId,
+        agents: &[AgentId],
+        wish: Wish,
+        key: Option<&IdempotencyKey>,
+    ) -> AppResult<Vec<DeploymentId>> {
+        let targets = self.targets(agents)?;
+        let op_id = self.new_op_id()?;
+        let made = self
+            .retry(|| self.mint_once(op, action, id, &targets, wish, op_id, key))
+            .await?;
+        if targets
+            .first()
+            .is_some_and(|first| made.first() == Some(&first.1))
+        {
+            self.fan_out(op, op_id).await?;
+            for (agent, _) in &targets {
+                self.hosts().nudge(*agent).await;
+            }
+            self.dispatch();
+        }
+        Ok(made)
+    }
+
+    fn targets(&self, agents: &[AgentId]) -> AppResult<Targets> {
+        let mut sorted = agents.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.is_empty() {
+            return Err(AppError::bad("agents: name at least one host"));
+        }
+        if sorted.len() != agents.len() {
+            return Err(AppError::bad("agents: a host is named twice"));
+        }
+        if sorted.len() > MAX_HOSTS {
+            return Err(AppError::bad(format!(
+                "agents: at most {MAX_HOSTS} hosts at once"
+            )));
+        }
+        let ids = agents.iter().map(|agent| Ok((*agent, self.new_deployment_id()?)));
+        ids.collect()
+    }
+
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one round of `mint`, which has no state of its own"
+    )]
+    async fn mint_once(
+        &self,
+        op: &OpContext,
+        action: &'static str,
+        id: StackId,
+        targets: &Targets,
+        wish: Wish,
+        op_id: OpId,
+        key: Option<&IdempotencyKey>,
+    ) -> AppResult<Vec<DeploymentId>> {
+        let all = || targets.iter().map(|(_, id)| *id).collect::<Vec<_>>();
+        if let Some(Made::Deployments(before)) = self.made_before(key).await? {
+            return Ok(before);
+        }
+        let Some((_, first)) = targets.first() else {
+            return Ok(Vec::new());
+        };
+        if self
+            .find::<Deployment>(action, &keys::deployment(op.org, *first))
+            .await?
+            .is_some()
+        {
+            return Ok(all());
+        }
+        let stack = self.need_stack(action, op.org, id).await?;
+        let (revision, new) = self.choose(op, action, &stack, targets, wish, op_id).await?;
+        let mut txn = Txn::new();
+        if new {
+            let raised = Stack {
+                latest_rev: revision.rev,
+                ..stack.value.clone()
+            };
+            txn = replace(txn, action, &stack, &raised)?;
+            txn = create(txn, action, keys::revision(op.org, id, revision.rev), &revision)?;
+        } else {
+            // Written although unchanged: a delete or a mint at the same time must notice.
+            txn = replace(txn, action, &stack, &stack.value)?;
+        }
+        let (now, rest) = targets.split_at(targets.len().min(CHUNK));
+        let mut moved = Vec::new();
+        for (agent, deployment) in now {
+            txn = self
+                .queue(
+                    txn,
+                    op,
+                    action,
+                    &stack.value,
+                    &revision,
+                    *agent,
+                    *deployment,
+                    &mut moved,
+                )
+                .await?;
+        }
+        if !rest.is_empty() {
+            let fanout = Fanout {
+                op: op_id,
+                stack: id,
+                rev: revision.rev,
+                by: op.user,
+                at: self.now(),
+                rest: rest.to_vec(),
+            };
+            txn = create(txn, action, keys::fanout(op.org, op_id), &fanout)?;
+        }
+        txn = self.remember(txn, action, key, || Made::Deployments(all()))?;
+        let detail = format!(
+            "stack {} rev {} on {} host(s)",
+            stack.value.name,
+            revision.rev,
+            targets.len()
+        );
+        txn = self.audited(txn, op, action, id, detail)?;
+        self.commit(action, txn).await?;
+        self.tell_moved(moved);
+        Ok(all())
+    }
+
+    /// The revision for a wish, and whether it is new.
+    async fn choose(
+        &self,
+        op: &OpContext,
+        action: &'static str,
+        stack: &Entry<Stack>,
+        targets: &Targets,
+        wish: Wish,
+        op_id: OpId,
+    ) -> AppResult<(Revision, bool)> {
+        let latest = stack.value.latest_rev;
+        let newest = match latest {
+            Rev::ZERO => None,
+            rev => Some(
+                self.need_revision(action, op.org, stack.value.id, rev)
+                    .await?
+                    .value,
+            ),
+        };
+        let (spec, want, rollback_of) = match wish {
+            Wish::Current => (stack.value.spec.clone(), Want::Present, None),
+            Wish::Again(rev) => {
+                let old = self
+                    .need_revision(action, op.org, stack.value.id, rev)
+                    .await?
+                    .value;
+                if old.want.is_absent() {
+                    let message = format!("revision {rev} removed the stack; choose one that deployed it");
+                    return Err(AppError::refused(Code::Conflict, message));
+                }
+                (old.spec, Want::Present, Some(rev))
+            }
+            Wish::Gone { volumes } => {
+                let spec = newest.as_ref().map_or(&stack.value.spec, |newest| &newest.spec);
+                let want = if volumes {
+                    Want::AbsentWithVolumes
+                } else {
+                    Want::Absent
+                };
+                (spec.clone(), want, None)
+            }
+        };
+        let digest = spec.digest();
+        if let Some(newest) = newest
+            && newest.want == want
+            && newest.digest == digest
+            && self
+                .fresh_everywhere(op, action, stack.value.id, targets, latest)
+                .await?
+        {
+            return Ok((newest, false));
+        }
+        let revision = Revision {
+            stack: stack.value.id,
+            rev: latest.next(),
+            op: op_id,
+            digest,
+            want,
+            spec,
+            rollback_of,
+            created_at: self.now(),
+            created_by: op.user,
+        };
+        Ok((revision, true))
+    }
+
+    /// Whether none of the hosts has had this revision or a newer one.
+    async fn fresh_everywhere(
+        &self,
+        op: &OpContext,
+        action: &'static str,
+        stack: StackId,
+        targets: &Targets,
+        rev: Rev,
+    ) -> AppResult<bool> {
+        for (agent, _) in targets {
+            let place = self
+                .find::<Placement>(action, &keys::placement(op.org, stack, *agent))
+                .await?;
+            if place.is_some_and(|place| place.value.rev >= rev) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds one host: its deployment, its placement, and the end of what waited there before.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one row of the transaction that `mint_once` builds"
+    )]
+    async fn queue(
+        &self,
+        mut txn: Txn,
+        op: &OpContext,
+        action: &'static str,
+        stack: &Stack,
+        revision: &Revision,
+        agent: AgentId,
+        id: DeploymentId,
+        moved: &mut Vec<Deployment>,
+    ) -> AppResult<Txn> {
+        self.need_agent(action, op.org, agent).await?;
+        txn = txn.expect(keys::agent(op.org, agent), Expect::Present);
+        let key = keys::placement(op.org, stack.id, agent);
+        let place = self.find::<Placement>(action, &key).await?;
+        txn = txn.expect(key.clone(), expect(place.as_ref()));
+        if let Some(place) = &place {
+            let old = self
+                .find::<Deployment>(action, &keys::deployment(op.org, place.value.deployment))
+                .await?;
+            if let Some(old) = old.filter(|old| old.value.state == DeploymentState::Queued) {
+                let mut ended = old.value.clone();
+                let event = DeploymentEvent::Superseded { by: revision.rev };
+                ended.state = old.value.state.next(&event).map_err(AppError::internal(action))?;
+                ended.state_at = self.now();
+                txn = replace(txn, action, &old, &ended)?;
+                txn = txn.delete(keys::active(op.org, agent, ended.id));
+                moved.push(ended);
+            }
+        }
+        let reached = place.is_some_and(|place| place.value.reached);
+        let placement = Placement {
+            stack: stack.id,
+            agent,
+            rev: revision.rev,
+            deployment: id,
+            want: revision.want,
+            reached,
+            gone: false,
+        };
+        txn = put(txn, action, key, &placement)?;
+        let deployment = self.fresh(op, stack, revision, agent, id);
+        txn = create(txn, action, keys::deployment(op.org, id), &deployment)?;
+        moved.push(deployment);
+        Ok(txn
+            .put(keys::stack_deployment(op.org, stack.id, id), Vec::new())
+            .put(keys::agent_deployment(op.org, agent, id), Vec::new())
+            .put(keys::active(op.org, agent, id), Vec::new()))
+    }
+
+    fn fresh(
+        &self,
+        op: &OpContext,
+        stack: &Stack,
+        revision: &Revision,
+        agent: AgentId,
+        id: DeploymentId,
+    ) -> Deployment {
+        let now = self.now();
+        let life = revision.spec.policy.queue_timeout_s;
+        let expires_at = (life > 0).then(|| now.plus(Duration::from_secs(u64::from(life))));
+        Deployment {
+            id,
+            op: revision.op,
+            stack: stack.id,
+            stack_name: stack.name.clone(),
+            rev: revision.rev,
+            want: revision.want,
+            agent,
+            state: DeploymentState::Queued,
+            state_at: now,
+            created_at: now,
+            created_by: op.user,
+            expires_at,
+            reported_at: None,
+            cancel_requested: false,
+            steps: Steps::default(),
+        }
+    }
+
+    /// Works off the hosts that did not fit into the first transaction.
+    pub(crate) async fn fan_out(&self, op: &OpContext, op_id: OpId) -> AppResult<()> {
+        while self.retry(|| self.fan_out_once(op, op_id)).await? {}
+        Ok(())
+    }
+
+    /// `true` while there is more.
+    async fn fan_out_once(&self, op: &OpContext, op_id: OpId) -> AppResult<bool> {
+        const OP: &str = "deployment_fan_out";
+        let Some(list) = self.find::<Fanout>(OP, &keys::fanout(op.org, op_id)).await? else {
+            return Ok(false);
+        };
+        let stack = self
+            .find::<Stack>(OP, &keys::stack(op.org, list.value.stack))
+            .await?;
+        let revision = self
+            .find::<Revision>(OP, &keys::revision(op.org, list.value.stack, list.value.rev))
+            .await?;
+        let (Some(stack), Some(revision)) = (stack, revision) else {
+            self.commit(OP, Txn::new().delete(list.key)).await?;
+            return Ok(false);
+        };
+        let by = OpContext {
+            user: list.value.by,
+            ..op.clone()
+        };
+        let (now, rest) = list.value.rest.split_at(list.value.rest.len().min(CHUNK));
+        let (mut txn, mut moved) = (Txn::new(), Vec::new());
+        for (agent, id) in now {
+            let place = keys::placement(op.org, stack.value.id, *agent);
+            let newer = self.find::<Placement>(OP, &place).await?;
+            let newer = newer.is_some_and(|place| place.value.rev >= revision.value.rev);
+            let there = self
+                .find::<windflow_model::AgentRecord>(OP, &keys::agent(op.org, *agent))
+                .await?
+                .is_some();
+            if there && !newer {
+                txn = self
+                    .queue(
+                        txn,
+                        &by,
+                        OP,
+                        &stack.value,
+                        &revision.value,
+                        *agent,
+                        *id,
+                        &mut moved,
+                    )
+                    .await?;
+            }
+        }
+        // As in the first transaction: a delete at the same time must notice.
+        txn = replace(txn, OP, &stack, &stack.value)?;
+        txn = txn.expect(list.key.clone(), list.expect());
+        if rest.is_empty() {
+            txn = txn.delete(list.key);
+        } else {
+            let left = Fanout {
+                rest: rest.to_vec(),
+                ..list.value.clone()
+            };
+            txn = put(txn, OP, list.key.clone(), &left)?;
+        }
+        self.commit(OP, txn).await?;
+        self.tell_moved(moved);
+        Ok(!rest.is_empty())
+    }
+
+    /// Whether a deployment's time in the queue is over.
+    pub(crate) fn is_over(deployment: &Deployment, now: Timestamp) -> bool {
+        deployment.state == DeploymentState::Queued && deployment.expires_at.is_some_and(|at| at <= now)
+    }
+}
+
+fn expect<T>(entry: Option<&Entry<T>>) -> Expect {
+    entry.map_or(Expect::Absent, |entry| Expect::Version(entry.version))
+}
+
+/// The agent in a key of the index of open deployments.
+pub(crate) fn agent_of(key: &Key) -> Option<AgentId> {
+    key.segments().nth(2)?.parse().ok()
+}

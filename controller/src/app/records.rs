@@ -1,0 +1,183 @@
+//! Documents that only the controller knows: they never leave it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use windflow_model::{
+    AgentId, DeploymentId, Document, OpId, OrgId, Rev, SessionId, StackId, Timestamp, TokenId, UserId, Want,
+    org::User,
+};
+
+macro_rules! documents {
+    ($($type:ty = $name:literal;)*) => {$(
+        impl Document for $type {
+            const NAME: &'static str = $name;
+            const SCHEMA: u16 = 1;
+        }
+    )*};
+}
+
+documents! {
+    NameHolder = "name";
+    Placement = "placement";
+    Fanout = "list of hosts to queue";
+    AgentKey = "host key";
+    KeyBinding = "key binding";
+    AgentGone = "removed host";
+    EnrolToken = "enrolment token";
+    Credential = "credential";
+    UserRecord = "user";
+    Idempotent = "remembered answer";
+    AuditRecord = "audit record";
+    Epoch = "controller epoch";
+}
+
+/// Who holds a unique name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NameHolder {
+    pub(crate) id: String,
+}
+
+/// The newest revision of one stack for one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Placement {
+    pub(crate) stack: StackId,
+    pub(crate) agent: AgentId,
+    pub(crate) rev: Rev,
+    pub(crate) deployment: DeploymentId,
+    pub(crate) want: Want,
+    /// The host had a revision of this stack in its journal at some time.
+    pub(crate) reached: bool,
+    /// The stack is known not to be on the host: removed, or never delivered.
+    pub(crate) gone: bool,
+}
+
+/// The hosts of one deploy that did not fit into its first transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fanout {
+    pub(crate) op: OpId,
+    pub(crate) stack: StackId,
+    pub(crate) rev: Rev,
+    pub(crate) by: UserId,
+    pub(crate) at: Timestamp,
+    pub(crate) rest: Vec<(AgentId, DeploymentId)>,
+}
+
+/// The key of a host and how far its certificates got.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentKey {
+    pub(crate) spki: String,
+    /// Newest generation that was granted.
+    pub(crate) generation: u64,
+    /// Highest generation that was shown. Anything lower is a copy.
+    pub(crate) used: u64,
+    /// Number of the newest session.
+    pub(crate) session_epoch: u64,
+}
+
+/// Which host a public key belongs to; stays when the host is removed, so that the key stays banned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct KeyBinding {
+    pub(crate) org: OrgId,
+    pub(crate) agent: AgentId,
+    pub(crate) banned: bool,
+}
+
+/// A removed host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AgentGone {
+    pub(crate) name: String,
+    pub(crate) at: Timestamp,
+    /// Its placements and open deployments are cleaned up.
+    pub(crate) cleaned: bool,
+}
+
+/// An enrolment token; the secret is stored as its SHA-256 only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct EnrolToken {
+    pub(crate) id: TokenId,
+    pub(crate) secret_sha256: String,
+    pub(crate) note: String,
+    pub(crate) created_at: Timestamp,
+    pub(crate) created_by: UserId,
+    pub(crate) expires_at: Timestamp,
+    /// The key that used it, and when.
+    pub(crate) used_by: Option<(String, AgentId, Timestamp)>,
+}
+
+/// How a credential is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Carrier {
+    /// In the cookie of a browser.
+    Cookie,
+    /// As a bearer token.
+    Bearer,
+}
+
+/// A session or an API token; its key in the store is the SHA-256 of the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Credential {
+    pub(crate) id: SessionId,
+    pub(crate) org: OrgId,
+    pub(crate) user: UserId,
+    pub(crate) user_name: String,
+    pub(crate) carrier: Carrier,
+    pub(crate) created_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
+}
+
+/// A user with the password's argon2id hash (PHC text).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct UserRecord {
+    #[serde(flatten)]
+    pub(crate) user: User,
+    pub(crate) password: String,
+}
+
+impl fmt::Debug for UserRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UserRecord")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a request with an `Idempotency-Key` made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Idempotent {
+    /// SHA-256 of operation and body: the same key with another request is refused.
+    pub(crate) request_sha256: String,
+    pub(crate) made: Made,
+    pub(crate) at: Timestamp,
+}
+
+/// The objects that a request made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Made {
+    Stack(StackId),
+    Deployments(Vec<DeploymentId>),
+}
+
+/// Who did what to which object.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuditRecord {
+    pub(crate) at: Timestamp,
+    pub(crate) user: UserId,
+    pub(crate) user_name: String,
+    /// The operation, e.g. `stack_create`.
+    pub(crate) action: String,
+    /// The object's id.
+    pub(crate) object: String,
+    /// What else is worth knowing, one line.
+    pub(crate) detail: String,
+    pub(crate) request: String,
+    pub(crate) remote: String,
+}
+
+/// Number of this start of the controller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Epoch {
+    pub(crate) epoch: u64,
+}

@@ -1,0 +1,374 @@
+//! What hosts say about deployments, and what they are told to run.
+//!
+//! Every change of a stored deployment goes through [`App::deployment_move`], and that through
+//! [`DeploymentState::next`]. An event that does not fit any more (a repeat, or the deployment has moved on) changes
+//! nothing and is no error: the host's outbox must empty.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use windflow_model::{
+    AgentId, Deployment, DeploymentEvent, DeploymentId, DeploymentState, FleetEventKind, OrgId, Progress,
+    Revision, Steps,
+};
+use windflow_store::Txn;
+
+use super::{
+    App, AppResult,
+    db::{put, replace},
+    keys, lock,
+    records::Placement,
+};
+use crate::{
+    context::OpContext,
+    fleet::{Assignment, Held, Report, Withdrawal},
+};
+
+/// Deployments that the controller believes on a host whose journal does not hold them.
+pub(crate) type Reoffer = HashMap<AgentId, HashSet<DeploymentId>>;
+
+impl App {
+    /// Moves a deployment by the event that `decide` makes of it. `Ok(None)`: it does not exist, or nothing fits.
+    pub(crate) async fn deployment_move(
+        &self,
+        operation: &'static str,
+        org: OrgId,
+        id: DeploymentId,
+        steps: Option<&Steps>,
+        decide: impl Fn(&Deployment) -> DeploymentEvent + Sync,
+    ) -> AppResult<Option<Deployment>> {
+        let moved = self.retry(|| async {
+            let Some(was) = self.find::<Deployment>(operation, &keys::deployment(org, id)).await? else {
+                return Ok(None);
+            };
+            let event = decide(&was.value);
+            let Ok(state) = was.value.state.next(&event) else {
+                tracing::debug!(deployment = %id, state = was.value.state.name(), ?event, "event no longer fits");
+                return Ok(None);
+            };
+            let mut now = was.value.clone();
+            if now.state != state {
+                now.state_at = self.now();
+            }
+            now.state = state;
+            if !matches!(event, DeploymentEvent::Offered | DeploymentEvent::Withdrawn | DeploymentEvent::Expired) {
+                now.reported_at = Some(self.now());
+            }
+            match steps.cloned().or_else(|| self.0.progress.steps(id)) {
+                Some(steps) if !was.value.state.is_terminal() || steps.steps.len() >= now.steps.steps.len() => {
+                    now.steps = steps;
+                }
+                _ => {}
+            }
+            if now == was.value {
+                return Ok(Some((now, false)));
+            }
+            let mut txn = replace(Txn::new(), operation, &was, &now)?;
+            if now.state.is_terminal() {
+                txn = txn.delete(keys::active(org, now.agent, id));
+            }
+            txn = self.place(txn, operation, org, &was.value, &now).await?;
+            self.commit(operation, txn).await?;
+            Ok(Some((now, true)))
+        });
+        let Some((now, changed)) = moved.await? else {
+            return Ok(None);
+        };
+        if changed {
+            self.tell_moved(vec![now.clone()]);
+        }
+        Ok(Some(now))
+    }
+
+    /// Keeps the placement true: whether the stack ever reached the host, and whether it is known to be gone.
+    async fn place(
+        &self,
+        txn: Txn,
+        operation: &'static str,
+        org: OrgId,
+        was: &Deployment,
+        now: &Deployment,
+    ) -> AppResult<Txn> {
+        let arrives = now.state.is_on_host() && !was.state.is_on_host();
+        let ends = now.state.is_terminal() && !was.state.is_terminal();
+        if !arrives && !ends {
+            return Ok(txn);
+        }
+        let key = keys::placement(org, now.stack, now.agent);
+        let Some(place) = self.find::<Placement>(operation, &key).await? else {
+            return Ok(txn);
+        };
+        let mut changed = place.value.clone();
+        let touched = now.state.is_on_host()
+            || matches!(
+                now.state,
+                DeploymentState::Succeeded
+                    | DeploymentState::Failed { .. }
+                    | DeploymentState::RolledBack { .. }
+                    | DeploymentState::RollbackFailed { .. }
+                    | DeploymentState::Diverged { .. }
+            );
+        changed.reached |= touched;
+        if ends && place.value.deployment == now.id {
+            let removed = now.want.is_absent() && now.state == DeploymentState::Succeeded;
+            changed.gone = removed || !changed.reached;
+        }
+        if changed == place.value {
+            return Ok(txn);
+        }
+        replace(txn, operation, &place, &changed)
+    }
+
+    /// Tells live readers.
+    pub(crate) fn tell_moved(&self, moved: Vec<Deployment>) {
+        for deployment in moved {
+            self.publish(FleetEventKind::DeploymentChanged {
+                deployment: deployment.id,
+                stack: deployment.stack,
+                agent: deployment.agent,
+                rev: deployment.rev,
+                state: deployment.state.name().to_owned(),
+            });
+            self.0.progress.moved(&Arc::new(deployment));
+        }
+    }
+
+    /// A report from a host's outbox. The host is who its certificate says; a report about another host's deployment
+    /// is ignored and written down.
+    pub(crate) async fn deployment_report(&self, agent: AgentId, report: Report) -> AppResult<()> {
+        const OP: &str = "deployment_report";
+        let op = OpContext::system(agent.to_string());
+        let Some(id) = report.deployment else {
+            return Ok(());
+        };
+        let Some(found) = self.find::<Deployment>(OP, &keys::deployment(op.org, id)).await? else {
+            return Ok(());
+        };
+        if found.value.agent != agent || found.value.op != report.op || found.value.rev != report.rev {
+            let detail = format!("ignored: reported by {agent} for rev {}", report.rev);
+            return self.audit(&op, OP, id, detail).await;
+        }
+        if let Some(known) = lock(&self.0.reoffer).get_mut(&agent) {
+            known.remove(&id);
+        }
+        self.deployment_move(OP, op.org, id, report.steps.as_ref(), |_| report.event.clone())
+            .await
+            .map(drop)
+    }
+
+    /// Live progress.
+    pub(crate) async fn deployment_progress(&self, agent: AgentId, id: DeploymentId, progress: Progress) {
+        if self.0.progress.writer(id).is_none() {
+            let org = OpContext::system("").org;
+            let found = self
+                .find::<Deployment>("deployment_progress", &keys::deployment(org, id))
+                .await;
+            match found {
+                Ok(Some(found)) if found.value.agent == agent && !found.value.state.is_terminal() => {
+                    self.0.progress.open(&found.value);
+                }
+                _ => return,
+            }
+        }
+        if self.0.progress.writer(id) == Some(agent) {
+            self.0.progress.publish(id, progress);
+        }
+    }
+
+    async fn active_on(
+        &self,
+        operation: &'static str,
+        org: OrgId,
+        agent: AgentId,
+    ) -> AppResult<Vec<Deployment>> {
+        let mut found = Vec::new();
+        for key in self.keys_below(operation, &keys::active_of(org, agent)).await? {
+            let Ok(id) = key.last().parse() else { continue };
+            let entry = self
+                .find::<Deployment>(operation, &keys::deployment(org, id))
+                .await?;
+            found.extend(entry.map(|entry| entry.value));
+        }
+        Ok(found)
+    }
+
+    /// What the host's journal holds, after a (re)connect: takes over states it reached meanwhile, puts offers it
+    /// never got back to the queue, and remembers what it should hold and does not.
+    pub(crate) async fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> AppResult<()> {
+        const OP: &str = "agent_held";
+        let org = OpContext::system("").org;
+        let mut lost = HashSet::new();
+        for deployment in self.active_on(OP, org, agent).await? {
+            let same = held
+                .iter()
+                .find(|held| held.op == deployment.op && held.rev == deployment.rev);
+            let newer = held
+                .iter()
+                .any(|held| held.owner == Some(deployment.stack) && held.rev > deployment.rev);
+            match same.and_then(|held| event_of(&held.state)) {
+                Some(event) => {
+                    self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                        .await?;
+                }
+                // The outbox says how it ended.
+                None if newer || same.is_some() => {}
+                None if deployment.state == DeploymentState::Offered => {
+                    let event = DeploymentEvent::Withdrawn;
+                    self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                        .await?;
+                }
+                None if deployment.state.is_on_host() => {
+                    lost.insert(deployment.id);
+                }
+                None => {}
+            }
+        }
+        if lost.is_empty() {
+            lock(&self.0.reoffer).remove(&agent);
+        } else {
+            tracing::warn!(agent = %agent, count = lost.len(), "the host's journal lacks deployments; they are sent again");
+            lock(&self.0.reoffer).insert(agent, lost);
+        }
+        Ok(())
+    }
+
+    /// What shall be sent to a host now: the newest revision per stack. Older ones that only waited are superseded.
+    pub(crate) async fn assignments(&self, agent: AgentId) -> AppResult<Vec<Assignment>> {
+        const OP: &str = "assignments";
+        let org = OpContext::system("").org;
+        let lost = lock(&self.0.reoffer).get(&agent).cloned().unwrap_or_default();
+        let mut newest = BTreeMap::<_, Deployment>::new();
+        for deployment in self.active_on(OP, org, agent).await? {
+            let waits = matches!(
+                deployment.state,
+                DeploymentState::Queued | DeploymentState::Offered
+            );
+            if !waits && !lost.contains(&deployment.id) {
+                continue;
+            }
+            let end = if deployment.state != DeploymentState::Queued {
+                None
+            } else if deployment.cancel_requested {
+                Some(DeploymentEvent::Cancelled)
+            } else if Self::is_over(&deployment, self.now()) {
+                Some(DeploymentEvent::Expired)
+            } else {
+                let place = self
+                    .find::<Placement>(OP, &keys::placement(org, deployment.stack, agent))
+                    .await?;
+                let by = place
+                    .map(|place| place.value.rev)
+                    .filter(|rev| *rev > deployment.rev);
+                by.map(|by| DeploymentEvent::Superseded { by })
+            };
+            if let Some(event) = end {
+                self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                    .await?;
+                continue;
+            }
+            let slot = newest
+                .entry(deployment.stack)
+                .or_insert_with(|| deployment.clone());
+            if slot.rev < deployment.rev {
+                *slot = deployment;
+            }
+        }
+        let mut out = Vec::new();
+        for deployment in newest.into_values() {
+            let key = keys::revision(org, deployment.stack, deployment.rev);
+            let Some(revision) = self.find::<Revision>(OP, &key).await? else {
+                continue;
+            };
+            if deployment.state == DeploymentState::Queued {
+                let event = DeploymentEvent::Offered;
+                let moved = self
+                    .deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                    .await?;
+                if moved.is_none_or(|moved| moved.state != DeploymentState::Offered) {
+                    continue;
+                }
+            }
+            out.push(assignment(&deployment, revision.value));
+        }
+        Ok(out)
+    }
+
+    /// Withdrawals that the host has not answered yet.
+    pub(crate) async fn withdrawals(&self, agent: AgentId) -> AppResult<Vec<Withdrawal>> {
+        let org = OpContext::system("").org;
+        let active = self.active_on("withdrawals", org, agent).await?;
+        let asked = active
+            .iter()
+            .filter(|one| one.cancel_requested && one.state != DeploymentState::Queued);
+        Ok(asked.map(withdrawal).collect())
+    }
+
+    /// Takes back what waits, or asks the host to.
+    pub(crate) async fn cancel_requested(
+        &self,
+        op: &OpContext,
+        id: DeploymentId,
+    ) -> AppResult<Option<Deployment>> {
+        const OP: &str = "deployment_cancel";
+        self.retry(|| async {
+            let was = self.need_deployment(OP, op.org, id).await?;
+            if was.value.cancel_requested || was.value.state.is_terminal() {
+                return Ok(None);
+            }
+            let mut now = was.value.clone();
+            now.cancel_requested = true;
+            let txn = Txn::new().expect(was.key.clone(), was.expect());
+            let txn = put(txn, OP, was.key.clone(), &now)?;
+            let txn = self.audited(txn, op, OP, id, format!("while {}", now.state.name()))?;
+            self.commit(OP, txn).await?;
+            Ok(Some(now))
+        })
+        .await
+    }
+}
+
+pub(crate) fn assignment(deployment: &Deployment, revision: Revision) -> Assignment {
+    Assignment {
+        deployment: deployment.id,
+        stack: deployment.stack,
+        name: deployment.stack_name.clone(),
+        rev: deployment.rev,
+        op: deployment.op,
+        want: deployment.want,
+        digest: revision.digest,
+        spec: revision.spec,
+    }
+}
+
+pub(crate) fn withdrawal(deployment: &Deployment) -> Withdrawal {
+    Withdrawal {
+        deployment: deployment.id,
+        name: deployment.stack_name.clone(),
+        rev: deployment.rev,
+        op: deployment.op,
+    }
+}
+
+/// The event that leads to a state a host says it is in.
+fn event_of(state: &DeploymentState) -> Option<DeploymentEvent> {
+    use DeploymentEvent as E;
+    use DeploymentState as S;
+    Some(match state.clone() {
+        S::Queued | S::Offered | S::Expired => return None,
+        S::Accepted => E::Accepted,
+        S::Preparing => E::Preparing,
+        S::Applying { done, total } => E::Applying { done, total },
+        S::Verifying => E::Verifying,
+        S::Succeeded => E::Succeeded,
+        S::Failed { failure } => E::Failed { failure },
+        S::RollingBack { failure } => E::RollingBack { failure },
+        S::RolledBack { failure } => E::RolledBack { failure },
+        S::RollbackFailed { failure } => E::RollbackFailed { failure },
+        S::Superseded { by } => E::Superseded { by },
+        S::Cancelled => E::Cancelled,
+        S::Rejected { failure } => E::Rejected { failure },
+        S::Diverged { held } => E::Diverged { held },
+    })
+}

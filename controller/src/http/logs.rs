@@ -1,0 +1,84 @@
+//! Logs over a WebSocket: pulled from the hosts only as fast as the reader takes them.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{
+        State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    http::{HeaderMap, StatusCode, Uri},
+    response::Response,
+};
+use futures_util::{SinkExt as _, StreamExt as _, stream::BoxStream};
+use windflow_api::{LogFrame, LogParams};
+use windflow_model::{Code, StackId};
+
+use super::{
+    error::ApiFailure,
+    extract::{Caller, Credential, Params, Route},
+    guard::same_origin,
+    live::signed_out,
+};
+use crate::app::{App, session::Shown};
+
+/// A reader that takes nothing for this long is gone.
+const STALLED: Duration = Duration::from_secs(60);
+/// A ping this often keeps the way open.
+const PING: Duration = Duration::from_secs(20);
+/// Readers only send close and pong.
+const MAX_MESSAGE: usize = 4 << 10;
+
+/// Logs of a stack (WebSocket; text frames, each a `LogFrame`).
+#[utoipa::path(get, path = "/api/v1/stacks/{id}/logs", operation_id = "stack_logs", tag = "live",
+    params(("id" = StackId, Path), LogParams), responses((status = 101, description = "Switches to WebSocket.")))]
+pub(super) async fn stack_logs(
+    State(app): State<App>,
+    Caller(op): Caller,
+    Credential(shown): Credential,
+    Route(id): Route<StackId>,
+    Params(params): Params<LogParams>,
+    (headers, uri): (HeaderMap, Uri),
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, ApiFailure> {
+    // Browsers send cookies from any page, and always say which page it was.
+    if matches!(shown, Shown::Cookie(_)) && !same_origin(&headers, uri.host()) {
+        let message = "the WebSocket was opened from another site";
+        return Err(ApiFailure::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
+    }
+    let frames = app.stack_logs(&op, id, &params);
+    let upgrade = upgrade.map_err(|rejection| ApiFailure::bad(rejection.body_text()))?;
+    let frames = frames.await?;
+    let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        tokio::select! {
+            () = pump(socket, frames) => {}
+            () = signed_out(app, shown) => {}
+        }
+    }))
+}
+
+async fn pump(socket: WebSocket, mut frames: BoxStream<'static, LogFrame>) {
+    let (mut sink, mut source) = socket.split();
+    let mut pings = tokio::time::interval(PING);
+    loop {
+        let message = tokio::select! {
+            // Reading answers pings, and notices a reader that has gone.
+            read = source.next() => match read {
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => continue,
+            },
+            frame = frames.next() => match frame {
+                Some(frame) => Message::text(serde_json::to_string(&frame).unwrap_or_default()),
+                None => break,
+            },
+            _ = pings.tick() => Message::Ping(axum::body::Bytes::new()),
+        };
+        match tokio::time::timeout(STALLED, sink.send(message)).await {
+            Ok(Ok(())) => {}
+            _ => return,
+        }
+    }
+    let closed = tokio::time::timeout(STALLED, sink.close()).await;
+    tracing::debug!(in_order = closed.is_ok(), "log stream is over");
+}

@@ -1,0 +1,114 @@
+//! Jobs: work that nobody waits for.
+//!
+//! ```text
+//! TaskSet ─┬─ "dispatch"    nudge or 2 s   hosts with open deployments look for work
+//!          ├─ "expiry"      5 s            deployments whose time in the queue is over
+//!          ├─ "sweep"       60 s           expired tokens and credentials; what a crash left half-done
+//!          └─ "setup-code"  2 s            while no user exists: a code on the console and in the data directory
+//! ```
+//! Each takes no input, reads everything anew, may be stopped anywhere, and shows in `/metrics`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    future::Future,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use windflow_kit::{Chain, OnFailure, TaskSet};
+
+use crate::app::{App, AppResult, lock};
+
+mod setup_code;
+
+/// The last runs of all jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Jobs(Arc<Mutex<BTreeMap<&'static str, Run>>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    runs: u64,
+    failures: u64,
+    last_at_ms: i64,
+    last_took_ms: u128,
+}
+
+impl Jobs {
+    /// Starts all jobs. `setup_file` is where the setup code is kept.
+    pub fn start(&self, app: &App, tasks: &TaskSet, setup_file: PathBuf) {
+        let dispatch = |app: App| async move { app.dispatch_all().await.map(drop) };
+        self.every("dispatch", Duration::from_secs(2), app, tasks, dispatch);
+        let expiry = |app: App| async move { app.expire_all().await.map(drop) };
+        self.every("expiry", Duration::from_secs(5), app, tasks, expiry);
+        let sweep = |app: App| async move { app.sweep().await.map(drop) };
+        self.every("sweep", Duration::from_secs(60), app, tasks, sweep);
+        let code = move |app: App| setup_code::keep(app, setup_file.clone());
+        self.every("setup-code", Duration::from_secs(2), app, tasks, code);
+    }
+
+    fn every<F, Fut>(&self, name: &'static str, tick: Duration, app: &App, tasks: &TaskSet, run: F)
+    where
+        F: Fn(App) -> Fut + Send + 'static,
+        Fut: Future<Output = AppResult<()>> + Send,
+    {
+        let (jobs, app, stop) = (self.clone(), app.clone(), tasks.stop().clone());
+        tasks.spawn(name, OnFailure::Log, async move {
+            loop {
+                let started = tokio::time::Instant::now();
+                let result = run(app.clone()).await;
+                if let Err(error) = &result {
+                    tracing::error!(job = name, error = %Chain(error), "job failed; it runs again");
+                }
+                jobs.note(name, app.now().as_millis(), started.elapsed(), result.is_err());
+                let nudged = async {
+                    if name == "dispatch" {
+                        app.dispatch_wanted().await;
+                    } else {
+                        std::future::pending::<()>().await;
+                    }
+                };
+                let next = tokio::time::timeout(tick, nudged);
+                if stop.run(next).await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn note(&self, name: &'static str, at_ms: i64, took: Duration, failed: bool) {
+        let mut all = lock(&self.0);
+        let run = all.entry(name).or_default();
+        run.runs += 1;
+        run.failures += u64::from(failed);
+        run.last_at_ms = at_ms;
+        run.last_took_ms = took.as_millis();
+    }
+
+    /// In the text format of Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        type Figure = fn(&Run) -> i128;
+        let figures: [(&str, &str, Figure); 4] = [
+            ("windflow_job_runs_total", "counter", |run| i128::from(run.runs)),
+            ("windflow_job_failures_total", "counter", |run| {
+                i128::from(run.failures)
+            }),
+            ("windflow_job_last_run_ms", "gauge", |run| {
+                i128::from(run.last_at_ms)
+            }),
+            ("windflow_job_last_took_ms", "gauge", |run| {
+                i128::try_from(run.last_took_ms).unwrap_or(i128::MAX)
+            }),
+        ];
+        for (name, kind, figure) in figures {
+            // Writing to a String does not fail.
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            for (job, run) in lock(&self.0).iter() {
+                let _ = writeln!(text, "{name}{{job=\"{job}\"}} {}", figure(run));
+            }
+        }
+        text
+    }
+}
