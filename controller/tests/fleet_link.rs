@@ -1,4 +1,9 @@
 //! The fleet over real QUIC on loopback: a memory for an application, and scripted agents.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
 
 use std::{
     collections::{BTreeMap, HashMap},
