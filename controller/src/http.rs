@@ -29,6 +29,8 @@ mod logs;
 mod session;
 mod stack;
 mod system;
+#[cfg(test)]
+mod tests;
 mod token;
 
 pub use guard::OPEN;
@@ -184,7 +186,6 @@ fn errors(operation: &mut Operation) {
 }
 
 /// The whole web side.
-#[must_use]
 pub fn router(web: Web) -> Router {
     let (operations, _) = operations().split_for_parts();
     operations

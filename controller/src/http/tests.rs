@@ -1,0 +1,6 @@
+//! The real router over a real store, with hosts that only remember what they were told.
+
+mod access;
+mod bad_input;
+mod deploy;
+mod world;
