@@ -195,7 +195,7 @@ impl Work {
 impl super::Planned {
     /// This plan's image steps, done, in front of the plan that was made after them.
     #[must_use]
-    pub fn with_images_done(self, rest: Self) -> Self {
+    pub fn with_images_done(&self, rest: Self) -> Self {
         let images = self
             .work
             .iter()
@@ -210,8 +210,8 @@ impl super::Planned {
         out.work.iter_mut().for_each(|work| work.shift(by));
         out.plan
             .steps
-            .splice(..0, self.plan.steps.into_iter().take(images));
-        out.work.splice(..0, self.work.into_iter().take(images));
+            .splice(..0, self.plan.steps.iter().take(images).cloned());
+        out.work.splice(..0, self.work.iter().take(images).cloned());
         out
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use windflow_kit::task::spawn_scoped;
 use windflow_model::{DeploymentEvent, DeploymentState, Failure, Progress, StepId, StepState};
 
 use super::{
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     journal::{Moved, StepEntry},
     plan::{Phase, Planned, Work},
-    targets::{Evidence, Observed, TargetError},
+    targets::{Evidence, Observed, TargetError, TargetErrorKind},
 };
 
 /// Ids of the containers that steps have made.
@@ -40,11 +41,11 @@ pub(super) struct Fetched {
 }
 
 /// The image steps alone: still preparing, nothing has changed.
-pub(super) async fn images(run: &Arc<Run>, world: &World, planned: &Planned) -> Result<Fetched, Early> {
+pub(super) async fn images(run: &Arc<Run>, world: &World, planned: &Arc<Planned>) -> Result<Fetched, Early> {
     run.progress(Progress::Planned {
         plan: planned.plan.clone(),
     });
-    let mut exec = Exec::new(run, world, planned, None);
+    let mut exec = Exec::new(run, world, Arc::clone(planned), None);
     exec.phase(Phase::Images).await?;
     let names = planned.work.iter().filter_map(|work| match work {
         Work::Pull { image, .. } | Work::Build { image, .. } => Some(image.clone()),
@@ -60,7 +61,7 @@ pub(super) async fn images(run: &Arc<Run>, world: &World, planned: &Planned) -> 
 pub(super) async fn carry_out(
     run: &Arc<Run>,
     world: &World,
-    planned: Planned,
+    planned: Arc<Planned>,
     observed: &Observed,
     start: Start,
 ) -> Result<(), Early> {
@@ -77,7 +78,7 @@ pub(super) async fn carry_out(
     let mut exec = Exec::new(
         run,
         world,
-        &planned,
+        Arc::clone(&planned),
         Some((base, u32::try_from(changes).unwrap_or(u32::MAX))),
     );
     if let Start::ImagesDone(states) = start {
@@ -123,7 +124,7 @@ async fn base(run: &Run) -> u32 {
 struct Exec<'e> {
     run: &'e Arc<Run>,
     world: &'e World,
-    planned: &'e Planned,
+    planned: Arc<Planned>,
     states: BTreeMap<StepId, StepState>,
     made: Made,
     done: u32,
@@ -134,7 +135,7 @@ struct Exec<'e> {
 type Ended = (StepId, Result<Evidence, TargetError>);
 
 impl<'e> Exec<'e> {
-    fn new(run: &'e Arc<Run>, world: &'e World, planned: &'e Planned, count: Option<(u32, u32)>) -> Self {
+    fn new(run: &'e Arc<Run>, world: &'e World, planned: Arc<Planned>, count: Option<(u32, u32)>) -> Self {
         Self {
             run,
             world,
@@ -148,7 +149,7 @@ impl<'e> Exec<'e> {
 
     /// The steps of a phase.
     async fn phase(&mut self, phase: Phase) -> Result<(), Early> {
-        let mut running: FuturesUnordered<BoxFuture<'e, Ended>> = FuturesUnordered::new();
+        let mut running: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         let mut harmless: BTreeSet<StepId> = BTreeSet::new();
         let mut failed: Option<TargetError> = None;
         let halt = self.run.halt.clone();
@@ -193,7 +194,7 @@ impl<'e> Exec<'e> {
         }
     }
 
-    fn work(&self, step: StepId) -> Option<&'e Work> {
+    fn work(&self, step: StepId) -> Option<&Work> {
         self.planned.work.get(usize::try_from(step.0).ok()?)
     }
 
@@ -211,14 +212,14 @@ impl<'e> Exec<'e> {
             .collect()
     }
 
-    fn begin(&mut self, step: StepId) -> BoxFuture<'e, Ended> {
+    fn begin(&mut self, step: StepId) -> BoxFuture<'static, Ended> {
         self.states.insert(step, StepState::Running);
         let work = self.work(step).cloned().unwrap_or(Work::Nothing);
         let (run, world, made) = (Arc::clone(self.run), self.world.clone(), Arc::clone(&self.made));
-        let planned = self.planned;
+        let planned = Arc::clone(&self.planned);
         let entry = self.entry(step);
         let noted = !work.is_harmless() && !run.repair;
-        Box::pin(async move {
+        let work = async move {
             // Waits take no place: they would starve what they wait for.
             let permit = if matches!(work, Work::Wait { .. }) {
                 None
@@ -228,7 +229,7 @@ impl<'e> Exec<'e> {
             // Still the held operation? A halt may have come while it waited for its place.
             if run.halt.is_stopped() && !work.is_harmless() {
                 drop(permit);
-                return (step, Err(halted()));
+                return Err(halted());
             }
             if noted
                 && let Err(error) = run
@@ -237,14 +238,14 @@ impl<'e> Exec<'e> {
                     .step_intent(run.stack(), run.order.op, u64::from(step.0), &entry)
                     .await
             {
-                return (step, Err(journal_broken(error)));
+                return Err(journal_broken(error));
             }
             run.progress(Progress::Started {
                 step,
                 at: run.shared.journal.now(),
             });
             let ticker = run.ticker(step);
-            let result = perform::perform(&run, &world, planned, &work, &made, ticker).await;
+            let result = perform::perform(&run, &world, &planned, &work, &made, ticker).await;
             if let (Ok(evidence), Work::Create { .. }) = (&result, &work)
                 && let Some(id) = &evidence.id
             {
@@ -253,7 +254,15 @@ impl<'e> Exec<'e> {
                     .insert(step, id.clone());
             }
             drop(permit);
-            (step, result)
+            result
+        };
+        // A task of its own: a step may hold the journal while another one's end waits for it here.
+        let task = spawn_scoped("engine-step", work);
+        Box::pin(async move {
+            let broke_off = |failure| {
+                TargetError::caused(TargetErrorKind::Host, "a step of the engine broke off", failure)
+            };
+            (step, task.await.unwrap_or_else(|failure| Err(broke_off(failure))))
         })
     }
 
@@ -372,13 +381,10 @@ impl<'e> Exec<'e> {
 }
 
 fn halted() -> TargetError {
-    TargetError::new(
-        crate::targets::TargetErrorKind::Host,
-        "a newer revision took over",
-    )
+    TargetError::new(TargetErrorKind::Host, "a newer revision took over")
 }
 
 fn journal_broken(error: crate::journal::JournalError) -> TargetError {
     let failure: Failure = error.into();
-    TargetError::new(crate::targets::TargetErrorKind::Host, failure.message)
+    TargetError::new(TargetErrorKind::Host, failure.message)
 }

@@ -161,7 +161,7 @@ async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
         let world = World {
             project: Arc::default(),
         };
-        exec::carry_out(run, &world, planned, &observed, exec::Start::Plain).await?;
+        exec::carry_out(run, &world, Arc::new(planned), &observed, exec::Start::Plain).await?;
         return Ok(plan::world_digest(
             &run.shared.target.observe(&label_query(&run.order)).await?,
         ));
@@ -181,14 +181,15 @@ async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
     let mut start = exec::Start::Plain;
     if planned.work.iter().any(|work| work.phase() == Phase::Images) {
         // Images first: only then is it known which containers change.
-        let fetched = exec::images(run, &world, &planned).await?;
+        let images = Arc::new(planned);
+        let fetched = exec::images(run, &world, &images).await?;
         input.fetched = fetched.names;
         observed = run.shared.target.observe(&query).await?;
         let rest = plan::plan(&input, &observed)?;
-        planned = planned.with_images_done(rest);
+        planned = images.with_images_done(rest);
         start = exec::Start::ImagesDone(fetched.steps);
     }
-    exec::carry_out(run, &world, planned, &observed, start).await?;
+    exec::carry_out(run, &world, Arc::new(planned), &observed, start).await?;
     Ok(plan::world_digest(&run.shared.target.observe(&query).await?))
 }
 
@@ -235,13 +236,14 @@ async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
     };
     let mut start = exec::Start::Plain;
     if planned.work.iter().any(|work| work.phase() == Phase::Images) {
-        let fetched = exec::images(run, &world, &planned).await?;
+        let images = Arc::new(planned);
+        let fetched = exec::images(run, &world, &images).await?;
         input.fetched = fetched.names;
         let observed = run.shared.target.observe(&query).await?;
-        planned = planned.with_images_done(plan::plan(&input, &observed)?);
+        planned = images.with_images_done(plan::plan(&input, &observed)?);
         start = exec::Start::ImagesDone(fetched.steps);
     }
-    exec::carry_out(run, &world, planned, &observed, start).await
+    exec::carry_out(run, &world, Arc::new(planned), &observed, start).await
 }
 
 /// What an order would do; changes nothing.

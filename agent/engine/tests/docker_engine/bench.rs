@@ -57,12 +57,19 @@ pub(crate) async fn engine(dir: &Path) -> (Engine, EngineHandle) {
 impl Bench {
     pub(crate) async fn start(name: &str) -> Option<Self> {
         let docker = docker().await?;
+        let _ = windflow_kit::trace::init("off", windflow_kit::trace::Format::Human);
         let stack: StackName = format!("wft-engine-{name}").parse().unwrap();
         sweep(&docker, stack.as_str()).await;
         let dir = tempfile::tempdir().unwrap();
         let (engine, handle) = engine(dir.path()).await;
         let tasks = TaskSet::new(Stop::new(), Random::system());
         tasks.spawn("engine", OnFailure::Log, engine.run(tasks.stop().clone()));
+        let (mut progress, told_stop) = (handle.progress(), tasks.stop().clone());
+        tasks.spawn("test-progress", OnFailure::Log, async move {
+            while let Some(Ok(told)) = told_stop.run(progress.recv()).await {
+                tracing::debug!(event = ?told.event, "progress");
+            }
+        });
         Some(Self {
             handle,
             docker,

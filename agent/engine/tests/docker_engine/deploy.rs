@@ -10,6 +10,7 @@ services:
     image: windflow-test/busybox:1
     command: ["sh", "-c", "echo hello from web; exec httpd -f -p 8080 -h /data"]
     environment: { GREETING: one }
+    stop_grace_period: 0s
     volumes: ["data:/data"]
     healthcheck:
       test: ["CMD", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/"]
@@ -21,7 +22,7 @@ services:
   db:
     image: windflow-test/busybox:1
     command: ["sleep", "3600"]
-    stop_grace_period: 1s
+    stop_grace_period: 0s
     networks: [back]
 volumes: { data: {} }
 networks: { back: {} }
