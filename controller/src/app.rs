@@ -24,6 +24,7 @@ mod db;
 pub mod deployment;
 pub mod error;
 pub mod events;
+mod fanout;
 mod home;
 pub mod hosts;
 pub mod idempotency;

@@ -212,13 +212,13 @@ impl App {
                     self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
                         .await?;
                 }
-                // The outbox says how it ended.
-                None if newer || same.is_some() => {}
-                None if deployment.state == DeploymentState::Offered => {
+                None if same.is_none() && deployment.state == DeploymentState::Offered => {
                     let event = DeploymentEvent::Withdrawn;
                     self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
                         .await?;
                 }
+                // The outbox says how it ended.
+                None if newer || same.is_some() => {}
                 None if deployment.state.is_on_host() => {
                     lost.insert(deployment.id);
                 }
@@ -248,20 +248,20 @@ impl App {
             if !waits && !lost.contains(&deployment.id) {
                 continue;
             }
-            let end = if deployment.state != DeploymentState::Queued {
-                None
-            } else if deployment.cancel_requested {
-                Some(DeploymentEvent::Cancelled)
-            } else if Self::is_over(&deployment, self.now()) {
-                Some(DeploymentEvent::Expired)
-            } else {
-                let place = self
-                    .find::<Placement>(OP, &keys::placement(org, deployment.stack, agent))
-                    .await?;
-                let by = place
-                    .map(|place| place.value.rev)
-                    .filter(|rev| *rev > deployment.rev);
-                by.map(|by| DeploymentEvent::Superseded { by })
+            let place = keys::placement(org, deployment.stack, agent);
+            let newest_rev = self
+                .find::<Placement>(OP, &place)
+                .await?
+                .map(|place| place.value.rev);
+            let by = newest_rev.filter(|rev| *rev > deployment.rev);
+            let queued = deployment.state == DeploymentState::Queued;
+            let end = match by {
+                _ if queued && deployment.cancel_requested => Some(DeploymentEvent::Cancelled),
+                _ if Self::is_over(&deployment, self.now()) => Some(DeploymentEvent::Expired),
+                // The host may hold an offer: what becomes of it, it says itself.
+                Some(_) if deployment.state == DeploymentState::Offered => continue,
+                Some(by) => Some(DeploymentEvent::Superseded { by }),
+                None => None,
             };
             if let Some(event) = end {
                 self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
