@@ -1,20 +1,244 @@
 //! Merges the output of a stack's containers into one numbered stream.
+//!
+//! ```text
+//! "log-container" per container ──line (mpsc 1024, shared)──► LogStream ──► reader
+//! "log-follow" finds containers that appear later, holds the handles of all readers
+//! ```
+//! A reader that stalls is waited for up to [`STALL`]; then its lines are counted and dropped until there is room again,
+//! and a gap says how many. Nothing but this one query waits for it: every container has a connection of its own.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use tokio::sync::watch;
-use windflow_model::{Code, Failure, LogQuery, container::ContainerList};
+use futures_util::{StreamExt as _, stream};
+use tokio::sync::{mpsc, watch};
+use windflow_kit::task::{TaskHandle, spawn_scoped};
+use windflow_model::{Code, ContainerSummary, Failure, LogEvent, LogQuery, container::ContainerList};
 
-use crate::{handle::LogStream, targets::Target};
+use crate::{
+    handle::LogStream,
+    targets::{LogLine, LogRequest, Target},
+};
+
+/// Lines between the containers and the reader.
+const LINES: usize = 1024;
+/// How long a full queue is waited for before lines are dropped.
+const STALL: Duration = Duration::from_secs(5);
+
+enum Item {
+    Line {
+        service: String,
+        container: String,
+        line: LogLine,
+    },
+    Note(String),
+}
 
 /// Opens the stream.
 pub(crate) async fn open(
-    _target: Arc<dyn Target>,
-    _containers: watch::Receiver<Arc<ContainerList>>,
+    target: Arc<dyn Target>,
+    containers: watch::Receiver<Arc<ContainerList>>,
     query: LogQuery,
 ) -> Result<LogStream, Failure> {
-    Err(Failure::new(
-        Code::NotFound,
-        format!("no container of {} is on this host", query.stack),
+    let list = target.containers().await?;
+    let chosen: Vec<ContainerSummary> = list
+        .into_iter()
+        .filter(|container| is_asked(&query, container))
+        .collect();
+    if chosen.is_empty() && !query.follow {
+        let text = format!(
+            "no container of {} that was asked for is on this host",
+            query.stack
+        );
+        return Err(Failure::new(Code::NotFound, text));
+    }
+    let (lines, inbox) = mpsc::channel(LINES);
+    let lost = Arc::new(AtomicU64::new(0));
+    let follow = spawn_scoped(
+        "log-follow",
+        feed(target, containers, query, chosen, lines, Arc::clone(&lost)),
+    );
+    Ok(number(inbox, lost, follow))
+}
+
+fn is_asked(query: &LogQuery, container: &ContainerSummary) -> bool {
+    let service = container.service.as_deref().unwrap_or_default();
+    container.project.as_deref() == Some(query.stack.as_str())
+        && (query.services.is_empty() || query.services.iter().any(|name| name == service))
+}
+
+/// Reads all chosen containers, and those that appear later.
+async fn feed(
+    target: Arc<dyn Target>,
+    mut containers: watch::Receiver<Arc<ContainerList>>,
+    query: LogQuery,
+    mut chosen: Vec<ContainerSummary>,
+    lines: mpsc::Sender<Item>,
+    lost: Arc<AtomicU64>,
+) {
+    let mut readers: BTreeMap<String, TaskHandle<()>> = BTreeMap::new();
+    let mut first = true;
+    loop {
+        for container in chosen.drain(..) {
+            // A container that was seen is read again only if it ended and runs once more.
+            let again = readers.get(&container.id).is_some_and(|reader| {
+                reader.is_finished() && container.state == windflow_model::ContainerState::Running
+            });
+            if readers.contains_key(&container.id) && !again {
+                continue;
+            }
+            let request = LogRequest {
+                container: container.id.clone(),
+                // What a later container has said since its start belongs to the reader; a second reading only adds.
+                tail: if again {
+                    Some(0)
+                } else if first {
+                    query.tail
+                } else {
+                    None
+                },
+                follow: query.follow,
+                since: query.since,
+            };
+            let read = read(
+                Arc::clone(&target),
+                container.clone(),
+                request,
+                lines.clone(),
+                Arc::clone(&lost),
+            );
+            readers.insert(container.id, spawn_scoped("log-container", read));
+        }
+        first = false;
+        if !query.follow {
+            for (_, reader) in std::mem::take(&mut readers) {
+                let _ = reader.await;
+            }
+            return;
+        }
+        tokio::select! {
+            changed = containers.changed() => if changed.is_err() { return },
+            () = lines.closed() => return,
+        }
+        let list = Arc::clone(&containers.borrow_and_update());
+        chosen = list
+            .containers
+            .iter()
+            .filter(|container| is_asked(&query, container))
+            .cloned()
+            .collect();
+        // A container that has not started has said nothing yet.
+        chosen.retain(|container| container.state != windflow_model::ContainerState::Created);
+    }
+}
+
+async fn read(
+    target: Arc<dyn Target>,
+    container: ContainerSummary,
+    request: LogRequest,
+    lines: mpsc::Sender<Item>,
+    lost: Arc<AtomicU64>,
+) {
+    let service = container
+        .service
+        .clone()
+        .unwrap_or_else(|| container.name.clone());
+    let mut stream = match target.logs(request).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            let _ = lines.send(Item::Note(error.failure().message)).await;
+            return;
+        }
+    };
+    let mut stalled = false;
+    while let Some(line) = stream.next().await {
+        let item = match line {
+            Ok(line) => Item::Line {
+                service: service.clone(),
+                container: container.name.clone(),
+                line,
+            },
+            Err(error) => Item::Note(error.failure().message),
+        };
+        let sent = if stalled {
+            lines
+                .try_send(item)
+                .map_err(|error| matches!(error, mpsc::error::TrySendError::Closed(_)))
+        } else {
+            let sent = lines.send_timeout(item, STALL).await;
+            sent.map_err(|error| matches!(error, mpsc::error::SendTimeoutError::Closed(_)))
+        };
+        match sent {
+            Ok(()) => stalled = false,
+            Err(true) => return,
+            Err(false) => {
+                stalled = true;
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+/// Numbers the lines where they meet; lost ones have numbers too.
+fn number(inbox: mpsc::Receiver<Item>, lost: Arc<AtomicU64>, follow: TaskHandle<()>) -> LogStream {
+    let state = (inbox, lost, follow, 0_u64, None::<Item>, false);
+    Box::pin(stream::unfold(
+        state,
+        |(mut inbox, lost, follow, mut seq, mut held, done)| async move {
+            if done {
+                return None;
+            }
+            let item = match held.take() {
+                Some(item) => Some(item),
+                None => inbox.recv().await,
+            };
+            let missing = lost.swap(0, Ordering::Relaxed);
+            if missing > 0 {
+                let event = LogEvent::Gap {
+                    from: seq,
+                    lost: missing,
+                    reason: "the reader was too slow".to_owned(),
+                };
+                seq += missing;
+                return Some((event, (inbox, lost, follow, seq, item, false)));
+            }
+            let event = match item {
+                Some(Item::Line {
+                    service,
+                    container,
+                    line,
+                }) => {
+                    let event = LogEvent::Line {
+                        seq,
+                        service,
+                        container,
+                        source: line.source,
+                        at: line.at,
+                        text: line.text,
+                    };
+                    seq += 1;
+                    event
+                }
+                // One container that cannot be read does not end the others.
+                Some(Item::Note(text)) => LogEvent::Gap {
+                    from: seq,
+                    lost: 0,
+                    reason: text,
+                },
+                None => {
+                    let event = LogEvent::End {
+                        reason: "all containers have been read".to_owned(),
+                    };
+                    return Some((event, (inbox, lost, follow, seq, None, true)));
+                }
+            };
+            Some((event, (inbox, lost, follow, seq, None, false)))
+        },
     ))
 }

@@ -4,5 +4,7 @@
 
 #[path = "docker_engine/bench.rs"]
 mod bench;
+#[path = "docker_engine/crash.rs"]
+mod crash;
 #[path = "docker_engine/deploy.rs"]
 mod deploy;

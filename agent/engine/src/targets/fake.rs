@@ -1,28 +1,65 @@
-//! Simulated containers: in memory, kept in a file so that the "host" survives the agent.
+//! A simulated host: containers that exist in memory, kept in a file so that the "host" survives the agent.
+//!
+//! It behaves like an engine where plans can tell: names and published ports can be taken, images must be pulled,
+//! health takes a moment. Image names choose the trouble: `fake/unpullable` cannot be pulled, `fake/unstartable` does
+//! not start, `fake/crash` ends with exit code 1 at once, `fake/job` with 0, `fake/unhealthy` never becomes healthy,
+//! `fake/slow` takes ten times as long. Any tag does. Every other image works.
 
-use std::{path::PathBuf, time::Duration};
+mod execute;
+mod host;
+mod logs;
 
-use futures_util::{future::BoxFuture, stream::BoxStream};
-use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
-
-use super::{
-    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetErrorKind,
-    TargetEvent, Ticker,
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
+use futures_util::{
+    StreamExt as _,
+    future::BoxFuture,
+    stream::{self, BoxStream},
+};
+use tokio::sync::broadcast;
+use windflow_kit::Clock;
+use windflow_model::{ContainerState, ContainerSummary, EngineInfo, EngineKind, TargetKind};
+
+use self::host::Host;
+use super::{
+    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetErrorKind,
+    TargetEvent, TargetEventKind, Ticker,
+};
+
+/// Events kept for a reader that lags.
+const EVENTS: usize = 1024;
+
 /// How the simulated host behaves.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct FakeOptions {
     /// File that keeps the host between runs; `None` keeps nothing.
     pub file: Option<PathBuf>,
-    /// Time of a create; a start takes ten times as long.
+    /// Time of a create; a start takes ten times, a pull twenty times as long.
     pub latency: Duration,
+    /// Stamps creations.
+    pub clock: Clock,
 }
 
 /// The simulated host.
 #[derive(Debug)]
 pub struct FakeTarget {
     options: FakeOptions,
+    state: Arc<Mutex<State>>,
+    events: broadcast::Sender<TargetEvent>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    host: Host,
+    unreachable: bool,
+    /// Names of the operations carried out, in order.
+    done: Vec<String>,
+    /// Operation names that fail the next time, with the class of error.
+    faults: Vec<(String, TargetErrorKind)>,
 }
 
 impl FakeTarget {
@@ -31,19 +68,102 @@ impl FakeTarget {
     /// # Errors
     /// [`TargetErrorKind::Host`] if the file is there and cannot be read.
     pub fn open(options: FakeOptions) -> Result<Self, TargetError> {
-        Ok(Self { options })
+        let host = match &options.file {
+            Some(file) => Host::read(file)?,
+            None => Host::default(),
+        };
+        let state = Arc::new(Mutex::new(State {
+            host,
+            ..State::default()
+        }));
+        Ok(Self {
+            options,
+            state,
+            events: broadcast::channel(EVENTS).0,
+        })
     }
 
-    fn nobody<T>(&self) -> BoxFuture<'_, Result<T, TargetError>>
-    where
-        T: Send,
-    {
-        Box::pin(async {
-            Err(TargetError::new(
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the engine answers. An engine that does not breaks its event streams too.
+    pub fn set_reachable(&self, reachable: bool) {
+        self.state().unreachable = !reachable;
+        if !reachable {
+            let gone = TargetEvent {
+                kind: TargetEventKind::Changed,
+                container: String::new(),
+                project: None,
+            };
+            let _ = self.events.send(gone);
+        }
+    }
+
+    /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail.
+    pub fn fail_next(&self, operation: &str, kind: TargetErrorKind) {
+        self.state().faults.push((operation.to_owned(), kind));
+    }
+
+    /// The operations carried out so far: `create web-a-1`, `start web-a-1`, …
+    #[must_use]
+    pub fn operations(&self) -> Vec<String> {
+        self.state().done.clone()
+    }
+
+    /// A foreign hand kills a container by name.
+    pub fn kill(&self, name: &str) {
+        self.foreign(name, &[TargetEventKind::Died], |host, id| {
+            host.set(id, ContainerState::Exited, Some(137))
+        });
+    }
+
+    /// A foreign hand stops a container by name.
+    pub fn stop(&self, name: &str) {
+        let kinds = [TargetEventKind::Died, TargetEventKind::Stopped];
+        self.foreign(name, &kinds, |host, id| {
+            host.set(id, ContainerState::Exited, Some(0))
+        });
+    }
+
+    /// A foreign hand removes a container by name.
+    pub fn remove(&self, name: &str) {
+        self.foreign(name, &[TargetEventKind::Removed], |host, id| host.remove(id));
+    }
+
+    fn foreign(&self, name: &str, kinds: &[TargetEventKind], act: impl FnOnce(&mut Host, &str)) {
+        let mut state = self.state();
+        let Some((id, project)) = state.host.find(name) else {
+            return;
+        };
+        act(&mut state.host, &id);
+        self.keep(&state.host);
+        drop(state);
+        for kind in kinds {
+            let _ = self.events.send(TargetEvent {
+                kind: *kind,
+                container: id.clone(),
+                project: project.clone(),
+            });
+        }
+    }
+
+    fn keep(&self, host: &Host) {
+        if let Some(file) = &self.options.file
+            && let Err(error) = host.write(file)
+        {
+            tracing::error!(error = %windflow_kit::Chain(&error), "the simulated host cannot be kept");
+        }
+    }
+
+    fn check(&self) -> Result<(), TargetError> {
+        if self.state().unreachable {
+            return Err(TargetError::new(
                 TargetErrorKind::Unreachable,
-                format!("no host in {:?}", self.options.file),
-            ))
-        })
+                "the simulated engine does not answer",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -53,29 +173,59 @@ impl Target for FakeTarget {
     }
 
     fn info(&self) -> BoxFuture<'_, Result<EngineInfo, TargetError>> {
-        self.nobody()
+        Box::pin(async move {
+            self.check()?;
+            Ok(EngineInfo {
+                kind: EngineKind::Fake,
+                version: windflow_kit::build::VERSION.to_owned(),
+                api_version: "1.51".to_owned(),
+                min_api_version: "1.41".to_owned(),
+            })
+        })
     }
 
-    fn observe<'a>(&'a self, _: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>> {
-        self.nobody()
+    fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            Ok(self.state().host.observe(query))
+        })
     }
 
-    fn execute<'a>(&'a self, _: &'a Operation, _: Ticker) -> BoxFuture<'a, Result<Evidence, TargetError>> {
-        self.nobody()
+    fn execute<'a>(
+        &'a self,
+        operation: &'a Operation,
+        ticker: Ticker,
+    ) -> BoxFuture<'a, Result<Evidence, TargetError>> {
+        Box::pin(execute::execute(self, operation, ticker))
     }
 
     fn containers(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>, TargetError>> {
-        self.nobody()
+        Box::pin(async move {
+            self.check()?;
+            Ok(self.state().host.summaries())
+        })
     }
 
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>> {
-        self.nobody()
+        Box::pin(async move {
+            self.check()?;
+            let (receiver, state) = (self.events.subscribe(), Arc::clone(&self.state));
+            let stream = stream::unfold((receiver, state), |(mut receiver, state)| async move {
+                let event = receiver.recv().await.ok()?;
+                let gone = state.lock().unwrap_or_else(PoisonError::into_inner).unreachable;
+                (!gone).then_some((event, (receiver, state)))
+            });
+            Ok(stream.boxed())
+        })
     }
 
     fn logs(
         &self,
-        _: LogRequest,
+        request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>> {
-        self.nobody()
+        Box::pin(async move {
+            self.check()?;
+            logs::open(self, &request)
+        })
     }
 }
