@@ -1,0 +1,10 @@
+//! The engine against the simulated target: every path of the reconciler, with a clock that waits for nobody.
+
+#[path = "fake_engine/bench.rs"]
+mod bench;
+#[path = "fake_engine/orders.rs"]
+mod orders;
+#[path = "fake_engine/paths.rs"]
+mod paths;
+#[path = "fake_engine/random.rs"]
+mod random;

@@ -1,0 +1,351 @@
+//! The ways a deploy can go, and what happens to a host that changes by itself.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use windflow_engine::targets::TargetErrorKind;
+use windflow_model::{Code, ContainerState, DeploymentState, LogEvent, LogQuery, Progress, Want};
+
+use crate::bench::Bench;
+
+fn code(state: &DeploymentState) -> &str {
+    state.failure().map_or(state.name(), |failure| &failure.code)
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_trouble_has_its_code_and_what_ran_still_runs() {
+    let bench = Bench::start().await;
+    let good = "services: { a: { image: x, ports: ['80:80'] } }";
+    assert_eq!(
+        bench.run(bench.order("web", 1, good)).await,
+        DeploymentState::Succeeded
+    );
+    assert_eq!(
+        bench
+            .run(bench.order("shop", 1, "services: { a: { image: x, ports: ['81:80'] } }"))
+            .await,
+        DeploymentState::Succeeded
+    );
+    let mut rev = 1;
+    for (yaml, expected) in [
+        ("services: { a: { image: fake/unpullable } }", Code::ImagePull),
+        ("services: { a: { image: fake/unhealthy } }", Code::Unhealthy),
+        ("services: { a: { image: fake/crash } }", Code::ContainerExited),
+        (
+            "services: { a: { image: fake/crash, restart: always } }",
+            Code::ContainerExited,
+        ),
+        ("services: { a: { image: fake/unstartable } }", Code::Engine),
+        ("services: { a: { image: x, ports: ['81:80'] } }", Code::PortTaken),
+        (
+            "services: { a: { image: x, container_name: shop-a-1 } }",
+            Code::NameTaken,
+        ),
+        ("services: { a: { imgae: x } }", Code::ComposeInvalid),
+        (
+            "services: { a: { image: x, networks: [far] } }\nnetworks: { far: { external: true } }",
+            Code::HostFailure,
+        ),
+        ("services: { a: { provider: { type: y } } }", Code::Unsupported),
+        (
+            "services: { a: { image: never, pull_policy: never } }",
+            Code::ImagePull,
+        ),
+    ] {
+        rev += 1;
+        let state = bench.run(bench.order("web", rev, yaml)).await;
+        assert_eq!(code(&state), expected.as_str(), "{yaml}: {state:?}");
+        let expected = [("web-a-1".to_owned(), ContainerState::Running)];
+        assert_eq!(bench.containers("web").await, expected, "{yaml}");
+    }
+    let back = bench.run(bench.order("web", rev + 1, good)).await;
+    assert_eq!(back, DeploymentState::Succeeded);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_comes_back_in_time_and_one_that_does_not() {
+    let bench = Bench::start().await;
+    let order = bench.order("web", 1, "services: { a: { image: x }, b: { image: x } }");
+    bench.handle.apply(order.clone()).await.unwrap();
+    bench
+        .until("a is created", || async { !bench.names("web").await.is_empty() })
+        .await;
+    bench.target.set_reachable(false);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    bench.target.set_reachable(true);
+    assert_eq!(
+        bench.ended(&order.stack, order.op).await,
+        DeploymentState::Succeeded
+    );
+    assert_eq!(bench.names("web").await, ["web-a-1", "web-b-1"]);
+    bench.target.set_reachable(false);
+    let order = bench.order("web", 2, "services: { a: { image: y } }");
+    let state = bench.run(order).await;
+    assert_eq!(code(&state), Code::EngineUnreachable.as_str());
+    bench.target.set_reachable(true);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_of_the_agent_at_any_moment_changes_nothing() {
+    let yaml = |image: &str| {
+        format!("services: {{ a: {{ image: {image} }}, b: {{ image: {image}, depends_on: [a], scale: 2 }} }}")
+    };
+    for moment in 0..60_u64 {
+        let bench = Bench::start().await;
+        assert_eq!(
+            bench.run(bench.order("web", 1, &yaml("x"))).await,
+            DeploymentState::Succeeded
+        );
+        let order = bench.order("web", 2, &yaml("y"));
+        bench.handle.apply(order.clone()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(moment * 45)).await;
+        let bench = bench.restart().await;
+        assert_eq!(
+            bench.ended(&order.stack, order.op).await,
+            DeploymentState::Succeeded,
+            "moment {moment}"
+        );
+        assert_eq!(
+            bench.names("web").await,
+            ["web-a-1", "web-b-1", "web-b-2"],
+            "moment {moment}"
+        );
+        let plan = bench
+            .handle
+            .plan(bench.order("web", 3, &yaml("y")))
+            .await
+            .unwrap();
+        assert!(plan.is_empty(), "moment {moment}: {plan:#?}");
+        bench.end().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn drift_is_repaired_and_a_stop_is_respected() {
+    let bench = Bench::start().await;
+    let yaml = "services: { a: { image: x, restart: always }, b: { image: x, restart: always }, c: { image: x }, d: { image: x, restart: always } }";
+    assert_eq!(
+        bench.run(bench.order("web", 1, yaml)).await,
+        DeploymentState::Succeeded
+    );
+    bench.target.remove("web-a-1");
+    bench.target.stop("web-b-1");
+    bench.target.kill("web-c-1");
+    bench.target.kill("web-d-1");
+    use ContainerState::{Exited, Running};
+    let expected = [("a", Running), ("b", Exited), ("c", Exited), ("d", Running)];
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(name, state)| (format!("web-{name}-1"), state))
+        .collect();
+    bench
+        .until("a is back and d runs", || async {
+            bench.containers("web").await == expected
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    assert_eq!(
+        bench.containers("web").await,
+        expected,
+        "b was stopped, c may stay down"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_step_is_named_in_the_tree_and_the_old_container_is_put_back() {
+    let bench = Bench::start().await;
+    assert_eq!(
+        bench
+            .run(bench.order("web", 1, "services: { a: { image: x } }"))
+            .await,
+        DeploymentState::Succeeded
+    );
+    bench.target.fail_next("start", TargetErrorKind::DiskFull);
+    let order = bench.order("web", 2, "services: { a: { image: y } }");
+    let state = bench.run(order.clone()).await;
+    assert_eq!(code(&state), Code::DiskFull.as_str());
+    assert!(
+        state
+            .failure()
+            .unwrap()
+            .message
+            .contains("put back as before: web-a-1"),
+        "{state:?}"
+    );
+    let reports = bench.reports(0);
+    let steps = reports
+        .iter()
+        .rev()
+        .find(|report| report.op == order.op)
+        .and_then(|report| report.steps.clone())
+        .unwrap();
+    assert_eq!(steps.count().get("failed"), Some(&1), "{:?}", steps.count());
+    assert_eq!(
+        bench.containers("web").await,
+        [("web-a-1".to_owned(), ContainerState::Running)]
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn order_of_dependencies_jobs_and_removal() {
+    let bench = Bench::start().await;
+    let yaml = "services:\n  web: { image: x, depends_on: { db: { condition: service_healthy }, init: { condition: service_completed_successfully } } }\n  db: { image: x, healthcheck: { test: [CMD, 'true'] } }\n  init: { image: fake/job }\nvolumes: { data: {} }\n";
+    let yaml = yaml.replace("db: { image: x,", "db: { image: x, volumes: ['data:/data'],");
+    let mut progress = bench.handle.progress();
+    assert_eq!(
+        bench.run(bench.order("app", 1, &yaml)).await,
+        DeploymentState::Succeeded
+    );
+    let done = bench.target.operations();
+    let at = |what: &str| {
+        done.iter()
+            .position(|name| name == what)
+            .unwrap_or_else(|| panic!("{what} in {done:?}"))
+    };
+    assert!(at("start app-db-1") < at("start app-web-1") && at("start app-init-1") < at("start app-web-1"));
+    assert!(
+        at("create app-web-1") < at("start app-db-1"),
+        "everything is created before anything starts"
+    );
+    let mut pulled = false;
+    while let Ok(told) = progress.try_recv() {
+        pulled |= matches!(told.event, Progress::Moved { ref unit, .. } if unit == "bytes");
+    }
+    assert!(pulled, "pulls tell their bytes");
+    let mut gone = bench.order("app", 2, &yaml);
+    gone.want = Want::Absent;
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    let done = bench.target.operations();
+    let at = |what: &str| {
+        done.iter()
+            .position(|name| name == what)
+            .unwrap_or_else(|| panic!("{what} in {done:?}"))
+    };
+    assert!(at("remove app-web-1") < at("remove app-db-1"));
+    assert!(!done.iter().any(|name| name.starts_with("volume-remove")));
+    let mut gone = bench.order("app", 3, &yaml);
+    gone.want = Want::AbsentWithVolumes;
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    assert!(
+        bench
+            .target
+            .operations()
+            .contains(&"volume-remove app_data".to_owned())
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_stop_restart_of_services() {
+    let bench = Bench::start().await;
+    let yaml = "services: { a: { image: x }, b: { image: x, depends_on: [a] } }";
+    let order = bench.order("web", 1, yaml);
+    let stack = order.stack.clone();
+    assert_eq!(bench.run(order).await, DeploymentState::Succeeded);
+    bench.handle.stop(&stack, Vec::new(), None).await.unwrap();
+    let done = bench.target.operations();
+    assert_eq!(
+        done[done.len() - 2..],
+        ["stop web-b-1", "stop web-a-1"],
+        "dependants first"
+    );
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    assert!(
+        bench
+            .containers("web")
+            .await
+            .iter()
+            .all(|(_, state)| *state == ContainerState::Exited)
+    );
+    bench.handle.start(&stack, vec!["b".into()]).await.unwrap();
+    bench
+        .handle
+        .restart(&stack, vec!["b".into()], None)
+        .await
+        .unwrap();
+    let missing = bench
+        .handle
+        .start(&stack, vec!["nobody".into()])
+        .await
+        .unwrap_err();
+    assert_eq!(missing.code, Code::NotFound.as_str());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_follow_containers_that_appear_later() {
+    let bench = Bench::start().await;
+    assert_eq!(
+        bench
+            .run(bench.order("web", 1, "services: { a: { image: x } }"))
+            .await,
+        DeploymentState::Succeeded
+    );
+    let query = LogQuery {
+        stack: "web".into(),
+        services: Vec::new(),
+        tail: None,
+        follow: true,
+        since: None,
+    };
+    let mut logs = bench.handle.logs(query).await.unwrap();
+    let second = bench.order("web", 2, "services: { a: { image: x }, b: { image: x } }");
+    assert_eq!(bench.run(second).await, DeploymentState::Succeeded);
+    let mut next = 0;
+    loop {
+        let event = tokio::time::timeout(Duration::from_secs(60), logs.next())
+            .await
+            .unwrap()
+            .unwrap();
+        let LogEvent::Line { seq, service, .. } = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(seq, next, "no holes");
+        next += 1;
+        if service == "b" {
+            break;
+        }
+    }
+    drop(logs);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_sleeps_gets_a_gap_and_holds_nothing_up() {
+    let bench = Bench::start().await;
+    assert_eq!(
+        bench
+            .run(bench.order("web", 1, "services: { a: { image: x } }"))
+            .await,
+        DeploymentState::Succeeded
+    );
+    let query = LogQuery {
+        stack: "web".into(),
+        services: Vec::new(),
+        tail: None,
+        follow: true,
+        since: None,
+    };
+    let mut logs = bench.handle.logs(query).await.unwrap();
+    // One line a second: the queue of 1,024 is full after 17 minutes.
+    tokio::time::sleep(Duration::from_secs(1_500)).await;
+    let (mut lines, mut lost) = (0, 0);
+    while lost == 0 {
+        match tokio::time::timeout(Duration::from_secs(10), logs.next())
+            .await
+            .unwrap()
+            .unwrap()
+        {
+            LogEvent::Line { .. } => lines += 1,
+            LogEvent::Gap { lost: gap, .. } => lost += gap,
+            LogEvent::End { reason } => panic!("{reason}"),
+        }
+    }
+    assert!(lines + lost > 1_400 && lost > 300, "{lines} {lost}");
+    drop(logs);
+    bench.end().await;
+}
