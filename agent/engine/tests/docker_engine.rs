@@ -1,0 +1,8 @@
+//! The engine against a real Docker engine at `/var/run/docker.sock`. Skipped visibly where none answers, unless
+//! `WINDFLOW_TEST_DOCKER=1` makes that a failure. Needs the images `windflow-test/busybox:1` and `:2`
+//! (`scripts/setup docker`).
+
+#[path = "docker_engine/bench.rs"]
+mod bench;
+#[path = "docker_engine/deploy.rs"]
+mod deploy;
