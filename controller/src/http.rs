@@ -184,7 +184,6 @@ fn errors(operation: &mut Operation) {
 }
 
 /// The whole web side.
-#[must_use]
 pub fn router(web: Web) -> Router {
     let (operations, _) = operations().split_for_parts();
     operations

@@ -46,7 +46,7 @@ impl App {
     async fn known_containers(&self, agent: AgentId, project: Option<&str>) -> HostContainers {
         let known = lock(&self.0.containers).get(&agent).cloned();
         let presence = self.hosts().presences().await.remove(&agent);
-        let (observed_at, list) = known.map_or((None, Arc::default()), |(at, list)| (Some(at), list));
+        let (observed_at, list) = known.map_or_else(|| (None, Arc::default()), |(at, list)| (Some(at), list));
         let wanted = list
             .containers
             .iter()

@@ -135,10 +135,6 @@ pub(crate) fn user_name(org: OrgId, name: &str) -> Key {
 pub(crate) fn audit(org: OrgId, id: &str) -> Key {
     key(org, &["audit", id])
 }
-#[cfg(test)]
-pub(crate) fn audits(org: OrgId) -> Prefix {
-    prefix(org, &["audit"])
-}
 pub(crate) fn public_key(spki: &str) -> Key {
     Key::new(["sys", "key", spki])
 }
