@@ -11,7 +11,10 @@ use crate::app::App;
 use embedded::Files;
 
 mod embedded {
-    #![expect(clippy::disallowed_methods, reason = "the derive reads the files themselves in development builds")]
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "the derive reads the files themselves in development builds"
+    )]
 
     /// The built UI. A build without it serves a page that says so.
     #[derive(rust_embed::RustEmbed)]
