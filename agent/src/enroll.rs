@@ -73,7 +73,9 @@ pub struct JoinRequest {
 #[derive(Debug, Error)]
 pub enum EnrollError {
     /// The pin is no pin.
-    #[error("{0:?} is not a pin: it is `sha256:` and 44 characters, copied from the controller's install command")]
+    #[error(
+        "{0:?} is not a pin: it is `sha256:` and 44 characters, copied from the controller's install command"
+    )]
     Pin(String),
     /// The controller's key is another one.
     #[error(
@@ -109,7 +111,9 @@ pub enum EnrollError {
         failure: Failure,
     },
     /// The clocks are too far apart.
-    #[error("this host's clock says {own}, the controller's {theirs}: set the one that is wrong, then enrol again")]
+    #[error(
+        "this host's clock says {own}, the controller's {theirs}: set the one that is wrong, then enrol again"
+    )]
     Clock {
         /// This host.
         own: Timestamp,
@@ -149,7 +153,9 @@ pub async fn join(dir: &Path, request: JoinRequest, clock: &Clock) -> Result<Ide
     for pin in &request.pins {
         pins.push(identity::parse_pin(pin).ok_or_else(|| EnrollError::Pin(pin.clone()))?);
     }
-    fs::create_dir_all(dir).map_err(IdentityError::Io).map_err(files)?;
+    fs::create_dir_all(dir)
+        .map_err(IdentityError::Io)
+        .map_err(files)?;
     let key = HostKey::load_or_make(&dir.join("agent.key")).map_err(files)?;
     let message = EnrollRequest::Join {
         versions: VersionRange::SUPPORTED,
@@ -314,13 +320,17 @@ impl Identity {
             path,
             source: source.into(),
         })?;
-        let certificate = identity::load_certificate(&dir.join("agent.crt")).map_err(files)?.to_vec();
+        let certificate = identity::load_certificate(&dir.join("agent.crt"))
+            .map_err(files)?
+            .to_vec();
         Ok(Some(Self {
             dir: dir.to_path_buf(),
             key: HostKey::load(&dir.join("agent.key")).map_err(files)?,
             facts: identity::agent_facts(&certificate).map_err(files)?,
             certificate,
-            ca: identity::load_certificate(&dir.join("ca.pem")).map_err(files)?.to_vec(),
+            ca: identity::load_certificate(&dir.join("ca.pem"))
+                .map_err(files)?
+                .to_vec(),
             membership,
         }))
     }

@@ -36,9 +36,6 @@ use crate::failure::CommandError;
 /// Longest wait for the engine to finish the step in hand when the command ends.
 const DRAIN: Duration = Duration::from_secs(20);
 
-/// Longest wait for the first look at the host.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
-
 type Result<T> = std::result::Result<T, CommandError>;
 
 /// Runs a command of local mode.
@@ -209,15 +206,6 @@ impl Session {
         match drained.failure {
             Some(failure) => Err(CommandError::failed(windflow_kit::Chain(&failure).to_string())),
             None => result,
-        }
-    }
-
-    /// Waits until the engine has looked at the host once: before that its list of containers is empty.
-    async fn looked(&self) {
-        let mut containers = self.engine.containers();
-        if containers.borrow().containers.is_empty() {
-            // A host without containers never says so; the query then finds none.
-            let _ = tokio::time::timeout(FIRST_LOOK, containers.changed()).await;
         }
     }
 

@@ -5,15 +5,23 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use rust_embed::RustEmbed;
 
 use crate::app::App;
 
-/// The built UI. A build without it serves a page that says so.
-#[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../web-ui/dist"]
-#[allow_missing = true]
-struct Files;
+use embedded::Files;
+
+mod embedded {
+    #![expect(
+        clippy::disallowed_methods,
+        reason = "the derive reads the files themselves in development builds"
+    )]
+
+    /// The built UI. A build without it serves a page that says so.
+    #[derive(rust_embed::RustEmbed)]
+    #[folder = "$CARGO_MANIFEST_DIR/../web-ui/dist"]
+    #[allow_missing = true]
+    pub(super) struct Files;
+}
 
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>WindFlow</title>\
 <p>This controller was built without its web UI. Build the UI (<code>npm ci &amp;&amp; npm run build</code> in \

@@ -1,1 +1,2 @@
-//! windflow-tests
+//! End-to-end tests with the real binaries.
+#![forbid(unsafe_code)]

@@ -206,6 +206,10 @@ impl Journal {
     }
 
     /// Notes that a step has ended well, and how many have.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one record's fields; each is named at the single call"
+    )]
     pub(crate) async fn step_done(
         &self,
         stack: &StackName,

@@ -2,6 +2,12 @@
 //! `WINDFLOW_TEST_DOCKER=1` makes that a failure. Needs the images `windflow-test/busybox:1` and `:2`
 //! (`scripts/setup docker`).
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 #[path = "docker_engine/bench.rs"]
 mod bench;
 #[path = "docker_engine/crash.rs"]

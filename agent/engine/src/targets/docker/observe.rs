@@ -85,7 +85,7 @@ fn container(listed: Listed) -> ObservedContainer {
         .and_then(|settings| settings.networks)
         .unwrap_or_default();
     let mounts = listed.mounts.unwrap_or_default().into_iter().map(|mount| {
-        let kind = mount.typ.map(|kind| kind.to_string()).unwrap_or_default();
+        let kind = mount.typ.unwrap_or_default();
         let source = if kind == "volume" {
             mount.name
         } else {
@@ -183,9 +183,7 @@ pub(super) async fn image(target: &DockerTarget, name: &str) -> Result<Option<Ob
             let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
             Ok(Some(ObservedImage {
                 id: found.id.unwrap_or_default(),
-                tagged: tagged
-                    .and_then(|text| unix_seconds(&text.to_string()))
-                    .unwrap_or(0),
+                tagged: tagged.and_then(|text| unix_seconds(&text)).unwrap_or(0),
                 has_healthcheck: config
                     .healthcheck
                     .and_then(|check| check.test)
