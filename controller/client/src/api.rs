@@ -66,13 +66,13 @@ calls! {
     /// Forgets a stack that runs nowhere.
     stack_delete(id: StackId) -> () = delete "/api/v1/stacks/{id}";
     /// What hosts would do.
-    stack_plan(id: StackId, request: &PlanRequest) -> Vec<AgentPlan> = post "/api/v1/stacks/{id}/plan", request;
+    stack_plan(id: StackId, request: &PlanRequest) -> Vec<AgentPlan> = post_list "/api/v1/stacks/{id}/plan", request;
     /// Deploys to hosts.
-    deployment_create(id: StackId, request: &DeployRequest) -> Vec<DeploymentView> = post "/api/v1/stacks/{id}/deployments", request;
+    deployment_create(id: StackId, request: &DeployRequest) -> Vec<DeploymentView> = post_list "/api/v1/stacks/{id}/deployments", request;
     /// Deploys an old spec as a new revision.
-    stack_rollback(id: StackId, request: &RollbackRequest) -> Vec<DeploymentView> = post "/api/v1/stacks/{id}/rollback", request;
+    stack_rollback(id: StackId, request: &RollbackRequest) -> Vec<DeploymentView> = post_list "/api/v1/stacks/{id}/rollback", request;
     /// Removes a stack from hosts.
-    stack_remove(id: StackId, request: &RemoveRequest) -> Vec<DeploymentView> = post "/api/v1/stacks/{id}/remove", request;
+    stack_remove(id: StackId, request: &RemoveRequest) -> Vec<DeploymentView> = post_list "/api/v1/stacks/{id}/remove", request;
     /// All revisions of a stack.
     revision_list(id: StackId) -> Vec<Revision> = list "/api/v1/stacks/{id}/revisions";
     /// The containers of a stack on all hosts.

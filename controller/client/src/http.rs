@@ -119,6 +119,16 @@ impl Client {
         self.json(self.request(Method::POST, path).json(body)).await
     }
 
+    /// A request whose answer is a list: what it made, whole and in one page.
+    pub(crate) async fn post_list<B: Serialize + Sync, T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &B,
+    ) -> Result<Vec<T>> {
+        let page: Page<T> = self.post(path, body).await?;
+        Ok(page.items)
+    }
+
     pub(crate) async fn delete(&self, path: &str) -> Result<()> {
         let request = self.request(Method::DELETE, path).timeout(ANSWER_TIMEOUT);
         self.send(request).await.map(drop)
