@@ -307,6 +307,20 @@ impl Ca {
     }
 }
 
+/// The pin of the authority in `dir`, which is only read.
+///
+/// # Errors
+/// [`CaError::Open`] if there is none: no controller has been started with that directory.
+pub fn pin_in(dir: &Path) -> Result<String, CaError> {
+    let open = |source| CaError::Open {
+        dir: dir.to_path_buf(),
+        source,
+    };
+    let root = identity::load_certificate(&dir.join("ca.crt")).map_err(open)?;
+    let hash = identity::key_hash(&root).map_err(open)?;
+    Ok(identity::pin_text(hash))
+}
+
 fn set_validity(params: &mut CertificateParams, clock: &Clock, life: Duration) {
     let now =
         rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0));
@@ -344,6 +358,7 @@ mod tests {
         let open = || Ca::open_or_create(dir.path(), "test", Clock::system(), Random::system()).unwrap();
         let (one, two) = (open(), open());
         assert_eq!(one.pin(), two.pin());
+        assert_eq!(one.pin(), pin_in(dir.path()).unwrap());
         assert_eq!(one.stable_keys().unwrap().reset, two.stable_keys().unwrap().reset);
         for name in ["ca.key", "reset.key", "cid.key"] {
             use std::os::unix::fs::PermissionsExt as _;

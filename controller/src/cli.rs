@@ -20,6 +20,8 @@ pub enum Command {
     Serve(Serve),
     /// Prints the OpenAPI document of the HTTP API.
     Openapi,
+    /// Prints the pin of this controller's authority, which agents and command lines check.
+    CaPin(CaPin),
 }
 
 /// Runs the controller. Every setting also as `WINDFLOW_…` and in the configuration file.
@@ -40,4 +42,15 @@ pub struct Serve {
     /// Name or address this controller is reached by; repeat it for more. Goes into the certificate.
     #[arg(long = "name", value_name = "NAME")]
     pub names: Vec<String>,
+}
+
+/// Where the authority is.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct CaPin {
+    /// Configuration file (TOML).
+    #[arg(long, value_name = "FILE", env = "WINDFLOW_CONTROLLER_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// The controller's directory [default: /var/lib/windflow-controller].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }

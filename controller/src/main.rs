@@ -5,7 +5,8 @@ use std::{io::Write as _, process::ExitCode};
 
 use clap::Parser as _;
 use windflow_controller::{
-    cli::{Cli, Command, Serve},
+    ca,
+    cli::{CaPin, Cli, Command, Serve},
     config::{Config, Settings},
     http, serve,
 };
@@ -29,6 +30,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{text}")?;
             Ok(())
         }
+        Command::CaPin(arguments) => ca_pin(arguments),
         Command::Serve(arguments) => start(arguments),
     }
 }
@@ -45,4 +47,16 @@ fn start(arguments: Serve) -> anyhow::Result<()> {
     let config = Config::load(arguments.config.as_deref(), &serve::variables(), settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(serve::serve(config))
+}
+
+/// The authority is only read: the controller may be running.
+fn ca_pin(arguments: CaPin) -> anyhow::Result<()> {
+    let settings = Settings {
+        data_dir: arguments.data_dir,
+        ..Settings::default()
+    };
+    let config = Config::load(arguments.config.as_deref(), &serve::variables(), settings)?;
+    let pin = ca::pin_in(&config.data_dir.join("ca"))?;
+    writeln!(std::io::stdout(), "{pin}")?;
+    Ok(())
 }
