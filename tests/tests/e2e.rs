@@ -1,0 +1,11 @@
+//! Controller, agents and command line end to end, as real processes.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+#[path = "e2e/delivery.rs"]
+mod delivery;
