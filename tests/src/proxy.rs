@@ -8,7 +8,7 @@
 //! Channels hold 4,096 packets; what does not fit is lost, as on a wire.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -154,12 +154,11 @@ impl Inner {
                 continue;
             }
             let packet = buffer.get(..len).unwrap_or_default().to_vec();
-            if !queues.contains_key(&from) {
-                queues.insert(from, self.flow(from).await);
-            }
-            if let Some(queue) = queues.get(&from) {
-                let _full = queue.try_send((Instant::now() + faults.delay, packet));
-            }
+            let queue = match queues.entry(from) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(self.flow(from).await),
+            };
+            let _full = queue.try_send((Instant::now() + faults.delay, packet));
         }
     }
 

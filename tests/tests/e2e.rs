@@ -9,3 +9,5 @@
 
 #[path = "e2e/delivery.rs"]
 mod delivery;
+#[path = "e2e/link.rs"]
+mod link;
