@@ -10,7 +10,10 @@ use axum::{
     http::{HeaderMap, StatusCode, Uri},
     response::Response,
 };
-use futures_util::{SinkExt as _, StreamExt as _, stream::BoxStream};
+use futures_util::{
+    SinkExt as _, StreamExt as _,
+    stream::{self, BoxStream},
+};
 use windflow_api::{LogFrame, LogParams};
 use windflow_model::{Code, StackId};
 
@@ -26,6 +29,8 @@ use crate::app::{App, session::Shown};
 const STALLED: Duration = Duration::from_secs(60);
 /// A ping this often keeps the way open.
 const PING: Duration = Duration::from_secs(20);
+/// Lines written at once, at most.
+const BATCH: usize = 128;
 /// Readers only send close and pong.
 const MAX_MESSAGE: usize = 4 << 10;
 
@@ -58,23 +63,30 @@ pub(super) async fn stack_logs(
     }))
 }
 
-async fn pump(socket: WebSocket, mut frames: BoxStream<'static, LogFrame>) {
+fn text(frame: &LogFrame) -> Message {
+    Message::text(serde_json::to_string(frame).unwrap_or_default())
+}
+
+async fn pump(socket: WebSocket, frames: BoxStream<'static, LogFrame>) {
     let (mut sink, mut source) = socket.split();
+    // What is ready together is written together: a message a line would cost a system call each.
+    let mut frames = frames.ready_chunks(BATCH);
     let mut pings = tokio::time::interval(PING);
     loop {
-        let message = tokio::select! {
+        let batch = tokio::select! {
             // Reading answers pings, and notices a reader that has gone.
             read = source.next() => match read {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
             frame = frames.next() => match frame {
-                Some(frame) => Message::text(serde_json::to_string(&frame).unwrap_or_default()),
+                Some(frames) => frames.iter().map(text).collect(),
                 None => break,
             },
-            _ = pings.tick() => Message::Ping(axum::body::Bytes::new()),
+            _ = pings.tick() => vec![Message::Ping(axum::body::Bytes::new())],
         };
-        match tokio::time::timeout(STALLED, sink.send(message)).await {
+        let mut batch = stream::iter(batch.into_iter().map(Ok));
+        match tokio::time::timeout(STALLED, sink.send_all(&mut batch)).await {
             Ok(Ok(())) => {}
             _ => return,
         }
