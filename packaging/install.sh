@@ -52,6 +52,7 @@ _wf_defaults() {
     undo=
     committed=
     changed=
+    asking=
 }
 
 _wf_say() { printf '%s\n' "$*"; }
@@ -171,8 +172,8 @@ _wf_folders() {
     [ -n "$work" ] || _wf_fail "no temporary folder that can be written and run from" \
         "Set TMPDIR to one (tried ${TMPDIR:-/tmp}, /var/tmp, $root/var/lib)."
     chmod 700 "$work"
-    free=$(df -Pk "$root/usr" 2>/dev/null | awk 'NR == 2 { print $4 }')
-    [ "${free:-65536}" -ge 65536 ] || _wf_fail "not enough room below $root/usr: 64 MiB are needed, $((free / 1024)) MiB are free"
+    free=$(df -Pk "${lib%/*}" 2>/dev/null | awk 'NR == 2 { print $4 }')
+    [ "${free:-65536}" -ge 65536 ] || _wf_fail "not enough room below ${lib%/*}: 64 MiB are needed, $((free / 1024)) MiB are free"
 }
 
 # TLS fails with a clock that is off; say so before it does.
@@ -203,12 +204,14 @@ $undo"; }
 _wf_cleanup() {
     code=$?
     trap - EXIT HUP INT TERM
+    [ -z "$asking" ] || stty echo </dev/tty 2>/dev/null
     if [ "$code" != 0 ] && [ -z "$committed" ] && [ -n "$undo" ]; then
         _wf_say "undoing what this run did" >&2
         printf '%s\n' "$undo" | while read -r verb path rest; do
             case $verb in
             remove) rm -f "$path" ;;
             folder) rmdir "$path" 2>/dev/null ;;
+            tree) rm -rf "$path" ;;
             link) ln -sfn "$rest" "$path" ;;
             restore) cp -p "$rest" "$path" ;;
             reload) [ -n "$no_service" ] || systemctl daemon-reload >/dev/null 2>&1 ;;
@@ -292,7 +295,10 @@ _wf_binary() {
 
 _wf_configuration() {
     _wf_make_folder "$etc" 755
-    _wf_make_folder "$state" 700
+    # Until the host is enrolled nothing in it is worth keeping, a key included.
+    [ -d "$state" ] || _wf_will_undo tree "$state"
+    mkdir -p "$state"
+    chmod 700 "$state"
     : >"$work/agent.env"
     chmod 600 "$work/agent.env"
     for variable in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy DOCKER_HOST; do
@@ -321,9 +327,11 @@ _wf_token() {
                 "Use --token-file FILE, WINDFLOW_TOKEN_FILE, or export WINDFLOW_TOKEN and 'sudo --preserve-env=WINDFLOW_TOKEN sh'."
         fi
         printf 'Enrolment token (from "Add a host"): ' >/dev/tty
+        asking=1
         stty -echo </dev/tty 2>/dev/null || true
         IFS= read -r token </dev/tty || token=
         stty echo </dev/tty 2>/dev/null || true
+        asking=
         printf '\n' >/dev/tty
     fi
     case $token in
@@ -348,12 +356,19 @@ _wf_enrol() {
         case $rest in *,*) rest=${rest#*,} ;; *) rest= ;; esac
         [ -z "$label" ] || set -- "$@" --label "$label"
     done
-    [ -z "$force" ] || set -- "$@" --force
-    "$agent" enroll "$@" >"$work/enroll.out" 2>&1 || {
+    [ -z "$force" ] || set -- "$@" --force-reenroll
+    # 5: no answer. Once more with the same key: if it was the answer that got lost, that gives it again.
+    code=0
+    "$agent" enroll "$@" >"$work/enroll.out" 2>&1 || code=$?
+    if [ "$code" = 5 ]; then
+        code=0
+        "$agent" enroll "$@" >"$work/enroll.out" 2>&1 || code=$?
+    fi
+    if [ "$code" != 0 ]; then
         cat "$work/enroll.out" >>"$log" 2>/dev/null || true
         cat "$work/enroll.out" >&2
         _wf_fail "the host could not be enrolled with $quic"
-    }
+    fi
     rm -f "$work/token"
     cat "$work/enroll.out"
     changed=1
@@ -428,9 +443,10 @@ UNIT
 _wf_uninstaller() {
     cat >"$work/uninstall" <<'UNINSTALL'
 #!/bin/sh
-# Removes the WindFlow agent. Running stacks stay as they are: they belong to the container engine.
-#   windflow-agent-uninstall.sh [--purge]     --purge removes identity, state and configuration as well
-# Take the host out of the fleet with `windflow agent remove NAME`, or in the web UI; its certificate then never works again.
+# Removes the WindFlow agent: stops it, takes this host out of the fleet, deletes every file of it. Running stacks stay as
+# they are: they belong to the container engine. Files that they mount stay, too, below /var/lib/windflow-agent/work.
+#   windflow-agent-uninstall.sh [--purge]     --purge deletes those and agent.toml as well
+# If the controller cannot be reached, say so there: `windflow agent remove NAME`, or in the web UI.
 set -eu
 main() {
     root=@ROOT@ bin=@BIN@ lib=@LIB@ purge=
@@ -442,24 +458,31 @@ main() {
         exit 2
         ;;
     esac
+    [ -n "$root" ] || [ "$(id -u)" = 0 ] || {
+        echo "root is needed to remove the agent: put 'sudo' before the command" >&2
+        exit 1
+    }
+    state=$root/var/lib/windflow-agent
+    systemctl=
+    if [ -z "$root" ] || [ -n "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then systemctl=systemctl; fi
     if [ -e "$root/etc/systemd/system/windflow-agent.service" ]; then
-        if [ -z "$root" ] || [ -n "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then
-            systemctl disable --now windflow-agent.service || true
-        fi
+        [ -z "$systemctl" ] || systemctl disable --now windflow-agent.service || true
         rm -f "$root/etc/systemd/system/windflow-agent.service"
-        if [ -z "$root" ] || [ -n "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then systemctl daemon-reload || true; fi
+        [ -z "$systemctl" ] || systemctl daemon-reload || true
     fi
+    if [ -e "$state/controller.toml" ]; then "$lib/current/windflow-agent" leave --force --state-dir "$state" || true; fi
     rm -f "$bin/windflow-agent"
     rm -rf "$lib"
-    if [ -n "$purge" ]; then
-        rm -rf "$root/var/lib/windflow-agent" "$root/var/log/windflow-install.log"
-        rm -f "$root/etc/windflow/install.env" "$root/etc/windflow/agent.env" "$root/etc/windflow/agent.toml"
-        rmdir "$root/etc/windflow" 2>/dev/null || true
-        echo "the agent, its identity and its state are gone"
-    else
-        echo "the agent is gone; its identity and state stay in $root/var/lib/windflow-agent (--purge removes them)"
+    rm -f "$root/etc/windflow/install.env" "$root/etc/windflow/agent.env" "$root/var/log/windflow-install.log"
+    [ -z "$purge" ] || rm -rf "$state" "$root/etc/windflow/agent.toml"
+    if [ -d "$state" ]; then
+        find "$state" -mindepth 1 -maxdepth 1 ! -name work -exec rm -rf {} +
+        rmdir "$state/work" 2>/dev/null || true
+        rmdir "$state" 2>/dev/null || echo "kept $state/work: files of stacks that may be running (--purge deletes them)"
     fi
+    rmdir "$root/etc/windflow" 2>/dev/null || true
     rm -f "$bin/windflow-agent-uninstall.sh"
+    echo "the agent is gone; stacks that ran go on running"
 }
 { main "$@"; exit $?; }
 UNINSTALL
@@ -514,7 +537,8 @@ main() {
     _wf_service
     _wf_connected
     if [ "${init:-}" = none ]; then
-        _wf_say "systemd is not running here: start the agent with '${bin#"$root"}/windflow-agent run' from your init system"
+        _wf_say "systemd does not run here (OpenRC, runit, a container?): nothing starts the agent by itself." \
+            "Have your init system run '${bin#"$root"}/windflow-agent run' as root, and restart it when it ends."
     fi
     _wf_say "done; remove it with ${bin#"$root"}/windflow-agent-uninstall.sh"
 }

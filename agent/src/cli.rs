@@ -22,6 +22,9 @@ pub enum Command {
     /// Join a controller: make a key, hand in a one-use token, get a certificate.
     #[cfg(feature = "link")]
     Enroll(EnrollArgs),
+    /// Leave the controller: it removes this host, and the identity kept here is deleted. Stacks run on.
+    #[cfg(feature = "link")]
+    Leave(LeaveArgs),
     /// Run the agent until it is told to stop.
     Run(RunArgs),
     /// Show whether the running agent is connected. Exit 0 connected, 1 not, 5 no agent runs.
@@ -67,6 +70,18 @@ pub struct EnrollArgs {
     /// Throw an existing identity of this host away.
     #[arg(long)]
     pub force_reenroll: bool,
+}
+
+/// `leave`.
+#[cfg(feature = "link")]
+#[derive(Debug, Args)]
+pub struct LeaveArgs {
+    /// Where the agent keeps its state.
+    #[arg(long, env = "WINDFLOW_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Delete the identity even if the controller cannot be told.
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Where stacks run.
@@ -150,6 +165,7 @@ mod tests {
         };
         check("windflow-agent run --target fake", true);
         check("windflow-agent run --target moon", false);
+        check("windflow-agent leave --force", true);
         check("windflow-agent status --wait-connected 60s", true);
         check("windflow-agent status --wait-connected soon", false);
         check("windflow-agent local -f a.yaml -p x up -d --wait", true);

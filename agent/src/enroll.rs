@@ -10,16 +10,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod error;
+
+pub use error::EnrollError;
+
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tokio::net::lookup_host;
 use windflow_kit::{Clock, Secret};
 use windflow_model::{AgentId, Code, Failure, Timestamp};
 use windflow_protocol::{EnrollReply, EnrollRequest, VersionRange, enroll::MAX_CLOCK_SKEW_MS};
 use windflow_transport::{
     HostKey, IdentityError,
-    enroll::{AskError, ask},
+    enroll::ask,
     identity::{self, AgentFacts},
 };
 
@@ -69,77 +72,6 @@ pub struct JoinRequest {
     pub labels: BTreeMap<String, String>,
 }
 
-/// Why a host could not join or come back.
-#[derive(Debug, Error)]
-pub enum EnrollError {
-    /// The pin is no pin.
-    #[error(
-        "{0:?} is not a pin: it is `sha256:` and 44 characters, copied from the controller's install command"
-    )]
-    Pin(String),
-    /// The controller's key is another one.
-    #[error(
-        "the controller at {address} has another key than the pinned one; nothing was sent. Copy the install command of the \
-         controller you mean to trust again, and do not go on if its key changed unexpectedly"
-    )]
-    PinMismatch {
-        /// Where.
-        address: String,
-    },
-    /// The address means nothing.
-    #[error("cannot find the controller {address}; write host:port as in the install command")]
-    Resolve {
-        /// What was given.
-        address: String,
-        /// What the resolver says.
-        #[source]
-        source: io::Error,
-    },
-    /// No answer.
-    #[error("no answer from the controller at {address}; check that UDP to it is not blocked")]
-    Unreachable {
-        /// Where.
-        address: String,
-        /// Why.
-        #[source]
-        source: Box<AskError>,
-    },
-    /// It said no.
-    #[error("the controller refused: {failure}. {}", failure.hint)]
-    Refused {
-        /// Code, reason and remedy.
-        failure: Failure,
-    },
-    /// The clocks are too far apart.
-    #[error(
-        "this host's clock says {own}, the controller's {theirs}: set the one that is wrong, then enrol again"
-    )]
-    Clock {
-        /// This host.
-        own: Timestamp,
-        /// The controller.
-        theirs: Timestamp,
-    },
-    /// A file in the state directory.
-    #[error("the identity in {} cannot be used", dir.display())]
-    Files {
-        /// Which directory.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: IdentityError,
-    },
-    /// `controller.toml`.
-    #[error("{} is not readable; enrol this host again", path.display())]
-    Membership {
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
 /// Joins a controller. The same key may repeat it with the same token, so a lost reply costs nothing.
 ///
 /// # Errors
@@ -166,8 +98,8 @@ pub async fn join(dir: &Path, request: JoinRequest, clock: &Clock) -> Result<Ide
         labels: request.labels,
         wall_ms: clock.now_ms(),
     };
-    let reply = exchange(&request.address, pins, &message, clock).await?;
-    keep(dir, key, reply, vec![request.address])
+    let granted = granted(exchange(&request.address, pins, &message, clock).await?)?;
+    keep(dir, key, granted, vec![request.address])
 }
 
 /// Asks for a new certificate with the key of one that ran out.
@@ -187,8 +119,29 @@ pub async fn reattest(identity: &mut Identity, clock: &Clock) -> Result<(), Enro
         wall_ms: clock.now_ms(),
     };
     let address = identity.membership.addresses.first().cloned().unwrap_or_default();
-    let granted = exchange(&address, vec![pin], &message, clock).await?;
+    let granted = granted(exchange(&address, vec![pin], &message, clock).await?)?;
     identity.renewed(granted.certificate)
+}
+
+/// Has the controller remove this host. The files stay.
+///
+/// # Errors
+/// [`EnrollError`].
+pub async fn leave(identity: &Identity, clock: &Clock) -> Result<(), EnrollError> {
+    let files = |source| EnrollError::Files {
+        dir: identity.dir.clone(),
+        source,
+    };
+    let pin = identity::key_hash(&identity.ca).map_err(files)?;
+    let message = EnrollRequest::Leave {
+        csr: identity.key.csr().map_err(files)?,
+        certificate: identity.certificate.clone(),
+    };
+    let address = identity.membership.addresses.first().cloned().unwrap_or_default();
+    match exchange(&address, vec![pin], &message, clock).await? {
+        EnrollReply::Left => Ok(()),
+        _ => Err(EnrollError::Unexpected),
+    }
 }
 
 struct Granted {
@@ -216,7 +169,7 @@ async fn exchange(
     pins: Vec<[u8; 32]>,
     message: &EnrollRequest,
     clock: &Clock,
-) -> Result<Granted, EnrollError> {
+) -> Result<EnrollReply, EnrollError> {
     let remote = resolve(address).await?;
     let reply = ask(remote, pins, message).await.map_err(|source| {
         if source.is_pin_mismatch() {
@@ -231,21 +184,11 @@ async fn exchange(
         }
     })?;
     match reply {
-        EnrollReply::Granted {
-            agent,
-            certificate,
-            ca,
-            server_name,
-            wall_ms,
-        } => {
+        EnrollReply::Granted { wall_ms, .. } => {
             check_clock(clock, wall_ms)?;
-            Ok(Granted {
-                agent,
-                certificate,
-                ca,
-                server_name,
-            })
+            Ok(reply)
         }
+        EnrollReply::Left => Ok(reply),
         EnrollReply::Refused { denial, wall_ms } => {
             check_clock(clock, wall_ms)?;
             let hint = Code::ALL.iter().find(|code| code.as_str() == denial.code);
@@ -257,6 +200,24 @@ async fn exchange(
                 },
             })
         }
+    }
+}
+
+fn granted(reply: EnrollReply) -> Result<Granted, EnrollError> {
+    match reply {
+        EnrollReply::Granted {
+            agent,
+            certificate,
+            ca,
+            server_name,
+            ..
+        } => Ok(Granted {
+            agent,
+            certificate,
+            ca,
+            server_name,
+        }),
+        _ => Err(EnrollError::Unexpected),
     }
 }
 

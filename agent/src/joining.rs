@@ -37,9 +37,7 @@ pub async fn command(
     let labels = labels(&args.labels)?;
     let dir = config::state_dir(args.state_dir);
     // Held for the length of the command: a running agent would not notice its new identity.
-    let lock = DirLock::acquire(&dir).map_err(|error| {
-        CommandError::failed(Chain(&error).to_string().replace("--data-dir", "--state-dir"))
-    })?;
+    let lock = hold(&dir)?;
     match Identity::load(lock.dir()) {
         Ok(Some(held)) if !args.force_reenroll => {
             let controller = held.membership.addresses.first().cloned().unwrap_or_default();
@@ -79,7 +77,13 @@ pub async fn command(
     Ok(())
 }
 
-fn refused(error: &EnrollError) -> CommandError {
+/// Takes the state directory, which a running agent holds.
+pub(crate) fn hold(dir: &Path) -> Result<DirLock, CommandError> {
+    DirLock::acquire(dir)
+        .map_err(|error| CommandError::failed(Chain(&error).to_string().replace("--data-dir", "--state-dir")))
+}
+
+pub(crate) fn refused(error: &EnrollError) -> CommandError {
     let exit = match error {
         EnrollError::Pin(_) => 2,
         EnrollError::Refused { .. } => 3,
@@ -92,7 +96,8 @@ fn refused(error: &EnrollError) -> CommandError {
     }
 }
 
-fn forget(dir: &Path) -> Result<(), CommandError> {
+/// Deletes an identity, if there is one.
+pub(crate) fn forget(dir: &Path) -> Result<(), CommandError> {
     for name in FILES {
         match fs_err::remove_file(dir.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -4,7 +4,8 @@
 //! - [`tasks`] — the life of the daemon; [`status`] — what it says about itself; [`host`] — what it found.
 //! - [`doctor`] — checks with remedies.
 //! - [`local`] — docker compose's commands on the engine in this process, without a controller.
-//! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected; [`joining`] is the command.
+//! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected;
+//!   [`joining`] and [`leaving`] are the commands.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -16,6 +17,8 @@ pub mod failure;
 pub mod host;
 #[cfg(feature = "link")]
 pub mod joining;
+#[cfg(feature = "link")]
+pub mod leaving;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod local;

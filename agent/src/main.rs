@@ -62,6 +62,8 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         }
         #[cfg(feature = "link")]
         Command::Enroll(args) => runtime.block_on(windflow_agent::joining::command(args, clock, &variable)),
+        #[cfg(feature = "link")]
+        Command::Leave(args) => runtime.block_on(windflow_agent::leaving::command(args, clock)),
         Command::Run(args) => {
             let config = config::load(&args, &variable)?;
             runtime.block_on(Box::pin(tasks::run(config, clock, random)))

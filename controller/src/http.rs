@@ -51,6 +51,8 @@ pub struct Facts {
     pub quic: String,
     /// Folder with the agent's binaries.
     pub agent_binaries: PathBuf,
+    /// What is known of them.
+    pub(crate) digests: Arc<install::Digests>,
 }
 
 /// What every handler can have.

@@ -109,6 +109,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             .clone()
             .unwrap_or_else(|| format!("{}:{}", config.host(quic_address, &hostname), quic_address.port())),
         agent_binaries: agent_binaries(&config),
+        digests: Arc::default(),
     };
     let console = format!(
         "WindFlow controller {}\nURL:    {}\nAgents: {} (UDP)\nCA pin: {}",

@@ -27,11 +27,24 @@ case $1 in
 --version) echo "windflow-agent %(version)s" ;;
 enroll)
     printf '%%s\\n' "$*" >>%(calls)s
-    while [ $# -gt 0 ]; do [ "$1" = --token-file ] && file=$2; shift; done
+    [ ! -e %(calls)s.lost ] || { rm %(calls)s.lost; echo "error: no answer" >&2; exit 5; }
+    shift
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --token-file) file=$2; shift ;;
+        --controller | --ca-pin | --name | --label) shift ;;
+        --force-reenroll) ;;
+        *) echo "error: unexpected argument $1" >&2; exit 2 ;;
+        esac
+        shift
+    done
+    : >"$(dirname %(calls)s)/root/var/lib/windflow-agent/agent.key"
     [ "$(stat -c %%a "$file")" = 600 ] || { echo "the token file is open to others" >&2; exit 1; }
     [ "$(cat "$file")" = %(token)s ] || { echo "error: unknown token" >&2; exit 3; }
+    : >"$(dirname %(calls)s)/root/var/lib/windflow-agent/controller.toml"
     echo "enrolled as agt_test"
     ;;
+leave) printf '%%s\\n' "$*" >>%(calls)s ;;
 status) printf '%%s\\n' "$*" >>%(calls)s; [ ! -e %(calls)s.deaf ] || exit 1; echo "connected agt_test quic 1 ms" ;;
 esac
 """
@@ -51,6 +64,7 @@ class Server:
     def __init__(self, folder):
         self.binary = b""
         self.skew = 0
+        self.cut = False
         key, cert = folder / "key.pem", folder / "cert.pem"
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
@@ -73,7 +87,8 @@ class Server:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 if self.command == "GET":
-                    self.wfile.write(body)
+                    self.wfile.write(body[: len(body) // 2] if outer.cut and len(body) > 2 else body)
+                    self.close_connection = True
 
             def log_message(self, *_):
                 pass
@@ -95,7 +110,7 @@ class Host:
         (self.root / "usr").mkdir(parents=True)
         self.bin.mkdir()
         self.tools("sh curl cat chmod cp mv rm rmdir mkdir mktemp ln readlink sed awk cmp cut df date id uname tr stat "
-                   "sha256sum printf stty dirname basename busybox")
+                   "sha256sum printf stty dirname basename find busybox")
         self.program(self.bin / "systemctl", SYSTEMCTL)
         self.program(self.bin / "uname", '#!/bin/sh\ncase $1 in -m) echo x86_64 ;; *) echo Linux ;; esac\n')
         self.token = folder / "token"
@@ -205,13 +220,45 @@ def case_upgrade_twice(host):
 
 
 def case_uninstall_twice(host):
+    kept = host.root / "var/lib/windflow-agent/work/web/page.conf"
     for _ in range(2):
         ok(host, host.install())
         ok(host, host.uninstall())
-        assert host.files() == ["etc/windflow/install.env"], host.files()
-        ok(host, host.install(token=False))
+        assert any(c.startswith("leave --force --state-dir ") for c in host.called()), host.called()
+        assert host.files() == [], host.files()
+        # What running stacks mount stays, unless asked.
+        ok(host, host.install())
+        kept.parent.mkdir(parents=True)
+        kept.write_text("x")
+        (host.root / "etc/windflow/agent.toml").write_text("")
+        ok(host, host.uninstall())
+        assert host.files() == ["etc/windflow/agent.toml", "var/lib/windflow-agent/work/web/page.conf"], host.files()
+        ok(host, host.install())
         ok(host, host.uninstall("--purge"))
         assert host.files() == [], host.files()
+        assert not (host.root / "var/lib/windflow-agent").exists() and not (host.root / "etc/windflow").exists()
+
+
+def case_cut_download(host):
+    host.server.cut = True
+    try:
+        refused(host, host.install(), "the agent could not be downloaded")
+    finally:
+        host.server.cut = False
+
+
+def case_lost_answer_is_asked_for_again(host):
+    pathlib.Path(f"{host.calls}.lost").touch()
+    ok(host, host.install())
+    assert sum(c.startswith("enroll ") for c in host.called()) == 2, host.called()
+
+
+def case_not_root(host):
+    host.program(host.bin / "id", "#!/bin/sh\necho 1000\n")
+    if host.shell[0] == "busybox":
+        return  # its own id comes before the stand-in
+    done = host.install(env={"WINDFLOW_ROOT": "", "WINDFLOW_NO_SERVICE": "1"})
+    refused(host, done, "root is needed to install the agent")
 
 
 def case_wrong_hash(host):
@@ -281,7 +328,7 @@ def case_other_controller(host):
     assert done.returncode != 0 and "already belongs to another controller" in done.stderr, done.stderr
     assert host.files() == before
     ok(host, host.install("--force-reenroll", fields={"CA_PIN": "sha256:other"}))
-    assert any(c.startswith("enroll") and c.endswith("--force") for c in host.called())
+    assert any(c.startswith("enroll") and c.endswith("--force-reenroll") for c in host.called())
 
 
 def case_not_connected(host):

@@ -36,6 +36,13 @@ pub enum EnrollRequest {
         /// The host's wall clock in milliseconds since 1970.
         wall_ms: i64,
     },
+    /// The host leaves for good: the same key asks to be removed.
+    Leave {
+        /// PKCS #10, DER, signed by the key of the certificate.
+        csr: Vec<u8>,
+        /// The host's certificate, X.509, DER; it may have run out.
+        certificate: Vec<u8>,
+    },
 }
 
 // By hand: the token must not reach a log.
@@ -48,13 +55,14 @@ impl std::fmt::Debug for EnrollRequest {
                 .field("name", name)
                 .finish_non_exhaustive(),
             Self::Reattest { .. } => f.debug_struct("Reattest").finish_non_exhaustive(),
+            Self::Leave { .. } => f.debug_struct("Leave").finish_non_exhaustive(),
         }
     }
 }
 
 impl Frame for EnrollRequest {
     const KIND: &'static str = "enrolment request";
-    const VARIANTS: u32 = 2;
+    const VARIANTS: u32 = 3;
     /// A CSR is ~300 bytes, a certificate ~600: unauthenticated peers get no more room than that needs.
     const MAX: usize = 16 << 10;
 }
@@ -82,11 +90,13 @@ pub enum EnrollReply {
         /// The controller's wall clock in milliseconds since 1970.
         wall_ms: i64,
     },
+    /// The host is removed; its certificate never works again.
+    Left,
 }
 
 impl Frame for EnrollReply {
     const KIND: &'static str = "enrolment reply";
-    const VARIANTS: u32 = 2;
+    const VARIANTS: u32 = 3;
     /// Two certificates and a text.
     const MAX: usize = 16 << 10;
 }

@@ -38,6 +38,13 @@ impl App {
         .await
     }
 
+    /// The host leaves for good, by its own word.
+    pub(crate) async fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> AppResult<()> {
+        let op = OpContext::system(agent.to_string());
+        self.known_key(&op, agent, key, generation).await?;
+        self.agent_delete(&op, agent).await
+    }
+
     /// May this key with this generation act for this host?
     pub(crate) async fn agent_admit(
         &self,

@@ -38,6 +38,15 @@ impl Home for App {
         Box::pin(async move { self.agent_renew(agent, key, generation).await.map_err(refusal) })
     }
 
+    fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>> {
+        let owner = self.clone();
+        // A host that hangs up must not leave it half-done.
+        let left = self.owned("agent_leave", async move {
+            owner.agent_leave(agent, key, generation).await
+        });
+        Box::pin(async move { left.await.map_err(refusal) })
+    }
+
     fn agent_admit(
         &self,
         agent: AgentId,

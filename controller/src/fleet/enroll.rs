@@ -10,7 +10,11 @@ use windflow_model::{Code, Timestamp};
 use windflow_protocol::{
     EnrollReply, EnrollRequest, VersionRange, control::Denial, enroll::MAX_CLOCK_SKEW_MS,
 };
-use windflow_transport::{FrameReader, FrameWriter, endpoint::CLOSE_DONE, quinn::Connection};
+use windflow_transport::{
+    FrameReader, FrameWriter, endpoint::CLOSE_DONE, identity::AgentFacts, quinn::Connection,
+};
+
+use crate::ca::CaError;
 
 use super::{
     home::{EnrolRequest, KeyHash, Refusal},
@@ -77,7 +81,6 @@ async fn grant(
     connection: &Connection,
     request: EnrollRequest,
 ) -> Result<EnrollReply, Refusal> {
-    let bad_csr = |_| Refusal::new(Code::BadRequest, "the certificate request is not valid");
     let (csr, agent, generation) = match request {
         EnrollRequest::Join {
             versions,
@@ -119,22 +122,19 @@ async fn grant(
             wall_ms,
         } => {
             check_clock(shared, wall_ms)?;
-            let key = shared.ca.request_key(&csr).map_err(bad_csr)?;
-            let facts = shared
-                .ca
-                .expired_agent(&certificate)
-                .filter(|facts| facts.key == key);
-            let facts = facts.ok_or_else(|| {
-                Refusal::new(
-                    Code::AgentRemoved,
-                    "the old certificate is not one of this controller, belongs to another key, or ended more than 90 days ago",
-                )
-            })?;
+            let (facts, key) = known(shared, &csr, &certificate)?;
             let generation = shared
                 .home
                 .agent_renew(facts.agent, KeyHash(key), facts.generation)
                 .await?;
             (csr, facts.agent, generation)
+        }
+        EnrollRequest::Leave { csr, certificate } => {
+            let (facts, key) = known(shared, &csr, &certificate)?;
+            let home = &shared.home;
+            home.agent_leave(facts.agent, KeyHash(key), facts.generation)
+                .await?;
+            return Ok(EnrollReply::Left);
         }
     };
     let certificate = shared.ca.sign_agent(&csr, agent, generation).map_err(|error| {
@@ -151,6 +151,26 @@ async fn grant(
         server_name: shared.ca.server_name(),
         wall_ms: shared.clock.now_ms(),
     })
+}
+
+/// The host that signed the request with the key of its certificate, which may have run out.
+fn known(shared: &Shared, csr: &[u8], certificate: &[u8]) -> Result<(AgentFacts, [u8; 32]), Refusal> {
+    let key = shared.ca.request_key(csr).map_err(bad_csr)?;
+    let facts = shared
+        .ca
+        .expired_agent(certificate)
+        .filter(|facts| facts.key == key);
+    let facts = facts.ok_or_else(|| {
+        Refusal::new(
+            Code::AgentRemoved,
+            "the old certificate is not one of this controller, belongs to another key, or ended more than 90 days ago",
+        )
+    })?;
+    Ok((facts, key))
+}
+
+fn bad_csr(_: CaError) -> Refusal {
+    Refusal::new(Code::BadRequest, "the certificate request is not valid")
 }
 
 fn check_clock(shared: &Shared, host_ms: i64) -> Result<(), Refusal> {

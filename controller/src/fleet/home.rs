@@ -116,6 +116,9 @@ pub trait Home: Send + Sync + 'static {
     /// the highest one used.
     fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<u64, Refusal>>;
 
+    /// The host with this key leaves: it is removed as if a person had done it.
+    fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;
+
     /// May this key with this generation act for this agent, now? Asked at connect and before every request.
     fn agent_admit(
         &self,

@@ -1,6 +1,11 @@
 //! What a host needs to join: the installer, filled in, and the agent's own binary.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
 
 use axum::{
     extract::State,
@@ -46,17 +51,42 @@ pub(super) fn archs(facts: &Facts) -> Vec<String> {
     there.map(|arch| (*arch).to_owned()).collect()
 }
 
+/// Digests of the binaries by path, with the length and the time of the file they were made from: anybody may ask for the
+/// installer, and hashing anew each time would let them keep this controller busy.
+#[derive(Debug, Default)]
+pub(crate) struct Digests(Mutex<BTreeMap<PathBuf, (u64, SystemTime, String)>>);
+
+impl Digests {
+    fn known(&self, path: &PathBuf, length: u64, modified: SystemTime) -> Option<String> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, at, digest) = known.get(path)?;
+        (*of == length && *at == modified).then(|| digest.clone())
+    }
+
+    fn keep(&self, path: PathBuf, length: u64, modified: SystemTime, digest: String) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(path, (length, modified, digest));
+    }
+}
+
 async fn digest(facts: &Facts, arch: &str) -> Result<String, ApiFailure> {
     let Some(path) = binary(facts, arch) else {
         return Ok(String::new());
     };
     let failed = AppError::internal::<std::io::Error>("reading the agent's binary");
-    let mut file = fs_err::tokio::File::open(path).await.map_err(&failed)?;
+    let mut file = fs_err::tokio::File::open(&path).await.map_err(&failed)?;
+    let facts_of = file.metadata().await.map_err(&failed)?;
+    let (length, modified) = (facts_of.len(), facts_of.modified().map_err(&failed)?);
+    if let Some(known) = facts.digests.known(&path, length, modified) {
+        return Ok(known);
+    }
     let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
     loop {
         let read = file.read(&mut buffer).await.map_err(&failed)?;
         if read == 0 {
-            return Ok(hex::encode(hash.finalize()));
+            let digest = hex::encode(hash.finalize());
+            facts.digests.keep(path, length, modified, digest.clone());
+            return Ok(digest);
         }
         hash.update(buffer.get(..read).unwrap_or_default());
     }

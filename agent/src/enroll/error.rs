@@ -1,0 +1,81 @@
+//! Why a host could not join, come back or leave.
+
+use std::{io, path::PathBuf};
+
+use thiserror::Error;
+use windflow_model::{Failure, Timestamp};
+use windflow_transport::{IdentityError, enroll::AskError};
+
+/// Why a host could not join, come back or leave.
+#[derive(Debug, Error)]
+pub enum EnrollError {
+    /// The pin is no pin.
+    #[error(
+        "{0:?} is not a pin: it is `sha256:` and 44 characters, copied from the controller's install command"
+    )]
+    Pin(String),
+    /// The controller's key is another one.
+    #[error(
+        "the controller at {address} has another key than the pinned one; nothing was sent. Copy the install command of the \
+         controller you mean to trust again, and do not go on if its key changed unexpectedly"
+    )]
+    PinMismatch {
+        /// Where.
+        address: String,
+    },
+    /// The address means nothing.
+    #[error("cannot find the controller {address}; write host:port as in the install command")]
+    Resolve {
+        /// What was given.
+        address: String,
+        /// What the resolver says.
+        #[source]
+        source: io::Error,
+    },
+    /// No answer.
+    #[error("no answer from the controller at {address}; check that UDP to it is not blocked")]
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: Box<AskError>,
+    },
+    /// It said no.
+    #[error("the controller refused: {failure}. {}", failure.hint)]
+    Refused {
+        /// Code, reason and remedy.
+        failure: Failure,
+    },
+    /// It answered something else than what was asked.
+    #[error("the controller's answer does not fit the question; update the older side")]
+    Unexpected,
+    /// The clocks are too far apart.
+    #[error(
+        "this host's clock says {own}, the controller's {theirs}: set the one that is wrong, then enrol again"
+    )]
+    Clock {
+        /// This host.
+        own: Timestamp,
+        /// The controller.
+        theirs: Timestamp,
+    },
+    /// A file in the state directory.
+    #[error("the identity in {} cannot be used", dir.display())]
+    Files {
+        /// Which directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: IdentityError,
+    },
+    /// `controller.toml`.
+    #[error("{} is not readable; enrol this host again", path.display())]
+    Membership {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
