@@ -12,27 +12,23 @@
 //! A commit that returned "unknown" is read again before anything is decided.
 
 mod accept;
+mod orders;
 mod outbox;
 mod record;
 mod replay;
+mod steps;
 
 use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
 use windflow_kit::{Clock, error::Chain};
-use windflow_model::{
-    DeploymentEvent, DeploymentState, Failure, OpId, OrgId, Rev, StackName, Steps, Timestamp,
-};
+use windflow_model::{DeploymentEvent, DeploymentState, Failure, OpId, OrgId, StackName, Steps, Timestamp};
 use windflow_store::{Key, Op, Prefix, Store, StoreError, Txn};
 
 pub(crate) use self::record::{StackRecord, StepEntry};
 use self::{outbox::Outbox, record::Before};
-use crate::{
-    order::{ApplyError, Order},
-    targets::Evidence,
-    view::View,
-};
+use crate::{order::ApplyError, view::View};
 
 /// Why the journal could not be read or written.
 #[derive(Debug, Error)]
@@ -149,21 +145,6 @@ impl Journal {
         self.inner.lock().await.stacks.values().cloned().collect()
     }
 
-    /// The order of a revision that is kept.
-    pub(crate) async fn order(&self, stack: &StackName, rev: Rev) -> Result<Option<Order>, JournalError> {
-        let prefix = order_prefix(stack).push_u64(rev.0);
-        let mut json = Vec::new();
-        let page = self.store.scan(&Prefix::below(&prefix), None, 100).await?;
-        for (_, record) in &page.records {
-            json.extend_from_slice(&record.value);
-        }
-        if json.is_empty() {
-            Ok(None)
-        } else {
-            decode(&prefix, &json).map(Some)
-        }
-    }
-
     /// Moves the state of an operation and reports it. `steps` is the tree so far.
     pub(crate) async fn event(
         &self,
@@ -190,65 +171,6 @@ impl Journal {
         self.sweep(&Prefix::below(&step_prefix(stack, op))).await?;
         self.sweep_orders(stack).await?;
         Ok(moved)
-    }
-
-    /// Notes that a step begins; on disk when it returns.
-    pub(crate) async fn step_intent(
-        &self,
-        stack: &StackName,
-        op: OpId,
-        number: u64,
-        entry: &StepEntry,
-    ) -> Result<(), JournalError> {
-        let _one_at_a_time = self.inner.lock().await;
-        let key = step_prefix(stack, op).push_u64(number);
-        self.commit(Txn::new().put(key, encode(entry)?)).await
-    }
-
-    /// Notes that a step has ended well, and how many have.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one record's fields; each is named at the single call"
-    )]
-    pub(crate) async fn step_done(
-        &self,
-        stack: &StackName,
-        op: OpId,
-        number: u64,
-        mut entry: StepEntry,
-        evidence: Evidence,
-        event: Option<DeploymentEvent>,
-        steps: &Steps,
-    ) -> Result<Moved, JournalError> {
-        entry.done = Some(evidence);
-        let txn = Txn::new().put(step_prefix(stack, op).push_u64(number), encode(&entry)?);
-        match event {
-            Some(event) => self.advance(stack, op, event, Some(steps), txn, None).await,
-            None => {
-                let _one_at_a_time = self.inner.lock().await;
-                self.commit(txn).await.map(|()| Moved::Yes)
-            }
-        }
-    }
-
-    /// The steps noted for an operation, by number.
-    pub(crate) async fn steps(
-        &self,
-        stack: &StackName,
-        op: OpId,
-    ) -> Result<Vec<(u64, StepEntry)>, JournalError> {
-        let prefix = Prefix::below(&step_prefix(stack, op));
-        let (mut out, mut after) = (Vec::new(), None);
-        loop {
-            let page = self.store.scan(&prefix, after.as_ref(), 500).await?;
-            for (key, record) in &page.records {
-                out.push((key.last_u64().unwrap_or(0), decode(key, &record.value)?));
-            }
-            match page.next {
-                Some(next) => after = Some(next),
-                None => return Ok(out),
-            }
-        }
     }
 
     async fn advance(
@@ -311,6 +233,7 @@ impl Journal {
         if let Some((op, by)) = found {
             self.event(stack, op, DeploymentEvent::Superseded { by }, None)
                 .await?;
+            self.sweep(&Prefix::below(&step_prefix(stack, op))).await?;
         }
         Ok(())
     }
@@ -341,45 +264,6 @@ impl Journal {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Removes everything below a prefix.
-    async fn sweep(&self, prefix: &Prefix) -> Result<(), JournalError> {
-        loop {
-            let page = self.store.scan(prefix, None, 90).await?;
-            if page.records.is_empty() {
-                return Ok(());
-            }
-            let txn = page
-                .records
-                .into_iter()
-                .fold(Txn::new(), |txn, (key, _)| txn.delete(key));
-            self.commit(txn).await?;
-        }
-    }
-
-    /// Removes the orders of revisions that are neither held nor the last good one.
-    async fn sweep_orders(&self, stack: &StackName) -> Result<(), JournalError> {
-        let Some(record) = self.record(stack).await else {
-            return Ok(());
-        };
-        let page = self
-            .store
-            .scan(&Prefix::below(&order_prefix(stack)), None, 200)
-            .await?;
-        let mut txn = Txn::new();
-        for (key, _) in page.records {
-            let rev = key
-                .segments()
-                .rev()
-                .nth(1)
-                .and_then(|text| u64::from_str_radix(&text, 16).ok());
-            let kept = rev.is_some_and(|rev| Rev(rev) >= record.rev || Some(Rev(rev)) == record.good);
-            if !kept && txn.ops().len() < 90 {
-                txn = txn.delete(key);
-            }
-        }
-        self.commit(txn).await
     }
 
     fn mirror(&self, inner: &Inner) {

@@ -5,16 +5,10 @@
 //! "log-follow" finds containers that appear later, holds the handles of all readers
 //! ```
 //! A reader that stalls is waited for up to [`STALL`]; then its lines are counted and dropped until there is room again,
-//! and a gap says how many. Nothing but this one query waits for it: every container has a connection of its own.
+//! and a gap in their place says how many. Nothing but this one query waits for it: every container has a connection of
+//! its own.
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{mpsc, watch};
@@ -37,6 +31,8 @@ enum Item {
         container: String,
         line: LogLine,
     },
+    /// So many lines of a container are missing here.
+    Lost(u64),
     Note(String),
 }
 
@@ -59,12 +55,8 @@ pub(crate) async fn open(
         return Err(Failure::new(Code::NotFound, text));
     }
     let (lines, inbox) = mpsc::channel(LINES);
-    let lost = Arc::new(AtomicU64::new(0));
-    let follow = spawn_scoped(
-        "log-follow",
-        feed(target, containers, query, chosen, lines, Arc::clone(&lost)),
-    );
-    Ok(number(inbox, lost, follow))
+    let follow = spawn_scoped("log-follow", feed(target, containers, query, chosen, lines));
+    Ok(number(inbox, follow))
 }
 
 fn is_asked(query: &LogQuery, container: &ContainerSummary) -> bool {
@@ -80,7 +72,6 @@ async fn feed(
     query: LogQuery,
     mut chosen: Vec<ContainerSummary>,
     lines: mpsc::Sender<Item>,
-    lost: Arc<AtomicU64>,
 ) {
     let mut readers: BTreeMap<String, TaskHandle<()>> = BTreeMap::new();
     let mut first = true;
@@ -106,13 +97,7 @@ async fn feed(
                 follow: query.follow,
                 since: query.since,
             };
-            let read = read(
-                Arc::clone(&target),
-                container.clone(),
-                request,
-                lines.clone(),
-                Arc::clone(&lost),
-            );
+            let read = read(Arc::clone(&target), container.clone(), request, lines.clone());
             readers.insert(container.id, spawn_scoped("log-container", read));
         }
         first = false;
@@ -143,7 +128,6 @@ async fn read(
     container: ContainerSummary,
     request: LogRequest,
     lines: mpsc::Sender<Item>,
-    lost: Arc<AtomicU64>,
 ) {
     let service = container
         .service
@@ -156,8 +140,25 @@ async fn read(
             return;
         }
     };
-    let mut stalled = false;
-    while let Some(line) = stream.next().await {
+    // Lines dropped since the queue was full.
+    let mut lost = 0_u64;
+    loop {
+        let next = tokio::select! {
+            next = stream.next() => next,
+            // Room again: the gap comes where the lines are missing.
+            room = lines.reserve(), if lost > 0 => match room {
+                Ok(room) => {
+                    room.send(Item::Lost(std::mem::take(&mut lost)));
+                    continue;
+                }
+                Err(_) => return,
+            },
+        };
+        let Some(line) = next else { break };
+        if lost > 0 {
+            lost += 1;
+            continue;
+        }
         let item = match line {
             Ok(line) => Item::Line {
                 service: service.clone(),
@@ -166,49 +167,28 @@ async fn read(
             },
             Err(error) => Item::Note(error.failure().message),
         };
-        let sent = if stalled {
-            lines
-                .try_send(item)
-                .map_err(|error| matches!(error, mpsc::error::TrySendError::Closed(_)))
-        } else {
-            let sent = lines.send_timeout(item, STALL).await;
-            sent.map_err(|error| matches!(error, mpsc::error::SendTimeoutError::Closed(_)))
-        };
-        match sent {
-            Ok(()) => stalled = false,
-            Err(true) => return,
-            Err(false) => {
-                stalled = true;
-                lost.fetch_add(1, Ordering::Relaxed);
-            }
+        match lines.send_timeout(item, STALL).await {
+            Ok(()) => {}
+            Err(mpsc::error::SendTimeoutError::Timeout(_)) => lost = 1,
+            Err(mpsc::error::SendTimeoutError::Closed(_)) => return,
         }
+    }
+    if lost > 0 {
+        // The reader may be gone: then nobody misses the lines.
+        let _ = lines.send(Item::Lost(lost)).await;
     }
 }
 
 /// Numbers the lines where they meet; lost ones have numbers too.
-fn number(inbox: mpsc::Receiver<Item>, lost: Arc<AtomicU64>, follow: TaskHandle<()>) -> LogStream {
-    let state = (inbox, lost, follow, 0_u64, None::<Item>, false);
+fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
+    let state = (inbox, follow, 0_u64, false);
     Box::pin(stream::unfold(
         state,
-        |(mut inbox, lost, follow, mut seq, mut held, done)| async move {
+        |(mut inbox, follow, mut seq, done)| async move {
             if done {
                 return None;
             }
-            let item = match held.take() {
-                Some(item) => Some(item),
-                None => inbox.recv().await,
-            };
-            let missing = lost.swap(0, Ordering::Relaxed);
-            if missing > 0 {
-                let event = LogEvent::Gap {
-                    from: seq,
-                    lost: missing,
-                    reason: "the reader was too slow".to_owned(),
-                };
-                seq += missing;
-                return Some((event, (inbox, lost, follow, seq, item, false)));
-            }
-            let event = match item {
+            let event = match inbox.recv().await {
                 Some(Item::Line {
                     service,
                     container,
@@ -225,6 +205,15 @@ fn number(inbox: mpsc::Receiver<Item>, lost: Arc<AtomicU64>, follow: TaskHandle<
                     seq += 1;
                     event
                 }
+                Some(Item::Lost(lost)) => {
+                    let event = LogEvent::Gap {
+                        from: seq,
+                        lost,
+                        reason: "the reader was too slow".to_owned(),
+                    };
+                    seq += lost;
+                    event
+                }
                 // One container that cannot be read does not end the others.
                 Some(Item::Note(text)) => LogEvent::Gap {
                     from: seq,
@@ -235,10 +224,10 @@ fn number(inbox: mpsc::Receiver<Item>, lost: Arc<AtomicU64>, follow: TaskHandle<
                     let event = LogEvent::End {
                         reason: "all containers have been read".to_owned(),
                     };
-                    return Some((event, (inbox, lost, follow, seq, None, true)));
+                    return Some((event, (inbox, follow, seq, true)));
                 }
             };
-            Some((event, (inbox, lost, follow, seq, None, false)))
+            Some((event, (inbox, follow, seq, false)))
         },
     ))
 }

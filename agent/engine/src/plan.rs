@@ -15,6 +15,7 @@ mod hash;
 mod images;
 pub mod labels;
 mod pairs;
+mod ports;
 mod remove;
 mod resources;
 mod services;
@@ -33,7 +34,7 @@ pub use self::{
     hash::{ContentDigests, world_digest},
     images::image_of,
     remove::{RemovalInput, removal},
-    work::{Phase, Subject, Until, Work},
+    work::{Phase, Replacement, Subject, Until, Work},
 };
 use crate::{
     order::ApplyOptions,
@@ -94,6 +95,8 @@ pub struct Planned {
     pub plan: Plan,
     /// As the executor sees it.
     pub work: Vec<Work>,
+    /// The containers that make way for another: what must be undone if it fails.
+    pub replacements: Vec<Replacement>,
 }
 
 /// What to observe for a project.

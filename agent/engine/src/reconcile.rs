@@ -16,6 +16,7 @@ mod lane;
 mod lifecycle;
 mod list;
 mod perform;
+mod prepare;
 mod restore;
 mod wait;
 mod watch;

@@ -18,7 +18,7 @@ pub use self::{
     error::{TargetError, TargetErrorKind},
     observed::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
-        ObservedNetwork, ObservedVolume,
+        ObservedNetwork, ObservedPort, ObservedVolume,
     },
     operation::{ContainerCreate, Evidence, Operation, Tick, Ticker},
 };

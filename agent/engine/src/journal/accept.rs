@@ -58,6 +58,9 @@ impl Journal {
         if let Some(held) = &held {
             record.good = held.good.filter(|_| held.owner == order.owner && !held.is_gone());
             record.before.clone_from(&held.before);
+            if held.owner == order.owner {
+                record.stopped.clone_from(&held.stopped);
+            }
             if !held.state.is_terminal() {
                 if running == Some(held.op) {
                     record.before = Some(before_of(held));

@@ -1,5 +1,7 @@
 //! The records of the journal.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use windflow_model::{
     DeploymentId, DeploymentState, OpId, Rev, SpecDigest, StackId, StackName, Timestamp, Want,
@@ -34,6 +36,10 @@ pub(crate) struct StackRecord {
     /// How it ended.
     #[serde(default)]
     pub(crate) finished: Option<Finished>,
+    /// Ids of containers that ran and were stopped to be replaced, by this operation or one it took over from: those
+    /// that must run again if the replacement fails. Empty once an operation has ended.
+    #[serde(default)]
+    pub(crate) stopped: BTreeSet<String>,
 }
 
 /// The end of an operation.
@@ -100,6 +106,7 @@ impl StackRecord {
             good: None,
             before: None,
             finished: None,
+            stopped: BTreeSet::new(),
         }
     }
 
@@ -118,6 +125,7 @@ impl StackRecord {
             self.good = (!self.want.is_absent()).then_some(self.rev);
         }
         if state.is_terminal() {
+            self.stopped.clear();
             self.finished = Some(Finished {
                 result: state.name().to_owned(),
                 world,

@@ -53,6 +53,7 @@ impl Journal {
             inner: Mutex::default(),
         };
         journal.reload().await?;
+        journal.sweep_stale_steps().await?;
         Ok(journal)
     }
 

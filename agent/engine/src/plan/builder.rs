@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use windflow_model::{Action, Plan, Reason, ResourceKind, ResourceRef, Step, StepId};
 
-use super::{PlanInput, Planned, hash::world_digest, work::Work};
+use super::{
+    PlanInput, Planned,
+    hash::world_digest,
+    work::{Replacement, Work},
+};
 use crate::targets::Observed;
 
 /// A plan under construction.
@@ -13,6 +17,7 @@ pub(super) struct Builder<'a> {
     pub(super) observed: &'a Observed,
     plan: Plan,
     work: Vec<Work>,
+    pub(super) replacements: Vec<Replacement>,
     /// The step that makes a resource of the project available: `image:REF`, `network:KEY`, `volume:KEY`.
     pub(super) provides: BTreeMap<String, StepId>,
 }
@@ -31,6 +36,7 @@ impl<'a> Builder<'a> {
             observed,
             plan,
             work: Vec::new(),
+            replacements: Vec::new(),
             provides: BTreeMap::new(),
         }
     }
@@ -76,6 +82,7 @@ impl<'a> Builder<'a> {
         Planned {
             plan: self.plan,
             work: self.work,
+            replacements: self.replacements,
         }
     }
 }

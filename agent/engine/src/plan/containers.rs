@@ -1,7 +1,7 @@
 //! Whether a container is as its service wants it.
 
 use windflow_compose::model::{MountKind, Project, Service};
-use windflow_model::Reason;
+use windflow_model::{ContainerState, Reason};
 
 use super::{PlanInput, adopt, builder::Builder, hash, hash::ServiceHash, labels};
 use crate::targets::ObservedContainer;
@@ -79,7 +79,10 @@ fn configuration(
 }
 
 fn not_attached<'p>(project: &'p Project, spec: &Service, container: &ObservedContainer) -> Option<&'p str> {
-    if !container.is_up() || spec.network_mode.is_some() {
+    // One that was stopped is attached when it starts. One that never started and lacks a network was not finished:
+    // older engines take one network with the create, and the agent was killed before it gave it the others.
+    let judged = container.is_up() || container.state == ContainerState::Created;
+    if !judged || spec.network_mode.is_some() {
         return None;
     }
     let wanted = spec.networks.keys().filter_map(|key| project.networks.get(key));

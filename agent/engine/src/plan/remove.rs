@@ -38,6 +38,7 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
                 world: world_digest(&observed),
             },
             work: Vec::new(),
+            replacements: Vec::new(),
         },
     };
     let project = input.stack.as_str();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use windflow_model::{Action, Code, Failure, ResourceKind};
+use windflow_model::{Action, Code, Failure, ResourceKind, StepId};
 
 use super::{
     Mode,
@@ -50,9 +50,10 @@ fn networks(builder: &mut Builder<'_>) -> Result<(), Failure> {
                 }
             }
         }
+        let (there, gone) = twins(builder, there);
         let want = hash::network(network);
         let stamp = labels::network(builder.input, key, &network.labels, &want);
-        let step = match there.first() {
+        let step = match there {
             None => {
                 let reason = builder.because("the network does not exist", path);
                 let step = new(&network.name, Action::Create, reason, ResourceKind::Network);
@@ -69,8 +70,51 @@ fn networks(builder: &mut Builder<'_>) -> Result<(), Failure> {
         if let Some(step) = step {
             builder.provides.insert(format!("network:{key}"), step);
         }
+        // The engine refuses to connect to a name that two networks have.
+        if let Some(gone) = gone {
+            builder.provides.insert(format!("network:{key}"), gone);
+        }
     }
     Ok(())
+}
+
+/// The network to use, of all with the name, and the step that removes the others: an agent that was killed while it
+/// asked for the network, and asked again in its next life, can have two. Those that something is attached to stay.
+fn twins<'o>(
+    builder: &mut Builder<'o>,
+    there: Vec<&'o ObservedNetwork>,
+) -> (Option<&'o ObservedNetwork>, Option<StepId>) {
+    let containers = &builder.observed.containers;
+    let used = |network: &ObservedNetwork| {
+        let mut endpoints = containers
+            .iter()
+            .flat_map(|container| container.networks.values());
+        endpoints.any(|endpoint| endpoint.network_id == network.id)
+    };
+    let kept = there
+        .iter()
+        .copied()
+        .find(|network| used(network))
+        .or(there.first().copied());
+    let mine =
+        |network: &ObservedNetwork| network.labels.get(labels::PROJECT) == Some(&builder.input.project.name);
+    let doomed: Vec<&ObservedNetwork> = there
+        .into_iter()
+        .filter(|network| kept.is_some_and(|kept| kept.id != network.id) && mine(network) && !used(network))
+        .collect();
+    let mut last = None;
+    for network in doomed {
+        let reason = plainly("an interrupted deploy made two of this name");
+        let step = NewStep {
+            after: last.into_iter().collect(),
+            ..new(&network.name, Action::Remove, reason, ResourceKind::Network)
+        };
+        let work = Work::TwinRemove {
+            id: network.id.clone(),
+        };
+        last = Some(builder.step(step, work));
+    }
+    (kept, last)
 }
 
 fn existing(

@@ -15,6 +15,23 @@ pub enum Subject {
     Made(StepId),
 }
 
+/// A container that makes way for another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replacement {
+    /// Id of the old one.
+    pub old: String,
+    /// The new one.
+    pub new: Subject,
+    /// The name that changes hands.
+    pub name: String,
+    /// Whether the old one serves until its step in `touches`.
+    pub was_up: bool,
+    /// The first step that touches the old one.
+    pub touches: StepId,
+    /// The step that removes the old one: from there on the new one stands.
+    pub removes: StepId,
+}
+
 /// What to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
@@ -80,6 +97,11 @@ pub enum Work {
     },
     /// Remove a network.
     NetworkRemove {
+        /// Id.
+        id: String,
+    },
+    /// Remove a network whose name another one has, before anything is created.
+    TwinRemove {
         /// Id.
         id: String,
     },
@@ -176,6 +198,7 @@ impl Work {
             Self::Pull { .. } | Self::Build { .. } => Phase::Images,
             Self::NetworkCreate { .. }
             | Self::NetworkReplace { .. }
+            | Self::TwinRemove { .. }
             | Self::VolumeCreate { .. }
             | Self::Create { .. } => Phase::Create,
             _ => Phase::Switch,
@@ -208,6 +231,13 @@ impl super::Planned {
             step.after.iter_mut().for_each(|after| after.0 += by);
         }
         out.work.iter_mut().for_each(|work| work.shift(by));
+        for replacement in &mut out.replacements {
+            if let Subject::Made(step) = &mut replacement.new {
+                step.0 += by;
+            }
+            replacement.touches.0 += by;
+            replacement.removes.0 += by;
+        }
         out.plan
             .steps
             .splice(..0, self.plan.steps.iter().take(images).cloned());

@@ -15,7 +15,7 @@ use crate::{
     journal::{Journal, JournalError},
     options::EngineOptions,
     order::{Order, StackProgress},
-    targets::{Target, Tick, Ticker},
+    targets::{Target, TargetErrorKind, Tick, Ticker},
     view::View,
 };
 
@@ -61,6 +61,8 @@ pub(super) enum Early {
     Halted,
     /// The engine does not answer; it may come back.
     Unreachable(windflow_model::Failure),
+    /// Something was not as it had been seen: gone, or there already. Another look tells.
+    Moved(windflow_model::Failure),
     /// It failed.
     Failed(windflow_model::Failure),
     /// The journal cannot be written.
@@ -82,10 +84,10 @@ impl From<windflow_model::Failure> for Early {
 impl From<crate::targets::TargetError> for Early {
     fn from(error: crate::targets::TargetError) -> Self {
         let failure = error.failure();
-        if error.is_unreachable() {
-            Self::Unreachable(failure)
-        } else {
-            Self::Failed(failure)
+        match error.kind {
+            TargetErrorKind::Unreachable => Self::Unreachable(failure),
+            TargetErrorKind::NotFound | TargetErrorKind::NameTaken => Self::Moved(failure),
+            _ => Self::Failed(failure),
         }
     }
 }

@@ -4,6 +4,8 @@
 //! nothing more; what is in hand ends first, except waits and pulls, which are dropped. A step that changes the host is
 //! in the journal before it begins and after it ended.
 
+mod tell;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -11,19 +13,19 @@ use std::{
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use windflow_kit::task::spawn_scoped;
-use windflow_model::{DeploymentEvent, DeploymentState, Failure, Progress, StepId, StepState};
+use windflow_model::{DeploymentState, Failure, Progress, StepId, StepState};
 
 use super::{
     context::{Early, Run, World},
     perform, restore,
 };
 use crate::{
-    journal::{Moved, StepEntry},
-    plan::{Phase, Planned, Work},
-    targets::{Evidence, Observed, TargetError, TargetErrorKind},
+    journal::StepEntry,
+    plan::{Phase, Planned, Replacement, Work},
+    targets::{Evidence, TargetError, TargetErrorKind},
 };
 
-/// Ids of the containers that steps have made.
+/// Ids of the containers, networks and volumes that steps have made.
 pub(super) type Made = Arc<Mutex<BTreeMap<StepId, String>>>;
 
 /// Where the carrying out begins.
@@ -57,13 +59,13 @@ pub(super) async fn images(run: &Arc<Run>, world: &World, planned: &Arc<Planned>
     })
 }
 
-/// Everything after the images.
+/// Everything after the images. On the `last` try a host that moved is a failure like any other, which is undone.
 pub(super) async fn carry_out(
     run: &Arc<Run>,
     world: &World,
     planned: Arc<Planned>,
-    observed: &Observed,
     start: Start,
+    last: bool,
 ) -> Result<(), Early> {
     run.progress(Progress::Planned {
         plan: planned.plan.clone(),
@@ -100,11 +102,16 @@ pub(super) async fn carry_out(
     for phase in [Phase::Create, Phase::Switch] {
         match exec.phase(phase).await {
             Ok(()) => {}
-            Err(Early::Failed(failure)) => {
+            Err(Early::Moved(failure)) if !last => return Err(Early::Moved(failure)),
+            Err(Early::Failed(failure) | Early::Moved(failure)) => {
                 let made = exec.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let states = exec.states.clone();
+                let reached = restore::Reached {
+                    states: &states,
+                    made: &made,
+                };
                 return Err(Early::Failed(
-                    restore::run(run, &planned, &states, &made, observed, failure).await,
+                    restore::run(run, &planned, &reached, failure).await,
                 ));
             }
             Err(other) => return Err(other),
@@ -219,6 +226,7 @@ impl<'e> Exec<'e> {
         let planned = Arc::clone(&self.planned);
         let entry = self.entry(step);
         let noted = !work.is_harmless() && !run.repair;
+        let stops = self.stops(step);
         let work = async move {
             // Waits take no place: they would starve what they wait for.
             let permit = if matches!(work, Work::Wait { .. }) {
@@ -235,7 +243,13 @@ impl<'e> Exec<'e> {
                 && let Err(error) = run
                     .shared
                     .journal
-                    .step_intent(run.stack(), run.order.op, u64::from(step.0), &entry)
+                    .step_intent(
+                        run.stack(),
+                        run.order.op,
+                        u64::from(step.0),
+                        &entry,
+                        stops.as_deref(),
+                    )
                     .await
             {
                 return Err(journal_broken(error));
@@ -246,7 +260,10 @@ impl<'e> Exec<'e> {
             });
             let ticker = run.ticker(step);
             let result = perform::perform(&run, &world, &planned, &work, &made, ticker).await;
-            if let (Ok(evidence), Work::Create { .. }) = (&result, &work)
+            if let (
+                Ok(evidence),
+                Work::Create { .. } | Work::NetworkCreate { .. } | Work::VolumeCreate { .. },
+            ) = (&result, &work)
                 && let Some(id) = &evidence.id
             {
                 made.lock()
@@ -266,6 +283,16 @@ impl<'e> Exec<'e> {
         })
     }
 
+    /// The running container that this step is the first to touch, on the way to its replacement.
+    fn stops(&self, step: StepId) -> Option<String> {
+        let touched = |replacement: &&Replacement| replacement.touches == step && replacement.was_up;
+        self.planned
+            .replacements
+            .iter()
+            .find(touched)
+            .map(|replacement| replacement.old.clone())
+    }
+
     fn entry(&self, step: StepId) -> StepEntry {
         let steps = &self.planned.plan.steps;
         let found = usize::try_from(step.0).ok().and_then(|index| steps.get(index));
@@ -274,109 +301,6 @@ impl<'e> Exec<'e> {
             what: what.unwrap_or_default(),
             done: None,
         }
-    }
-
-    async fn ended_well(&mut self, step: StepId, evidence: Evidence) -> Result<(), Early> {
-        self.states.insert(step, StepState::Done);
-        self.done += 1;
-        let run = self.run;
-        for warning in &evidence.warnings {
-            run.note(warning.clone());
-        }
-        run.progress(Progress::Ended {
-            step,
-            state: StepState::Done,
-            at: run.shared.journal.now(),
-            failure: None,
-        });
-        let Some((base, total)) = self.count.filter(|_| !run.repair) else {
-            return Ok(());
-        };
-        let harmless = self.work(step).is_some_and(Work::is_harmless);
-        let event = if self.only_waits_left() {
-            DeploymentEvent::Verifying
-        } else {
-            DeploymentEvent::Applying {
-                done: base + self.done,
-                total: base + total,
-            }
-        };
-        let (stack, op, steps) = (run.stack(), run.order.op, run.steps());
-        if harmless {
-            run.shared.journal.event(stack, op, event, Some(&steps)).await?;
-        } else {
-            let (number, entry) = (u64::from(step.0), self.entry(step));
-            run.shared
-                .journal
-                .step_done(stack, op, number, entry, evidence, Some(event), &steps)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Whether nothing is left but waiting, and removing what was waited for.
-    fn only_waits_left(&self) -> bool {
-        let steps = self.planned.plan.steps.iter();
-        let mut open = steps.filter(|step| self.states.get(&step.id) != Some(&StepState::Done));
-        open.all(|step| {
-            let work = self.work(step.id);
-            work.is_some_and(|work| {
-                matches!(work, Work::Wait { .. } | Work::Nothing)
-                    || matches!(work, Work::Remove { stop: false, .. })
-            })
-        })
-    }
-
-    fn ended_badly(&mut self, step: StepId, error: &TargetError) {
-        self.states.insert(step, StepState::Failed);
-        let at = self.run.shared.journal.now();
-        let failure = Some(error.failure());
-        self.run.progress(Progress::Ended {
-            step,
-            state: StepState::Failed,
-            at,
-            failure,
-        });
-    }
-
-    fn skip_rest(&mut self) {
-        let at = self.run.shared.journal.now();
-        for (step, work) in self.planned.plan.steps.iter().zip(&self.planned.work) {
-            let open = !matches!(
-                self.states.get(&step.id),
-                Some(StepState::Done | StepState::Failed)
-            );
-            if open && work.phase() != Phase::None {
-                self.run.progress(Progress::Ended {
-                    step: step.id,
-                    state: StepState::Skipped,
-                    at,
-                    failure: None,
-                });
-            }
-        }
-    }
-
-    /// The first change is about to happen: from here on there is no cancel.
-    async fn applying(&mut self) -> Result<(), Early> {
-        let Some((base, total)) = self.count.filter(|_| !self.run.repair) else {
-            return Ok(());
-        };
-        let run = self.run;
-        let event = DeploymentEvent::Applying {
-            done: base + self.done,
-            total: base + total,
-        };
-        let steps = run.steps();
-        let moved = run
-            .shared
-            .journal
-            .event(run.stack(), run.order.op, event, Some(&steps))
-            .await?;
-        if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.order.op).await {
-            return Err(Early::Halted);
-        }
-        Ok(())
     }
 }
 

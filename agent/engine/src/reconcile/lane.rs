@@ -3,24 +3,25 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
-use windflow_compose::Loaded;
 use windflow_kit::{BackoffOptions, Chain, Stop};
-use windflow_model::{Code, DeploymentEvent, Failure, OpId, Plan, StackName, Want};
+use windflow_model::{Code, DeploymentEvent, Failure, OpId, Plan, ResourceKind, StackName, Step};
 
 use super::{
     context::{Early, Run, Shared, World},
     exec,
+    prepare::{input, loaded, removal, settled},
 };
 use crate::{
     journal::Moved,
-    load,
     order::Order,
-    plan::{self, ContentDigests, Mode, Phase, PlanInput, Planned, RemovalInput, Stamp},
-    targets::{ObserveQuery, Observed},
+    plan::{self, Mode, Phase, Planned},
 };
 
 /// Between two attempts while the engine does not answer.
 const RETRY: BackoffOptions = BackoffOptions::between(Duration::from_millis(200), Duration::from_secs(5));
+
+/// How often a host that is not as planned is planned for, in one go.
+const WAYS: u32 = 3;
 
 /// What a lane is for.
 #[derive(Debug)]
@@ -130,7 +131,7 @@ async fn deploy(
             }
             Err(Early::Halted) => return Ok(()),
             Err(Early::Journal(error)) => return Err(error),
-            Err(Early::Failed(failure)) => failure,
+            Err(Early::Failed(failure) | Early::Moved(failure)) => failure,
             Err(Early::Unreachable(failure)) => {
                 let since = *silent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() < bound {
@@ -152,19 +153,42 @@ async fn deploy(
     }
 }
 
-/// One way through: load, observe, plan, carry out. Gives the digest of the world it left.
+/// Ways through, until the host is as planned. Gives the digest of the world it left.
 async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
+    for _ in 1..WAYS {
+        let why = match way(run, false).await {
+            Ok(Some(world)) => return Ok(world),
+            Ok(None) => "it is not as planned".to_owned(),
+            Err(Early::Moved(failure)) => failure.message,
+            Err(early) => return Err(early),
+        };
+        run.note(format!(
+            "the host changed meanwhile and is looked at again: {why}"
+        ));
+    }
+    way(run, true).await?.ok_or_else(|| {
+        let text = format!(
+            "{} keeps changing on this host while it is deployed: something else works on it",
+            run.order.stack
+        );
+        Early::Failed(Failure::new(Code::WorldMoved, text))
+    })
+}
+
+/// One way through: load, observe, plan, carry out, look again. `None` if the host is not as planned: a request of an
+/// earlier life of the agent, killed with the request on its way, may have come through after the look.
+async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
     moved(run, DeploymentEvent::Preparing).await?;
     if run.order.want.is_absent() {
-        let (planned, observed) = removal(&run.shared, &run.order).await?;
-        expected(&run.order, &planned)?;
+        let planned = removal(&run.shared, &run.order).await?;
+        expected(run, &planned).await?;
         let world = World {
             project: Arc::default(),
         };
-        exec::carry_out(run, &world, Arc::new(planned), &observed, exec::Start::Plain).await?;
-        return Ok(plan::world_digest(
-            &run.shared.target.observe(&label_query(&run.order)).await?,
-        ));
+        exec::carry_out(run, &world, Arc::new(planned), exec::Start::Plain, last).await?;
+        let rest = removal(&run.shared, &run.order).await?;
+        let container = |step: &Step| step.resource.kind == ResourceKind::Container;
+        return Ok((!rest.plan.steps.iter().any(container)).then_some(rest.plan.world));
     }
     let loaded = loaded(&run.shared, &run.order, true).await?;
     for warning in &loaded.warnings {
@@ -175,22 +199,27 @@ async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
     let world = World {
         project: Arc::clone(&input.project),
     };
-    let mut observed = run.shared.target.observe(&query).await?;
+    let observed = settled(&run.shared, &query).await?;
     let mut planned = plan::plan(&input, &observed)?;
-    expected(&run.order, &planned)?;
+    expected(run, &planned).await?;
     let mut start = exec::Start::Plain;
     if planned.work.iter().any(|work| work.phase() == Phase::Images) {
         // Images first: only then is it known which containers change.
         let images = Arc::new(planned);
         let fetched = exec::images(run, &world, &images).await?;
         input.fetched = fetched.names;
-        observed = run.shared.target.observe(&query).await?;
+        let observed = settled(&run.shared, &query).await?;
         let rest = plan::plan(&input, &observed)?;
         planned = images.with_images_done(rest);
         start = exec::Start::ImagesDone(fetched.steps);
     }
-    exec::carry_out(run, &world, Arc::new(planned), &observed, start).await?;
-    Ok(plan::world_digest(&run.shared.target.observe(&query).await?))
+    exec::carry_out(run, &world, Arc::new(planned), start, last).await?;
+    let left = settled(&run.shared, &query).await?;
+    input.mode = Mode::Repair {
+        killed: BTreeSet::new(),
+    };
+    let rest = plan::plan(&input, &left)?;
+    Ok(rest.plan.is_empty().then(|| plan::world_digest(&left)))
 }
 
 async fn repair(
@@ -214,7 +243,7 @@ async fn repair(
     match mend(&run, killed).await {
         Ok(()) | Err(Early::Halted) => Ok(()),
         Err(Early::Journal(error)) => Err(error),
-        Err(Early::Unreachable(failure) | Early::Failed(failure)) => {
+        Err(Early::Unreachable(failure) | Early::Moved(failure) | Early::Failed(failure)) => {
             tracing::warn!(%stack, failure = %failure, "a repair did not work out; it is tried again later");
             Ok(())
         }
@@ -225,7 +254,7 @@ async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
     let loaded = loaded(&run.shared, &run.order, false).await?;
     let mut input = input(&run.shared, &run.order, loaded, Mode::Repair { killed }).await?;
     let query = plan::query(&input.project);
-    let observed = run.shared.target.observe(&query).await?;
+    let observed = settled(&run.shared, &query).await?;
     let mut planned = plan::plan(&input, &observed)?;
     if planned.plan.is_empty() {
         return Ok(());
@@ -239,17 +268,17 @@ async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
         let images = Arc::new(planned);
         let fetched = exec::images(run, &world, &images).await?;
         input.fetched = fetched.names;
-        let observed = run.shared.target.observe(&query).await?;
+        let observed = settled(&run.shared, &query).await?;
         planned = images.with_images_done(plan::plan(&input, &observed)?);
         start = exec::Start::ImagesDone(fetched.steps);
     }
-    exec::carry_out(run, &world, Arc::new(planned), &observed, start).await
+    exec::carry_out(run, &world, Arc::new(planned), start, true).await
 }
 
 /// What an order would do; changes nothing.
 pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan, Failure> {
     let planned = if order.want.is_absent() {
-        removal(shared, order).await.map_err(failure_of)?.0
+        removal(shared, order).await.map_err(failure_of)?
     } else {
         let loaded = loaded(shared, order, false).await.map_err(failure_of)?;
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
@@ -267,7 +296,7 @@ pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan,
 
 fn failure_of(early: Early) -> Failure {
     match early {
-        Early::Failed(failure) | Early::Unreachable(failure) => failure,
+        Early::Failed(failure) | Early::Moved(failure) | Early::Unreachable(failure) => failure,
         Early::Journal(error) => error.into(),
         Early::Halted => Failure::new(Code::HostFailure, "the engine of this agent has stopped"),
     }
@@ -286,99 +315,19 @@ async fn moved(run: &Run, event: DeploymentEvent) -> Result<(), Early> {
     Ok(())
 }
 
-fn expected(order: &Order, planned: &Planned) -> Result<(), Failure> {
-    match &order.options.expect_world {
-        Some(world) if *world != planned.plan.world => Err(Failure::new(
-            Code::WorldMoved,
-            format!("{} has changed on this host since the plan was made", order.stack),
-        )),
-        _ => Ok(()),
-    }
-}
-
-async fn loaded(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<Loaded, Early> {
-    let (order, work_dir) = (order.clone(), shared.options.work_dir.clone());
-    let work = tokio::task::spawn_blocking(move || {
-        let loaded = load::load(&order, &work_dir)?;
-        if write {
-            load::materialise(&order, &work_dir)?;
-        }
-        Ok::<_, Failure>(loaded)
-    });
-    match work.await {
-        Ok(loaded) => Ok(loaded?),
-        Err(error) => Err(Failure::new(
-            Code::HostFailure,
-            format!("loading the project broke off: {error}"),
-        )
-        .into()),
-    }
-}
-
-async fn input(shared: &Arc<Shared>, order: &Order, loaded: Loaded, mode: Mode) -> Result<PlanInput, Early> {
-    let project = Arc::new(loaded.project);
-    let (secret, of) = (*shared.journal.secret(), Arc::clone(&project));
-    let digests = tokio::task::spawn_blocking(move || {
-        ContentDigests::of(&of, &secret, |path| {
-            fs_err::read(path).map_err(|error| Failure::new(Code::HostFailure, error.to_string()))
-        })
-    });
-    let contents = match digests.await {
-        Ok(contents) => contents?,
-        Err(error) => {
-            return Err(
-                Failure::new(Code::HostFailure, format!("reading configs broke off: {error}")).into(),
-            );
-        }
+/// Stops where the host is not the one that the plan in the order was made for. What this operation itself has changed,
+/// in this life of the agent or one before, does not count.
+async fn expected(run: &Run, planned: &Planned) -> Result<(), Failure> {
+    let Some(world) = &run.order.options.expect_world else {
+        return Ok(());
     };
-    Ok(PlanInput {
-        project,
-        locations: loaded.locations,
-        options: order.options.clone(),
-        policy: order.spec.policy.clone(),
-        stamp: Stamp {
-            stack: order.stack.clone(),
-            rev: order.rev,
-            op: order.op,
-        },
-        contents,
-        mode,
-        fetched: BTreeSet::new(),
-        now: shared.options.clock.now_ms().div_euclid(1000),
-    })
-}
-
-fn label_query(order: &Order) -> ObserveQuery {
-    ObserveQuery {
-        project: order.stack.to_string(),
-        ..ObserveQuery::default()
+    let record = run.shared.journal.record(run.stack()).await;
+    if *world == planned.plan.world || record.is_some_and(|record| record.touched) {
+        return Ok(());
     }
-}
-
-async fn removal(shared: &Arc<Shared>, order: &Order) -> Result<(Planned, Observed), Early> {
-    let observed = shared.target.observe(&label_query(order)).await?;
-    let remove_orphans = order.options.remove_orphans.unwrap_or(true);
-    // Orphans can only be told where the file is there to tell.
-    let services = match (remove_orphans, loaded(shared, order, false).await) {
-        (false, Ok(loaded)) => {
-            let project = loaded.project;
-            Some(
-                project
-                    .services
-                    .into_keys()
-                    .chain(project.disabled_services.into_keys())
-                    .collect(),
-            )
-        }
-        _ => None,
-    };
-    debug_assert!(order.want != Want::Present);
-    let input = RemovalInput {
-        stack: order.stack.clone(),
-        want: order.want,
-        options: order.options.clone(),
-        services,
-        remove_orphans,
-    };
-    Ok((plan::removal(&input, &observed), observed))
+    let text = format!(
+        "{} has changed on this host since the plan was made",
+        run.order.stack
+    );
+    Err(Failure::new(Code::WorldMoved, text))
 }

@@ -97,7 +97,9 @@ pub(super) async fn perform(
             }
             Ok(evidence)
         }
-        Work::NetworkRemove { id } => one(Operation::NetworkRemove { network: id.clone() }).await,
+        Work::NetworkRemove { id } | Work::TwinRemove { id } => {
+            one(Operation::NetworkRemove { network: id.clone() }).await
+        }
         Work::VolumeCreate { key, labels } => {
             let project = Arc::clone(&world.project);
             one(Operation::VolumeCreate {

@@ -9,16 +9,19 @@ mod api;
 mod build;
 mod connect;
 mod containers;
+mod create;
 mod error;
 mod events;
 mod execute;
 mod files;
 mod frames;
 mod logs;
+mod networks;
 mod observe;
 mod pull;
 mod settings;
 mod spec;
+mod wire;
 
 use std::sync::{Mutex, OnceLock};
 

@@ -10,6 +10,8 @@ use windflow_model::{Code, Failure};
 pub enum TargetErrorKind {
     /// No answer from the engine: it may come back.
     Unreachable,
+    /// The engine's socket is there and may not be opened.
+    Forbidden,
     /// The thing is not there.
     NotFound,
     /// The name is taken.
@@ -78,7 +80,7 @@ impl TargetError {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self.kind {
-            TargetErrorKind::Unreachable => Code::EngineUnreachable,
+            TargetErrorKind::Unreachable | TargetErrorKind::Forbidden => Code::EngineUnreachable,
             TargetErrorKind::NameTaken => Code::NameTaken,
             TargetErrorKind::PortTaken => Code::PortTaken,
             TargetErrorKind::ImagePull => Code::ImagePull,

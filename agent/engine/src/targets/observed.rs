@@ -37,6 +37,21 @@ pub struct Observed {
     pub images: BTreeMap<String, ObservedImage>,
     /// Containers outside the project that hold a wanted name: name to id.
     pub names: BTreeMap<String, String>,
+    /// Host ports that running containers outside the project hold.
+    pub ports: Vec<ObservedPort>,
+}
+
+/// A host port in use.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ObservedPort {
+    /// Address on the host; unspecified means every one.
+    pub host_ip: String,
+    /// Its number.
+    pub port: u16,
+    /// `tcp`, `udp`, …
+    pub protocol: String,
+    /// Name of the container.
+    pub container: String,
 }
 
 /// A container.

@@ -9,7 +9,7 @@ use std::{
 
 use bollard::{
     Docker,
-    models::ContainerSummary,
+    models::{ContainerSummary, Network},
     query_parameters::{
         ListContainersOptions, ListNetworksOptions, ListVolumesOptions, RemoveContainerOptions,
         RemoveVolumeOptions,
@@ -22,6 +22,53 @@ use windflow_kit::{Clock, OnFailure, Random, Stop, TaskSet};
 use windflow_model::{DeploymentState, OpId, Rev, SpecFile, StackName, StackSpec, Want};
 use windflow_store::{RedbOptions, RedbStore, Store};
 
+/// Removes whatever a project has left when the test ends, also by a panic. It asks the engine under test to stop first,
+/// or that would repair what is removed.
+pub(crate) struct Guard {
+    project: String,
+    stop: Stop,
+}
+
+impl Guard {
+    pub(crate) fn new(project: &str, stop: Stop) -> Self {
+        let project = project.to_owned();
+        Self { project, stop }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.stop.trigger();
+        let project = self.project.clone();
+        // A thread with a runtime of its own: this one may be on its way down.
+        let swept = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let docker = Docker::connect_with_unix_defaults().unwrap();
+                let clean = async {
+                    // Twice in a row: a request of the engine under test may still be on its way.
+                    let mut clean = 0;
+                    while clean < 2 {
+                        clean = if sweep(&docker, &project).await {
+                            clean + 1
+                        } else {
+                            0
+                        };
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(60), clean).await
+            })
+        });
+        if !matches!(swept.join(), Ok(Ok(()))) {
+            eprintln!("LEFT BEHIND: something of the project {}", self.project);
+        }
+    }
+}
+
 /// The engine under test and the host it works on.
 pub(crate) struct Bench {
     pub(crate) handle: EngineHandle,
@@ -29,6 +76,7 @@ pub(crate) struct Bench {
     pub(crate) stack: StackName,
     tasks: TaskSet,
     rev: u64,
+    _guard: Guard,
     _dir: tempfile::TempDir,
 }
 
@@ -63,6 +111,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let (engine, handle) = engine(dir.path()).await;
         let tasks = TaskSet::new(Stop::new(), Random::system());
+        let guard = Guard::new(stack.as_str(), tasks.stop().clone());
         tasks.spawn("engine", OnFailure::Log, engine.run(tasks.stop().clone()));
         let (mut progress, told_stop) = (handle.progress(), tasks.stop().clone());
         tasks.spawn("test-progress", OnFailure::Log, async move {
@@ -76,6 +125,7 @@ impl Bench {
             stack,
             tasks,
             rev: 0,
+            _guard: guard,
             _dir: dir,
         })
     }
@@ -108,11 +158,10 @@ impl Bench {
             .collect()
     }
 
+    /// The engine must stop in time; the guard removes what is left.
     pub(crate) async fn end(self) {
-        sweep(&self.docker, self.stack.as_str()).await;
         let drained = self.tasks.drain(Duration::from_secs(20)).await;
         assert!(drained.unfinished.is_empty(), "{:?}", drained.unfinished);
-        sweep(&self.docker, self.stack.as_str()).await;
     }
 }
 
@@ -185,17 +234,17 @@ pub(crate) async fn containers(docker: &Docker, project: &str) -> Vec<ContainerS
     list
 }
 
+/// Names of its networks; two of one name are two.
 pub(crate) async fn networks(docker: &Docker, project: &str) -> Vec<String> {
+    let list = network_list(docker, project).await.into_iter();
+    list.filter_map(|network| network.name).collect()
+}
+
+async fn network_list(docker: &Docker, project: &str) -> Vec<Network> {
     let options = ListNetworksOptions {
         filters: by_project(project),
     };
-    docker
-        .list_networks(Some(options))
-        .await
-        .unwrap()
-        .into_iter()
-        .filter_map(|network| network.name)
-        .collect()
+    docker.list_networks(Some(options)).await.unwrap()
 }
 
 pub(crate) async fn volumes(docker: &Docker, project: &str) -> Vec<String> {
@@ -210,9 +259,14 @@ pub(crate) async fn volumes(docker: &Docker, project: &str) -> Vec<String> {
         .collect()
 }
 
-/// Removes whatever a project has left.
-pub(crate) async fn sweep(docker: &Docker, project: &str) {
-    for container in containers(docker, project).await {
+/// Removes whatever a project has left; true if that was nothing.
+pub(crate) async fn sweep(docker: &Docker, project: &str) -> bool {
+    let (containers, networks, volumes) = (
+        containers(docker, project).await,
+        network_list(docker, project).await,
+        volumes(docker, project).await,
+    );
+    for container in &containers {
         let options = RemoveContainerOptions {
             force: true,
             v: true,
@@ -222,10 +276,13 @@ pub(crate) async fn sweep(docker: &Docker, project: &str) {
             .remove_container(container.id.as_deref().unwrap_or_default(), Some(options))
             .await;
     }
-    for network in networks(docker, project).await {
-        let _ = docker.remove_network(&network).await;
+    for network in &networks {
+        let _ = docker
+            .remove_network(network.id.as_deref().unwrap_or_default())
+            .await;
     }
-    for volume in volumes(docker, project).await {
-        let _ = docker.remove_volume(&volume, None::<RemoveVolumeOptions>).await;
+    for volume in &volumes {
+        let _ = docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
     }
+    containers.is_empty() && networks.is_empty() && volumes.is_empty()
 }

@@ -36,16 +36,16 @@ impl Bench {
         .unwrap();
         let store: Arc<dyn Store> = Arc::new(MemStore::new(clock.clone()));
         let dir = tempfile::tempdir().unwrap();
-        Self::on(Arc::new(target), store, clock, dir).await
+        Self::on(Arc::new(target), store, clock, Random::seeded(7), dir).await
     }
 
     async fn on(
         target: Arc<FakeTarget>,
         store: Arc<dyn Store>,
         clock: Clock,
+        random: Random,
         dir: tempfile::TempDir,
     ) -> Self {
-        let random = Random::seeded(7);
         let options = EngineOptions::new(
             Arc::clone(&store),
             dir.path().join("stacks"),
@@ -74,7 +74,8 @@ impl Bench {
         drop(self.handle);
         let drained = self.tasks.drain(Duration::from_secs(40)).await;
         assert!(drained.unfinished.is_empty(), "{:?}", drained.unfinished);
-        Self::on(self.target, self.store, self.clock, self.dir).await
+        // The same source of randomness: another one with the seed would give operations of this life the ids of the last.
+        Self::on(self.target, self.store, self.clock, self.random, self.dir).await
     }
 
     pub(crate) fn uuid(&self) -> uuid::Uuid {
@@ -122,7 +123,8 @@ impl Bench {
                 for report in self.reports(after) {
                     after = report.seq;
                     if report.op == op && report.stack == *stack {
-                        state = state.next(&report.event).unwrap();
+                        let next = state.next(&report.event);
+                        state = next.unwrap_or_else(|error| panic!("{error}: {:#?}", self.reports(0)));
                     }
                 }
                 if state.is_terminal() {

@@ -9,7 +9,7 @@ use crate::{
         builder::{Builder, plainly},
         containers, hash,
         hash::ServiceHash,
-        labels, pairs,
+        labels, pairs, ports,
         work::Subject,
     },
     targets::ObservedContainer,
@@ -179,6 +179,13 @@ pub(super) fn decide<'o>(
             );
             return Err(Failure::new(Code::NameTaken, text));
         }
+    }
+    let starts = service
+        .slots
+        .iter()
+        .any(|slot| !matches!(slot.fate, Fate::Keep { .. }));
+    if starts && !builder.input.options.no_start {
+        ports::check(builder, name)?;
     }
     Ok(service)
 }

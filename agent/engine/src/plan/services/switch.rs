@@ -12,7 +12,7 @@ use super::{
 use crate::plan::{
     Mode,
     builder::{Builder, plainly},
-    work::{Subject, Until, Work},
+    work::{Replacement, Subject, Until, Work},
 };
 
 /// What other services need to know of one that was planned.
@@ -169,7 +169,12 @@ fn replace(
     };
     let subject = slot.subject()?;
     after.extend(slot.made);
-    let mut chain = Chain { service, slot, after };
+    let mut chain = Chain {
+        service,
+        slot,
+        after,
+        first: None,
+    };
     if old.is_up() {
         chain.add(
             builder,
@@ -205,7 +210,7 @@ fn replace(
         }
         if waits {
             let work = Work::Wait {
-                subjects: vec![subject],
+                subjects: vec![subject.clone()],
                 service: service.name.clone(),
                 until: Until::Good,
                 required: true,
@@ -218,7 +223,15 @@ fn replace(
         volumes: false,
         stop: false,
     };
-    chain.add(builder, Action::Remove, "its replacement is good", work);
+    let removes = chain.add(builder, Action::Remove, "its replacement is good", work);
+    builder.replacements.push(Replacement {
+        old: old.id.clone(),
+        new: subject,
+        name: slot.name.clone(),
+        was_up: old.is_up(),
+        touches: chain.first.unwrap_or(removes),
+        removes,
+    });
     good
 }
 
@@ -227,6 +240,7 @@ struct Chain<'c, 'o> {
     service: &'c Service<'o>,
     slot: &'c Slot<'o>,
     after: Vec<StepId>,
+    first: Option<StepId>,
 }
 
 impl Chain<'_, '_> {
@@ -237,6 +251,7 @@ impl Chain<'_, '_> {
             work,
         );
         self.after = vec![id];
+        self.first.get_or_insert(id);
         id
     }
 }

@@ -1,6 +1,6 @@
 //! Finding the engine.
 
-use std::{path::PathBuf, sync::PoisonError, time::Duration};
+use std::{io::ErrorKind, path::PathBuf, sync::PoisonError, time::Duration};
 
 use bollard::{API_DEFAULT_VERSION, Docker};
 use windflow_model::{EngineInfo, EngineKind};
@@ -64,6 +64,16 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// The system's word below an error of the client.
+fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    if let Some(bollard::errors::Error::SocketNotFoundError(_)) = error.downcast_ref() {
+        return Some(ErrorKind::NotFound);
+    }
+    std::iter::successors(Some(error), |error| error.source())
+        .find_map(|error| error.downcast_ref::<std::io::Error>())
+        .map(std::io::Error::kind)
+}
+
 impl DockerTarget {
     /// The client; connections are made per request by its pool.
     pub(super) fn docker(&self) -> Result<&Docker, TargetError> {
@@ -80,9 +90,26 @@ impl DockerTarget {
         Ok(self.client.get_or_init(|| made))
     }
 
+    /// No answer, with what can be told of the reason. A socket that may not be opened is not waited for: nothing but a
+    /// person changes that.
     pub(super) fn unreachable(&self, source: impl Into<windflow_kit::BoxError>) -> TargetError {
-        let text = format!("no engine answers at {}", self.address);
-        TargetError::caused(TargetErrorKind::Unreachable, text, source)
+        let source = source.into();
+        let (kind, why) = match io_kind(source.as_ref()) {
+            Some(ErrorKind::PermissionDenied) => (
+                TargetErrorKind::Forbidden,
+                "this user may not open the socket; add it to the socket's group (usually docker) or run as root",
+            ),
+            Some(ErrorKind::NotFound) => (
+                TargetErrorKind::Unreachable,
+                "there is no such socket; start Docker or Podman, or name its socket in DOCKER_HOST",
+            ),
+            Some(ErrorKind::ConnectionRefused) => (
+                TargetErrorKind::Unreachable,
+                "nobody listens there; start the engine",
+            ),
+            _ => (TargetErrorKind::Unreachable, "no engine answers"),
+        };
+        TargetError::caused(kind, format!("the engine at {}: {why}", self.address), source)
     }
 
     /// Asks for the version: the proof that the engine answers.

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use bollard::{
-    models::{ContainerSummary as Listed, ContainerSummaryStateEnum as Word, PortSummaryTypeEnum},
+    models::{
+        ContainerSummary as Listed, ContainerSummaryStateEnum as Word, PortSummary, PortSummaryTypeEnum,
+    },
     query_parameters::ListContainersOptions,
 };
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
@@ -35,25 +37,6 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>,
 fn summary(listed: Listed) -> ContainerSummary {
     let labels = listed.labels.unwrap_or_default();
     let status = listed.status.unwrap_or_default();
-    let mut ports: Vec<PortBinding> = listed
-        .ports
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|port| {
-            Some(PortBinding {
-                host_ip: port.ip.unwrap_or_default(),
-                host_port: port.public_port?,
-                container_port: port.private_port,
-                protocol: match port.typ {
-                    Some(PortSummaryTypeEnum::UDP) => "udp",
-                    Some(PortSummaryTypeEnum::SCTP) => "sctp",
-                    _ => "tcp",
-                }
-                .to_owned(),
-            })
-        })
-        .collect();
-    ports.sort();
     ContainerSummary {
         name: name(listed.names.as_deref()),
         project: labels.get(labels::PROJECT).cloned(),
@@ -67,10 +50,30 @@ fn summary(listed: Listed) -> ContainerSummary {
         health: health(&status),
         exit_code: exit_code(&status),
         status,
-        ports,
+        ports: ports(listed.ports.unwrap_or_default()),
         created_at: Timestamp::from_millis(listed.created.unwrap_or(0).saturating_mul(1000)),
         id: listed.id.unwrap_or_default(),
     }
+}
+
+/// The published ones, sorted.
+pub(super) fn ports(listed: Vec<PortSummary>) -> Vec<PortBinding> {
+    let published = listed.into_iter().filter_map(|port| {
+        Some(PortBinding {
+            host_ip: port.ip.unwrap_or_default(),
+            host_port: port.public_port?,
+            container_port: port.private_port,
+            protocol: match port.typ {
+                Some(PortSummaryTypeEnum::UDP) => "udp",
+                Some(PortSummaryTypeEnum::SCTP) => "sctp",
+                _ => "tcp",
+            }
+            .to_owned(),
+        })
+    });
+    let mut ports: Vec<PortBinding> = published.collect();
+    ports.sort();
+    ports
 }
 
 /// The container's own name: links give it more, with a slash inside.

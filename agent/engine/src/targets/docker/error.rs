@@ -26,11 +26,11 @@ pub(super) fn failed(target: &DockerTarget, what: &str, error: Error) -> TargetE
     };
     if kind == Kind::Unreachable {
         target.forget_info();
-        return TargetError::caused(
-            kind,
-            format!("no engine answers at {} (cannot {what})", target.address),
-            error,
-        );
+        let error = target.unreachable(error);
+        return TargetError {
+            what: format!("cannot {what}: {}", error.what),
+            ..error
+        };
     }
     match error {
         // Only the engine's own words: the status number tells users nothing.
@@ -39,6 +39,18 @@ pub(super) fn failed(target: &DockerTarget, what: &str, error: Error) -> TargetE
         }
         other => TargetError::caused(kind, format!("cannot {what}"), other),
     }
+}
+
+/// The same for an answer that did not come through the library.
+pub(super) fn refused(target: &DockerTarget, what: &str, status_code: u16, body: &[u8]) -> TargetError {
+    let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = json.get("message").and_then(serde_json::Value::as_str);
+    let message = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    failed(
+        target,
+        what,
+        Error::DockerResponseServerError { status_code, message },
+    )
 }
 
 fn by_words(message: &str) -> Option<Kind> {

@@ -4,20 +4,19 @@ use std::{collections::HashMap, time::Duration};
 
 use bollard::models::NetworkDisconnectRequest;
 use bollard::query_parameters::{
-    CreateContainerOptions, ListImagesOptions, RemoveContainerOptions, RemoveImageOptions,
-    RemoveVolumeOptions, RenameContainerOptions, RestartContainerOptions, StartContainerOptions,
-    StopContainerOptions,
+    ListImagesOptions, RemoveImageOptions, RemoveVolumeOptions, RenameContainerOptions,
+    RestartContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 
 use super::{
-    DockerTarget, build,
+    DockerTarget, build, create,
     error::{failed, is_already, is_missing},
-    files, pull, spec,
+    files, networks, pull, spec,
 };
 use crate::{
     order::RemoveImages,
     plan::labels,
-    targets::{ContainerCreate, Evidence, Operation, TargetError, TargetErrorKind, Ticker},
+    targets::{Evidence, Operation, TargetError, Ticker},
 };
 
 pub(super) async fn execute(
@@ -37,14 +36,7 @@ pub(super) async fn execute(
             let Some(network) = project.networks.get(key) else {
                 return Ok(Evidence::default());
             };
-            let body = spec::network::create(network, labels);
-            match docker.create_network(body).await {
-                Ok(made) => Ok(Evidence {
-                    id: Some(made.id),
-                    warnings: words(made.warning),
-                }),
-                Err(error) => Err(failed(target, &format!("create network {}", network.name), error)),
-            }
+            networks::create(target, network, labels).await
         }
         Operation::NetworkRemove { network } => match docker.remove_network(network).await {
             Err(error) if !is_missing(&error) => {
@@ -80,7 +72,7 @@ pub(super) async fn execute(
                 _ => Ok(Evidence::default()),
             }
         }
-        Operation::Create(create) => self::create(target, create).await,
+        Operation::Create(wanted) => create::create(target, wanted).await,
         Operation::Start { id, files } => {
             if let Some((project, service)) = files {
                 files::upload(target, id, project, service).await?;
@@ -100,30 +92,23 @@ pub(super) async fn execute(
             }
         }
         Operation::Remove { id, volumes } => {
-            let options = RemoveContainerOptions {
-                v: *volumes,
-                force: true,
-                link: false,
-            };
-            match docker.remove_container(id, Some(options)).await {
-                Err(error) if !is_already(&error) && !is_missing(&error) => {
-                    Err(failed(target, &format!("remove container {}", short(id)), error))
-                }
-                _ => Ok(Evidence::default()),
-            }
+            create::remove(target, id, *volumes).await?;
+            Ok(Evidence::default())
         }
         Operation::Rename { id, name } => {
             let done = docker
                 .rename_container(id, RenameContainerOptions { name: name.clone() })
                 .await;
-            done.map_err(|error| {
-                failed(
+            match done {
+                Ok(()) => Ok(Evidence::default()),
+                // The engine refuses to give a container the name it has.
+                Err(_) if create::has_name(target, id, name).await => Ok(Evidence::default()),
+                Err(error) => Err(failed(
                     target,
                     &format!("rename container {} to {name}", short(id)),
                     error,
-                )
-            })?;
-            Ok(Evidence::default())
+                )),
+            }
         }
         Operation::Connect {
             id,
@@ -182,65 +167,12 @@ pub(super) async fn execute(
     }
 }
 
-fn words(text: String) -> Vec<String> {
-    if text.is_empty() { Vec::new() } else { vec![text] }
-}
-
 fn seconds(timeout: Option<Duration>) -> Option<i32> {
     timeout.map(|timeout| i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX))
 }
 
-fn short(id: &str) -> &str {
+pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
-}
-
-/// Create, and connect what one create cannot carry. A container that cannot be finished is removed again.
-async fn create(target: &DockerTarget, create: &ContainerCreate) -> Result<Evidence, TargetError> {
-    let docker = target.docker()?;
-    let api = target.api().await?;
-    let inherited = match &create.inherits {
-        Some(old) => spec::mounts::anonymous(target, old, create).await?,
-        None => Vec::new(),
-    };
-    let built = spec::container(api, create, inherited)?;
-    let options = CreateContainerOptions {
-        name: Some(create.name.clone()),
-        platform: built.platform,
-    };
-    let what = format!("create container {}", create.final_name);
-    let made = match docker.create_container(Some(options), built.body).await {
-        Ok(made) => made,
-        Err(error) if is_missing(&error) => {
-            let error = failed(target, &what, error);
-            let kind = if error.what.to_lowercase().contains("no such image") {
-                TargetErrorKind::ImagePull
-            } else {
-                TargetErrorKind::Engine
-            };
-            return Err(TargetError { kind, ..error });
-        }
-        Err(error) => return Err(failed(target, &what, error)),
-    };
-    for (network, body) in spec::network::further(api, create, &made.id)? {
-        if let Err(error) = docker.connect_network(&network, body).await {
-            let error = failed(
-                target,
-                &format!("connect {} to network {network}", create.final_name),
-                error,
-            );
-            let options = RemoveContainerOptions {
-                v: true,
-                force: true,
-                link: false,
-            };
-            let _ = docker.remove_container(&made.id, Some(options)).await;
-            return Err(error);
-        }
-    }
-    Ok(Evidence {
-        id: Some(made.id),
-        warnings: made.warnings,
-    })
 }
 
 async fn start(target: &DockerTarget, id: &str) -> Result<Evidence, TargetError> {

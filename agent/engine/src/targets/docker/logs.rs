@@ -8,20 +8,12 @@ use futures_util::{
     Stream, StreamExt as _,
     stream::{self, BoxStream},
 };
-use http_body_util::{BodyExt as _, Empty};
-use hyper::{Request, body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::{TcpStream, UnixStream},
-};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, body::Incoming};
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 
-use super::{DockerTarget, connect::Address, error::failed, frames::Lines};
+use super::{DockerTarget, error::failed, frames::Lines, wire};
 use crate::targets::{LogLine, LogRequest, TargetError, TargetErrorKind};
-
-trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 pub(super) async fn open(
     target: &DockerTarget,
@@ -35,28 +27,14 @@ pub(super) async fn open(
         .await;
     let found = found.map_err(|error| failed(target, &what, error))?;
     let raw = found.config.and_then(|config| config.tty).unwrap_or(false);
-    let wire: Box<dyn Wire> = match &target.address {
-        Address::Unix(path) => Box::new(
-            UnixStream::connect(path)
-                .await
-                .map_err(|error| target.unreachable(error))?,
-        ),
-        Address::Tcp(host) => Box::new(
-            TcpStream::connect(host)
-                .await
-                .map_err(|error| target.unreachable(error))?,
-        ),
-    };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(wire))
-        .await
-        .map_err(|error| target.unreachable(error))?;
+    let (mut sender, connection) = wire::dial(target).await?;
     let driver = spawn_scoped("docker-logs", async move {
         // Its error is seen as the end of the body.
         let _ = connection.await;
     });
     let request = Request::get(path(&request))
         .header(hyper::header::HOST, "docker")
-        .body(Empty::<Bytes>::new())
+        .body(Full::<Bytes>::default())
         .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
     let response = sender
         .send_request(request)

@@ -19,7 +19,7 @@ use crate::{
     plan::labels,
     targets::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
-        ObservedNetwork, ObservedVolume, TargetError,
+        ObservedNetwork, ObservedPort, ObservedVolume, TargetError,
     },
 };
 
@@ -51,6 +51,7 @@ pub(super) async fn observe(target: &DockerTarget, query: &ObserveQuery) -> Resu
                 continue;
             }
             let id = listed.id.clone().unwrap_or_default();
+            observed.ports.extend(held_ports(&listed));
             for name in listed
                 .names
                 .iter()
@@ -76,6 +77,20 @@ pub(super) async fn observe(target: &DockerTarget, query: &ObserveQuery) -> Resu
         Ok(observed) => observed,
         Err(late) => Err(target.unreachable(late)),
     }
+}
+
+/// The host ports of a container; the list has them for running ones only.
+fn held_ports(listed: &Listed) -> Vec<ObservedPort> {
+    let container = containers::name(listed.names.as_deref());
+    let ports = containers::ports(listed.ports.clone().unwrap_or_default()).into_iter();
+    ports
+        .map(|port| ObservedPort {
+            host_ip: port.host_ip,
+            port: port.host_port,
+            protocol: port.protocol,
+            container: container.clone(),
+        })
+        .collect()
 }
 
 fn container(listed: Listed) -> ObservedContainer {

@@ -150,6 +150,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 labels: labels.clone(),
                 driver: "local".to_owned(),
             };
+            evidence.id = Some(made.name.clone());
             host.volumes.insert(volume.name.clone(), made);
         }
         Operation::VolumeRemove { volume } => drop(host.volumes.remove(volume)),

@@ -15,8 +15,8 @@ use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev,
 use crate::{
     plan::labels,
     targets::{
-        Endpoint, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedNetwork, ObservedVolume,
-        TargetError, TargetErrorKind,
+        Endpoint, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedNetwork, ObservedPort,
+        ObservedVolume, TargetError, TargetErrorKind,
     },
 };
 
@@ -130,6 +130,15 @@ impl Host {
                 observed
                     .names
                     .insert(container.seen.name.clone(), container.seen.id.clone());
+            }
+            if !project(&container.seen.labels) && container.seen.is_up() {
+                let held = container.ports.iter().map(|port| ObservedPort {
+                    host_ip: port.host_ip.clone(),
+                    port: port.host_port,
+                    protocol: port.protocol.clone(),
+                    container: container.seen.name.clone(),
+                });
+                observed.ports.extend(held);
             }
         }
         let networks = self.networks.values();

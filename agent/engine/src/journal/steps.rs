@@ -1,0 +1,118 @@
+//! The steps of the running operation: what began, what it left behind.
+
+use std::collections::BTreeSet;
+
+use windflow_model::{DeploymentEvent, OpId, StackName, Steps};
+use windflow_store::{Prefix, Txn};
+
+use super::{Journal, JournalError, Moved, StepEntry, decode, encode, root, stack_key, step_prefix};
+use crate::targets::Evidence;
+
+impl Journal {
+    /// Notes that a step begins; on disk when it returns. `stops` is a running container that it stops to replace it.
+    pub(crate) async fn step_intent(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        number: u64,
+        entry: &StepEntry,
+        stops: Option<&str>,
+    ) -> Result<(), JournalError> {
+        let mut inner = self.inner.lock().await;
+        let key = step_prefix(stack, op).push_u64(number);
+        let mut txn = Txn::new().put(key, encode(entry)?);
+        let record = inner.stacks.get(stack).filter(|_| stops.is_some());
+        let mut next = record.cloned();
+        if let (Some(next), Some(id)) = (&mut next, stops) {
+            next.stopped.insert(id.to_owned());
+            txn = txn.put(stack_key(stack), encode(next)?);
+        }
+        self.commit(txn).await?;
+        if let Some(next) = next {
+            inner.stacks.insert(stack.clone(), next);
+        }
+        Ok(())
+    }
+
+    /// Notes that a step has ended well, and how many have.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one record's fields; each is named at the single call"
+    )]
+    pub(crate) async fn step_done(
+        &self,
+        stack: &StackName,
+        op: OpId,
+        number: u64,
+        mut entry: StepEntry,
+        evidence: Evidence,
+        event: DeploymentEvent,
+        steps: &Steps,
+    ) -> Result<Moved, JournalError> {
+        entry.done = Some(evidence);
+        let txn = Txn::new().put(step_prefix(stack, op).push_u64(number), encode(&entry)?);
+        self.advance(stack, op, event, Some(steps), txn, None).await
+    }
+
+    /// Forgets the steps of operations that are over: a kill came between their end and the tidying up.
+    pub(super) async fn sweep_stale_steps(&self) -> Result<(), JournalError> {
+        let open: BTreeSet<(String, String)> = {
+            let inner = self.inner.lock().await;
+            let running = inner.stacks.values().filter(|record| !record.state.is_terminal());
+            running
+                .map(|record| (record.stack.to_string(), record.op.to_string()))
+                .collect()
+        };
+        let prefix = Prefix::below(&root().push("step"));
+        let mut after = None;
+        loop {
+            let page = self.store.scan(&prefix, after.as_ref(), 90).await?;
+            let stale = page.records.into_iter().map(|(key, _)| key).filter(|key| {
+                let mut back = key.segments().rev().skip(1);
+                let (op, stack) = (back.next(), back.next());
+                !matches!((stack, op), (Some(stack), Some(op)) if open.contains(&(stack.to_string(), op.to_string())))
+            });
+            let txn = stale.fold(Txn::new(), Txn::delete);
+            self.commit(txn).await?;
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// The steps noted for an operation, by number.
+    pub(crate) async fn steps(
+        &self,
+        stack: &StackName,
+        op: OpId,
+    ) -> Result<Vec<(u64, StepEntry)>, JournalError> {
+        let prefix = Prefix::below(&step_prefix(stack, op));
+        let (mut out, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.scan(&prefix, after.as_ref(), 500).await?;
+            for (key, record) in &page.records {
+                out.push((key.last_u64().unwrap_or(0), decode(key, &record.value)?));
+            }
+            match page.next {
+                Some(next) => after = Some(next),
+                None => return Ok(out),
+            }
+        }
+    }
+
+    /// Removes everything below a prefix.
+    pub(super) async fn sweep(&self, prefix: &Prefix) -> Result<(), JournalError> {
+        loop {
+            let page = self.store.scan(prefix, None, 90).await?;
+            if page.records.is_empty() {
+                return Ok(());
+            }
+            let txn = page
+                .records
+                .into_iter()
+                .fold(Txn::new(), |txn, (key, _)| txn.delete(key));
+            self.commit(txn).await?;
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! What a plan is made from: the project of the order, and the host.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use windflow_compose::Loaded;
+use windflow_model::{Code, ContainerState, Failure, Want};
+
+use super::context::{Early, Shared};
+use crate::{
+    load,
+    order::Order,
+    plan::{self, ContentDigests, Mode, PlanInput, Planned, RemovalInput, Stamp},
+    targets::{ObserveQuery, Observed, ObservedContainer},
+};
+
+/// Longest wait for removals that are under way.
+const REMOVAL: Duration = Duration::from_secs(60);
+/// Between two looks at them.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The project of an order; `write` puts its files where containers mount them from.
+pub(super) async fn loaded(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<Loaded, Early> {
+    let (order, work_dir) = (order.clone(), shared.options.work_dir.clone());
+    let work = tokio::task::spawn_blocking(move || {
+        let loaded = load::load(&order, &work_dir)?;
+        if write {
+            load::materialise(&order, &work_dir)?;
+        }
+        Ok::<_, Failure>(loaded)
+    });
+    match work.await {
+        Ok(loaded) => Ok(loaded?),
+        Err(error) => Err(Failure::new(
+            Code::HostFailure,
+            format!("loading the project broke off: {error}"),
+        )
+        .into()),
+    }
+}
+
+/// What a plan is made from, but the host.
+pub(super) async fn input(
+    shared: &Arc<Shared>,
+    order: &Order,
+    loaded: Loaded,
+    mode: Mode,
+) -> Result<PlanInput, Early> {
+    let project = Arc::new(loaded.project);
+    let (secret, of) = (*shared.journal.secret(), Arc::clone(&project));
+    let digests = tokio::task::spawn_blocking(move || {
+        ContentDigests::of(&of, &secret, |path| {
+            fs_err::read(path).map_err(|error| Failure::new(Code::HostFailure, error.to_string()))
+        })
+    });
+    let contents = match digests.await {
+        Ok(contents) => contents?,
+        Err(error) => {
+            return Err(
+                Failure::new(Code::HostFailure, format!("reading configs broke off: {error}")).into(),
+            );
+        }
+    };
+    Ok(PlanInput {
+        project,
+        locations: loaded.locations,
+        options: order.options.clone(),
+        policy: order.spec.policy.clone(),
+        stamp: Stamp {
+            stack: order.stack.clone(),
+            rev: order.rev,
+            op: order.op,
+        },
+        contents,
+        mode,
+        fetched: BTreeSet::new(),
+        now: shared.options.clock.now_ms().div_euclid(1000),
+    })
+}
+
+/// What is there, once nothing is being removed any more: what goes away is neither there nor gone.
+pub(super) async fn settled(shared: &Arc<Shared>, query: &ObserveQuery) -> Result<Observed, Early> {
+    let since = Instant::now();
+    loop {
+        let observed = shared.target.observe(query).await?;
+        let going = |container: &ObservedContainer| container.state == ContainerState::Removing;
+        if since.elapsed() > REMOVAL || !observed.containers.iter().any(going) {
+            return Ok(observed);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+fn label_query(order: &Order) -> ObserveQuery {
+    ObserveQuery {
+        project: order.stack.to_string(),
+        ..ObserveQuery::default()
+    }
+}
+
+/// The plan of a removal.
+pub(super) async fn removal(shared: &Arc<Shared>, order: &Order) -> Result<Planned, Early> {
+    let observed = settled(shared, &label_query(order)).await?;
+    let remove_orphans = order.options.remove_orphans.unwrap_or(true);
+    // Orphans can only be told where the file is there to tell.
+    let services = match (remove_orphans, loaded(shared, order, false).await) {
+        (false, Ok(loaded)) => {
+            let project = loaded.project;
+            Some(
+                project
+                    .services
+                    .into_keys()
+                    .chain(project.disabled_services.into_keys())
+                    .collect(),
+            )
+        }
+        _ => None,
+    };
+    debug_assert!(order.want != Want::Present);
+    let input = RemovalInput {
+        stack: order.stack.clone(),
+        want: order.want,
+        options: order.options.clone(),
+        services,
+        remove_orphans,
+    };
+    Ok(plan::removal(&input, &observed))
+}

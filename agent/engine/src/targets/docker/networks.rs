@@ -1,0 +1,63 @@
+//! Creating networks: a name is no key to the engine, two networks may have the same.
+
+use std::collections::BTreeMap;
+
+use bollard::query_parameters::InspectNetworkOptions;
+use serde::Deserialize;
+use serde_json::json;
+use windflow_compose::model::Network;
+
+use super::{
+    DockerTarget,
+    error::{failed, refused},
+    spec, wire,
+};
+use crate::targets::{Evidence, TargetError, TargetErrorKind};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made {
+    id: String,
+    #[serde(default)]
+    warning: String,
+}
+
+/// Creates it; one of that name that somebody made meanwhile is taken as it is.
+pub(super) async fn create(
+    target: &DockerTarget,
+    network: &Network,
+    labels: &BTreeMap<String, String>,
+) -> Result<Evidence, TargetError> {
+    let what = format!("create network {}", network.name);
+    let broken = |error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error);
+    let mut body = serde_json::to_value(spec::network::create(network, labels)).map_err(broken)?;
+    // The library has dropped the field; engines before API 1.44 make a second network of the name without it.
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("CheckDuplicate".to_owned(), json!(true));
+    }
+    let (status, answer) = wire::post(target, "/networks/create", &body, &what).await?;
+    if status.is_success() {
+        let made: Made = serde_json::from_slice(&answer).map_err(broken)?;
+        let warnings = if made.warning.is_empty() {
+            Vec::new()
+        } else {
+            vec![made.warning]
+        };
+        return Ok(Evidence {
+            id: Some(made.id),
+            warnings,
+        });
+    }
+    if status == hyper::StatusCode::CONFLICT {
+        let found = target
+            .docker()?
+            .inspect_network(&network.name, None::<InspectNetworkOptions>)
+            .await
+            .map_err(|error| failed(target, &what, error))?;
+        return Ok(Evidence {
+            id: found.id,
+            warnings: Vec::new(),
+        });
+    }
+    Err(refused(target, &what, status.as_u16(), &answer))
+}
