@@ -5,6 +5,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test fails by panicking, in its helpers too"
 )]
 
@@ -14,3 +15,7 @@ mod bench;
 mod crash;
 #[path = "docker_engine/deploy.rs"]
 mod deploy;
+#[path = "docker_engine/pull.rs"]
+mod pull;
+#[path = "docker_engine/trouble.rs"]
+mod trouble;

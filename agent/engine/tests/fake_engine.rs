@@ -1,5 +1,12 @@
 //! The engine against the simulated target: every path of the reconciler, with a clock that waits for nobody.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
 #[path = "fake_engine/bench.rs"]
 mod bench;
 #[path = "fake_engine/orders.rs"]

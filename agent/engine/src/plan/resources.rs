@@ -95,7 +95,7 @@ fn twins<'o>(
         .iter()
         .copied()
         .find(|network| used(network))
-        .or(there.first().copied());
+        .or_else(|| there.first().copied());
     let mine =
         |network: &ObservedNetwork| network.labels.get(labels::PROJECT) == Some(&builder.input.project.name);
     let doomed: Vec<&ObservedNetwork> = there

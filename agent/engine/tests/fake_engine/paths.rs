@@ -9,7 +9,9 @@ use windflow_model::{Code, ContainerState, DeploymentState, LogEvent, LogQuery, 
 use crate::bench::Bench;
 
 fn code(state: &DeploymentState) -> &str {
-    state.failure().map_or(state.name(), |failure| &failure.code)
+    state
+        .failure()
+        .map_or_else(|| state.name(), |failure| &failure.code)
 }
 
 #[tokio::test(start_paused = true)]
