@@ -326,9 +326,10 @@ _wf_token() {
             _wf_fail "no enrolment token, and no terminal to ask for it" \
                 "Use --token-file FILE, WINDFLOW_TOKEN_FILE, or export WINDFLOW_TOKEN and 'sudo --preserve-env=WINDFLOW_TOKEN sh'."
         fi
-        printf 'Enrolment token (from "Add a host"): ' >/dev/tty
+        # Before the question: a fast paste must not be shown.
         asking=1
         stty -echo </dev/tty 2>/dev/null || true
+        printf 'Enrolment token (from "Add a host"): ' >/dev/tty
         IFS= read -r token </dev/tty || token=
         stty echo </dev/tty 2>/dev/null || true
         asking=

@@ -1,10 +1,12 @@
 //! Release binaries: static (they start in an empty container), stripped, with checksums, within their size.
+//!
+//! Names are `PROGRAM-ARCH`, as `packaging/README.md` says: a controller offers the `windflow-agent-ARCH` beside it.
 
 use crate::tool;
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
+use std::{env::consts::ARCH, path::PathBuf};
 
-const TARGET: &str = "x86_64-unknown-linux-gnu";
 const MB: u64 = 1_000_000;
 
 /// (package, binary, largest size in bytes)
@@ -14,13 +16,21 @@ const BINARIES: &[(&str, &str, u64)] = &[
     ("windflow-client", "windflow", 20 * MB),
 ];
 
-/// Builds the three binaries into dist/ and writes dist/SHA256SUMS. Fails if one is larger than allowed.
+/// Builds the three binaries for this machine's architecture into dist/ and writes dist/SHA256SUMS. Fails if one is larger
+/// than allowed or needs a loader.
 pub(crate) fn run() -> Result<()> {
     let root = tool::root();
-    let dist = root.join("dist");
-    fs_err::create_dir_all(&dist)?;
+    let page = root.join("web-ui/dist/index.html");
+    if !page.is_file() {
+        bail!(
+            "{} is missing, and the controller would go without its web UI: build it first with \
+             `npm --prefix web-ui ci && npm --prefix web-ui run build`",
+            page.display()
+        );
+    }
+    let triple = format!("{ARCH}-unknown-linux-gnu");
     // `--target` keeps the flag away from build scripts and proc-macros, which cannot be static.
-    let mut arguments = vec!["build", "--release", "--locked", "--target", TARGET];
+    let mut arguments = vec!["build", "--release", "--locked", "--target", &triple];
     for (package, _, _) in BINARIES {
         arguments.extend(["--package", package]);
     }
@@ -31,28 +41,71 @@ pub(crate) fn run() -> Result<()> {
         &[("RUSTFLAGS", "-C target-feature=+crt-static")],
     )?;
 
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), Into::into);
-    let (mut sums, mut too_large) = (String::new(), Vec::new());
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let dist = root.join("dist");
+    fs_err::create_dir_all(&dist)?;
+    let (mut sums, mut problems) = (String::new(), Vec::new());
     for (_, binary, limit) in BINARIES {
-        let bytes = fs_err::read(target.join(TARGET).join("release").join(binary))?;
-        fs_err::copy(
-            target.join(TARGET).join("release").join(binary),
-            dist.join(binary),
-        )?;
+        let built = target.join(&triple).join("release").join(binary);
+        let name = format!("{binary}-{ARCH}");
+        let bytes = fs_err::read(&built)?;
+        fs_err::copy(&built, dist.join(&name))?;
         let size = bytes.len() as u64;
         println!(
-            "{binary}: {:.2} MB (limit {} MB)",
+            "{name}: {:.2} MB (limit {} MB)",
             size as f64 / MB as f64,
             limit / MB
         );
         if size > *limit {
-            too_large.push(*binary);
+            problems.push(format!("{name} is larger than allowed"));
         }
-        sums.push_str(&format!("{}  {binary}\n", hex::encode(Sha256::digest(&bytes))));
+        if needs_loader(&bytes).with_context(|| built.display().to_string())? {
+            problems.push(format!("{name} is not static: it names a loader"));
+        }
+        sums.push_str(&format!("{}  {name}\n", hex::encode(Sha256::digest(&bytes))));
     }
     fs_err::write(dist.join("SHA256SUMS"), sums)?;
-    if !too_large.is_empty() {
-        bail!("larger than allowed: {}", too_large.join(", "));
+    if !problems.is_empty() {
+        bail!("{}", problems.join("; "));
     }
     Ok(())
+}
+
+/// Whether a 64-bit little-endian ELF file has a PT_INTERP header, that is, wants ld.so.
+fn needs_loader(file: &[u8]) -> Result<bool> {
+    const PT_INTERP: u64 = 3;
+    if file.get(..6) != Some(b"\x7fELF\x02\x01") {
+        bail!("not a 64-bit little-endian ELF file");
+    }
+    let number = |at: usize, length: usize| -> Result<u64> {
+        let bytes = file.get(at..at + length).context("the file is cut short")?;
+        Ok(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+    };
+    let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+    for index in 0..count {
+        let at = usize::try_from(start + index * size)?;
+        if number(at, 4)? == PT_INTERP {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loader_is_noticed() {
+        let check = |header: u8, expected: bool| {
+            let mut file = vec![0; 120];
+            file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            (file[32], file[54], file[56], file[64]) = (64, 56, 1, header);
+            assert_eq!(needs_loader(&file).unwrap(), expected, "{header}");
+        };
+        check(1, false);
+        check(3, true);
+        assert!(needs_loader(b"#!/bin/sh").is_err());
+        assert!(needs_loader(b"\x7fELF\x02\x01").is_err());
+    }
 }
