@@ -118,8 +118,7 @@ pub async fn reattest(identity: &mut Identity, clock: &Clock) -> Result<(), Enro
         certificate: identity.certificate.clone(),
         wall_ms: clock.now_ms(),
     };
-    let address = identity.membership.addresses.first().cloned().unwrap_or_default();
-    let granted = granted(exchange(&address, vec![pin], &message, clock).await?)?;
+    let granted = granted(exchange_anywhere(identity, pin, &message, clock).await?)?;
     identity.renewed(granted.certificate)
 }
 
@@ -137,8 +136,7 @@ pub async fn leave(identity: &Identity, clock: &Clock) -> Result<(), EnrollError
         csr: identity.key.csr().map_err(files)?,
         certificate: identity.certificate.clone(),
     };
-    let address = identity.membership.addresses.first().cloned().unwrap_or_default();
-    match exchange(&address, vec![pin], &message, clock).await? {
+    match exchange_anywhere(identity, pin, &message, clock).await? {
         EnrollReply::Left => Ok(()),
         _ => Err(EnrollError::Unexpected),
     }
@@ -162,6 +160,28 @@ pub(crate) async fn resolve(address: &str) -> Result<SocketAddr, EnrollError> {
     };
     let found = lookup_host(address).await.map_err(wrap)?.next();
     found.ok_or_else(|| wrap(io::Error::new(io::ErrorKind::NotFound, "no address")))
+}
+
+/// Asks at one address after the other until there is an answer.
+async fn exchange_anywhere(
+    identity: &Identity,
+    pin: [u8; 32],
+    message: &EnrollRequest,
+    clock: &Clock,
+) -> Result<EnrollReply, EnrollError> {
+    let mut failed = None;
+    for address in &identity.membership.addresses {
+        match exchange(address, vec![pin], message, clock).await {
+            Ok(reply) => return Ok(reply),
+            // A clear no is a no at every address of one controller.
+            Err(error @ (EnrollError::Refused { .. } | EnrollError::Clock { .. })) => return Err(error),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| EnrollError::Membership {
+        path: identity.dir.join("controller.toml"),
+        source: "it names no address of the controller".into(),
+    }))
 }
 
 async fn exchange(

@@ -3,7 +3,7 @@
 //! ```text
 //! Link::run ─ dial (full jitter, retry-after obeyed) ─▶ session: one loop per connection
 //!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch)
-//!    streams: one task per stream the controller opens, at most 64, ended with the connection
+//!    streams: one task per stream the controller opens, at most 256, ended with the connection
 //! LinkHandle ◄─ status (watch)
 //! ```
 //! The only place where model and frames meet on a host.
@@ -17,6 +17,8 @@ use windflow_model::{Inventory, Timestamp};
 
 use crate::enroll::{EnrollError, Identity, reattest};
 
+mod dial;
+mod orders;
 mod report;
 mod session;
 mod streams;

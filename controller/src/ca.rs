@@ -1,6 +1,7 @@
 //! The controller's certificate authority. Its key is made on first start, kept 0600, and never leaves the directory.
 //!
-//! `ca.key ca.crt` the root; `server.key server.crt` the controller's own certificate (QUIC and HTTPS);
+//! `ca.key ca.crt` the root; `server.key` the key of the controller's own certificate (QUIC and HTTPS), which is made
+//! anew at each start and in the second half of its life;
 //! `reset.key cid.key` what must survive a restart for agents to notice it quickly.
 
 use std::{
@@ -14,24 +15,28 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
 use thiserror::Error;
 use windflow_kit::{Clock, Random, random::RandomError};
 use windflow_model::AgentId;
 use windflow_transport::{
     endpoint::StableKeys,
     identity::{self, AgentFacts, HostKey, IdentityError},
+    tls::TlsError,
 };
 
 /// Life of an agent's certificate; renewed at half of it.
 pub const LEAF_LIFE: Duration = Duration::from_secs(24 * 3_600);
 /// How long after its end a certificate still lets its key ask for a new one.
 pub const REATTEST_WITHIN: Duration = Duration::from_secs(90 * 24 * 3_600);
-/// Begin of validity before now: small differences between clocks do no harm.
+/// Begin of validity before now, at most and as a part of the life: small differences between clocks do no harm.
 const BACKDATE: Duration = Duration::from_secs(3_600);
+const BACKDATE_PART: u32 = 24;
 const ROOT_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3_600);
-/// Below the 398 days that browsers accept. Made again at a start in the second half of its life.
-const SERVER_LIFE: Duration = Duration::from_secs(390 * 24 * 3_600);
+
+mod server;
+
+pub use server::{ServerCertificate, ServerIdentity};
 
 /// Why the authority cannot work.
 #[derive(Debug, Error)]
@@ -69,18 +74,12 @@ pub enum CaError {
     /// The request is no certificate request or its signature is wrong.
     #[error("the certificate request is not valid")]
     Request(#[source] rcgen::Error),
+    /// TLS does not take the controller's own certificate.
+    #[error("TLS cannot use the controller's certificate")]
+    Tls(#[source] TlsError),
     /// A certificate just made cannot be read.
     #[error("the new certificate cannot be read")]
     Unreadable(#[source] IdentityError),
-}
-
-/// Certificate chain and key of the controller.
-#[derive(Debug)]
-pub struct ServerIdentity {
-    /// Leaf first, then the root.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The leaf's key.
-    pub key: PrivateKeyDer<'static>,
 }
 
 /// The authority.
@@ -89,6 +88,7 @@ pub struct Ca {
     deployment: String,
     clock: Clock,
     random: Random,
+    leaf_life: Duration,
     root: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     pin: [u8; 32],
@@ -145,10 +145,18 @@ impl Ca {
             dir,
             clock,
             random,
+            leaf_life: LEAF_LIFE,
             root,
             issuer,
             pin,
         })
+    }
+
+    /// Another life for the certificates of agents than [`LEAF_LIFE`].
+    #[must_use]
+    pub const fn with_leaf_life(mut self, life: Duration) -> Self {
+        self.leaf_life = life;
+        self
     }
 
     /// The root certificate.
@@ -175,42 +183,6 @@ impl Ca {
         format!("controller.{}.windflow", self.deployment)
     }
 
-    /// The controller's certificate and key; `names` are further DNS names and addresses it is reached by.
-    ///
-    /// # Errors
-    /// [`CaError`].
-    pub fn server_identity(&self, names: &[String]) -> Result<ServerIdentity, CaError> {
-        let open = |source| CaError::Open {
-            dir: self.dir.clone(),
-            source,
-        };
-        let key = HostKey::load_or_make(&self.dir.join("server.key")).map_err(open)?;
-        let mut all = vec![
-            self.server_name(),
-            "localhost".to_owned(),
-            "127.0.0.1".to_owned(),
-            "::1".to_owned(),
-        ];
-        all.extend(names.iter().cloned());
-        all.sort_unstable();
-        all.dedup();
-        let make = |source| CaError::Make {
-            what: "the server certificate",
-            source,
-        };
-        let mut params = CertificateParams::new(all).map_err(make)?;
-        self.validity(&mut params, SERVER_LIFE);
-        params.distinguished_name = common_name("WindFlow controller");
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.serial_number = Some(self.serial()?);
-        let leaf = params.signed_by(key.pair(), &self.issuer).map_err(make)?;
-        Ok(ServerIdentity {
-            chain: vec![leaf.der().clone(), self.root.clone()],
-            key: key.private_der(),
-        })
-    }
-
     /// Hash of the public key of a certificate request whose own signature is good.
     ///
     /// # Errors
@@ -234,7 +206,7 @@ impl Ca {
         let mut params = CertificateParams::default();
         let uri = identity::agent_uri(agent, generation);
         params.subject_alt_names = vec![SanType::URI(uri.try_into().map_err(make)?)];
-        self.validity(&mut params, LEAF_LIFE);
+        self.validity(&mut params, self.leaf_life);
         params.distinguished_name = common_name("WindFlow agent");
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -324,7 +296,7 @@ pub fn pin_in(dir: &Path) -> Result<String, CaError> {
 fn set_validity(params: &mut CertificateParams, clock: &Clock, life: Duration) {
     let now =
         rcgen::date_time_ymd(1970, 1, 1) + Duration::from_millis(u64::try_from(clock.now_ms()).unwrap_or(0));
-    params.not_before = now - BACKDATE;
+    params.not_before = now - BACKDATE.min(life / BACKDATE_PART);
     params.not_after = now + life;
 }
 

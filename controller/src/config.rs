@@ -4,9 +4,12 @@ use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
+
+use crate::ca::LEAF_LIFE;
 
 /// Ready to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +26,8 @@ pub struct Config {
     pub quic_address: Option<String>,
     /// Folder with `windflow-agent-ARCH`. Default: where the controller's own binary is.
     pub agent_binaries: Option<PathBuf>,
+    /// Life of agents' certificates; renewed at half of it. Default 24 h.
+    pub agent_certificate_life: Duration,
 }
 
 /// Where each key comes from, before it is checked.
@@ -41,7 +46,12 @@ pub struct Settings {
     pub quic_address: Option<String>,
     /// `agent_binaries`, `WINDFLOW_AGENT_BINARIES`.
     pub agent_binaries: Option<PathBuf>,
+    /// `agent_certificate_life_s`, `WINDFLOW_AGENT_CERTIFICATE_LIFE_S`: 10 to 604,800.
+    pub agent_certificate_life_s: Option<u64>,
 }
+
+/// Shortest and longest life of agents' certificates in seconds.
+const LIFE_S: std::ops::RangeInclusive<u64> = 10..=604_800;
 
 /// Variables with our prefix that are not settings: the configuration file itself.
 const FOREIGN: &[&str] = &["WINDFLOW_CONTROLLER_CONFIG"];
@@ -92,6 +102,14 @@ impl Config {
         {
             problems.push(format!("quic_address: {text:?} is not host:port"));
         }
+        let life_s = settings.agent_certificate_life_s;
+        if let Some(life) = life_s.filter(|life| !LIFE_S.contains(life)) {
+            problems.push(format!(
+                "agent_certificate_life_s: {life} is not between {} and {}",
+                LIFE_S.start(),
+                LIFE_S.end()
+            ));
+        }
         match (http, quic) {
             (Some(http), Some(quic)) if problems.is_empty() => Ok(Self {
                 data_dir: settings
@@ -102,6 +120,7 @@ impl Config {
                 names,
                 quic_address: settings.quic_address,
                 agent_binaries: settings.agent_binaries,
+                agent_certificate_life: life_s.map_or(LEAF_LIFE, Duration::from_secs),
             }),
             _ => Err(ConfigError { problems }),
         }
@@ -176,6 +195,10 @@ fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<String>)
             }
             "QUIC_ADDRESS" => settings.quic_address = Some(value),
             "AGENT_BINARIES" => settings.agent_binaries = Some(value.into()),
+            "AGENT_CERTIFICATE_LIFE_S" => match value.parse() {
+                Ok(life) => settings.agent_certificate_life_s = Some(life),
+                Err(_) => problems.push(format!("{name}: {value:?} is not a number of seconds")),
+            },
             _ if FOREIGN.contains(&name.as_str()) => {}
             // A misspelt variable would be ignored in silence; those of the agent and the scripts are not ours.
             _ if key.starts_with("CONTROLLER_") => problems.push(format!("{name}: there is no such setting")),
@@ -193,6 +216,7 @@ fn merge(low: Settings, high: Settings) -> Settings {
         names: high.names.or(low.names),
         quic_address: high.quic_address.or(low.quic_address),
         agent_binaries: high.agent_binaries.or(low.agent_binaries),
+        agent_certificate_life_s: high.agent_certificate_life_s.or(low.agent_certificate_life_s),
     }
 }
 

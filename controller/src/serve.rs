@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! lock data dir → store → epoch (fsync) → CA → App → fleet (QUIC) → HTTPS
-//! TaskSet: "fleet" exit · "https" exit · jobs log · owned changes log · "watchdog" log
+//! TaskSet: "fleet" exit · "https" exit · "server-certificate" log · jobs log · owned changes log · "watchdog" log
 //! stop: signal → HTTPS drains 10 s, fleet says goodbye → owned changes end → store closes
 //! ```
 
@@ -21,11 +21,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::ServerConfig;
 use windflow_kit::{Clock, DirLock, OnFailure, Random, Stop, TaskSet, stop::Signals};
 use windflow_store::{RedbOptions, RedbStore, SharedStore};
-use windflow_transport::{identity, tls};
+use windflow_transport::{
+    identity,
+    tls::{self, LiveCertificate},
+};
 
 use crate::{
     app::AppOptions,
-    ca::Ca,
+    ca::{Ca, ServerCertificate},
     config::Config,
     fleet::{FleetOptions, Home},
     http::{self, Facts, Web},
@@ -66,9 +69,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         clock.clone(),
         random.clone(),
     );
-    let ca = Arc::new(ca.context("the certificate authority cannot be used")?);
+    let ca = ca.context("the certificate authority cannot be used")?;
+    let ca = Arc::new(ca.with_leaf_life(config.agent_certificate_life));
     let hostname = hostname();
-    let names = names(&config, &hostname);
+    let certificate = ServerCertificate::make(Arc::clone(&ca), names(&config, &hostname))
+        .context("the controller has no certificate")?;
+    let live = certificate.live();
 
     let app = AppOptions {
         store: store.clone(),
@@ -81,7 +87,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let fleet = FleetOptions {
         listen: config.quic,
         controller_epoch: epoch,
-        names: names.clone(),
+        certificate: Arc::clone(&live),
         build: windflow_kit::build::describe(),
         clock,
     };
@@ -93,11 +99,14 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     app.attach(Arc::new(handle));
     tasks.spawn("fleet", OnFailure::Exit, fleet.run(stop.clone()));
 
-    let server = ca.server_identity(&names)?;
-    let leaf = server
-        .chain
-        .first()
-        .context("the controller has no certificate")?;
+    tasks.spawn(
+        "server-certificate",
+        OnFailure::Log,
+        certificate.keep(stop.clone()),
+    );
+
+    let chain = live.chain();
+    let leaf = chain.first().context("the controller has no certificate")?;
     let tls_pin = STANDARD.encode(identity::key_hash(leaf)?);
     let address = https.local_addr()?;
     let facts = Facts {
@@ -120,7 +129,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     );
     let jobs = Jobs::default();
     let router = http::router(Web::new(app.clone(), facts, jobs.clone()));
-    let tls = RustlsConfig::from_config(Arc::new(https_config(server)?));
+    let tls = RustlsConfig::from_config(Arc::new(https_config(live)?));
     let web = axum_server::Handle::new();
     let listener = axum_server::from_tcp_rustls(https, tls)?.handle(web.clone());
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
@@ -225,11 +234,11 @@ fn agent_binaries(config: &Config) -> PathBuf {
     config.agent_binaries.clone().or_else(beside).unwrap_or_default()
 }
 
-fn https_config(server: crate::ca::ServerIdentity) -> anyhow::Result<ServerConfig> {
+fn https_config(certificate: Arc<LiveCertificate>) -> anyhow::Result<ServerConfig> {
     let mut config = ServerConfig::builder_with_provider(tls::crypto_provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
-        .with_single_cert(server.chain, server.key)?;
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

@@ -25,4 +25,4 @@ pub use enroll::{EnrollReply, EnrollRequest};
 pub use hello::{AgentHello, ControllerHello};
 pub use stream::{LogLine, StreamItem, StreamOpen};
 pub use version::{ALPN_CONTROL, ALPN_ENROLL, Version, VersionRange};
-pub use work::{Assignment, Held, HeldList, Report, Withdrawal};
+pub use work::{Assignment, AssignmentHead, Held, HeldList, Report, Withdrawal};

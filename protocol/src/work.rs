@@ -32,6 +32,19 @@ impl Document for Assignment {
     const SCHEMA: u16 = 1;
 }
 
+/// What stays readable of an assignment in every schema: enough to refuse it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct AssignmentHead {
+    /// The deployment.
+    pub deployment: DeploymentId,
+    /// Name of the stack on the host.
+    pub name: StackName,
+    /// The revision.
+    pub rev: Rev,
+    /// The operation.
+    pub op: OpId,
+}
+
 /// A revision to be taken back if nothing has changed yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawal {
@@ -111,4 +124,27 @@ pub struct Report {
 impl Document for Report {
     const NAME: &'static str = "report";
     const SCHEMA: u16 = 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use windflow_model::Doc;
+
+    use super::*;
+
+    #[test]
+    fn an_assignment_of_a_newer_controller_can_still_be_refused() {
+        let newer = serde_json::json!({
+            "deployment": "dep_01h455vb4pex5vsknk084sn02q",
+            "name": "web",
+            "rev": 7,
+            "op": "op_01h455vb4pex5vsknk084sn02q",
+            "spec": { "shape": "of tomorrow" },
+        });
+        let parts = (Assignment::SCHEMA + 1, serde_json::to_vec(&newer).unwrap());
+        let doc: Doc<Assignment> = postcard::from_bytes(&postcard::to_allocvec(&parts).unwrap()).unwrap();
+        assert!(doc.open().is_err());
+        let head: AssignmentHead = doc.peek().unwrap();
+        assert_eq!((head.name.as_str(), head.rev), ("web", Rev(7)));
+    }
 }

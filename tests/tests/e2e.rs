@@ -9,5 +9,7 @@
 
 #[path = "e2e/delivery.rs"]
 mod delivery;
+#[path = "e2e/identity.rs"]
+mod identity;
 #[path = "e2e/link.rs"]
 mod link;

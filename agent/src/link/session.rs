@@ -6,20 +6,18 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::broadcast, time::Instant};
 use windflow_engine::StackProgress;
 use windflow_kit::{Stop, TaskHandle, error::Chain, task::spawn_scoped};
-use windflow_model::{Code, DeploymentEvent, Doc, Document, Failure, Timestamp};
+use windflow_model::{Code, Doc, Document, Timestamp};
 use windflow_protocol::{
-    AgentFrame, AgentHello, Assignment, Report, VersionRange, Withdrawal,
+    AgentFrame, AgentHello, VersionRange,
     session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
 };
-use windflow_transport::{
-    FrameReader, FrameWriter,
-    endpoint::{self, CLOSE_DONE},
-    quinn::{Connection, ConnectionError},
-    tls,
-};
+use windflow_transport::{FrameReader, FrameWriter, endpoint::CLOSE_DONE, quinn::Connection};
 
-use super::{Left, Link, report, streams};
-use crate::enroll;
+use super::{
+    Left, Link,
+    dial::{dial, explain},
+    orders, report, streams,
+};
 
 /// Time for a name and a handshake.
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
@@ -51,6 +49,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
                 writer: FrameWriter::new(send),
                 session,
                 was_up: false,
+                renew_at: None,
             };
             live.run(link, actions, stop).await
         }
@@ -75,57 +74,6 @@ fn options(link: &Link) -> AgentSessionOptions {
     }
 }
 
-async fn dial(link: &Link) -> Result<(Connection, windflow_transport::quinn::Endpoint), String> {
-    let identity = &link.identity;
-    let mut last = "no address of the controller is known; enrol this host again".to_owned();
-    for address in &identity.membership.addresses {
-        let tried = async {
-            let remote = enroll::resolve(address)
-                .await
-                .map_err(|error| Chain(&error).to_string())?;
-            let tls = tls::agent(
-                identity.certificate.clone().into(),
-                identity.key.private_der(),
-                &identity.ca.clone().into(),
-            );
-            let tls = tls.map_err(|error| Chain(&error).to_string())?;
-            let endpoint = endpoint::agent(remote).map_err(|error| Chain(&error).to_string())?;
-            let dialled = endpoint::dial(&endpoint, remote, &identity.membership.server_name, tls).await;
-            match dialled {
-                Ok(connection) => Ok((connection, endpoint)),
-                Err(endpoint::DialError::Connect { source, .. }) => Err(explain(&source, link)),
-                Err(error) => Err(Chain(&error).to_string()),
-            }
-        };
-        match tried.await {
-            Ok(connected) => return Ok(connected),
-            Err(reason) => last = format!("{address}: {reason}"),
-        }
-    }
-    Err(last)
-}
-
-/// What a lost or refused connection means for a person.
-fn explain(error: &ConnectionError, link: &Link) -> String {
-    let text = error.to_string();
-    let now = Timestamp::from_millis(link.options.clock.now_ms());
-    let lower = text.to_lowercase();
-    if lower.contains("expired") || lower.contains("not valid yet") || lower.contains("notvalidyet") {
-        return format!(
-            "a certificate is out of its time ({text}); this host's clock says {now}: set the clock that is wrong, here or on \
-             the controller"
-        );
-    }
-    if lower.contains("application protocol") {
-        return format!("the controller speaks another framing ({text}): update the older side");
-    }
-    if let ConnectionError::ApplicationClosed(close) = error {
-        let reason = String::from_utf8_lossy(&close.reason);
-        return format!("the controller closed the connection: {reason}");
-    }
-    text
-}
-
 struct Live {
     origin: Instant,
     connection: Connection,
@@ -133,6 +81,8 @@ struct Live {
     writer: FrameWriter,
     session: AgentSession,
     was_up: bool,
+    /// Wall clock of the next renewal; `None` while one is asked for.
+    renew_at: Option<i64>,
 }
 
 impl Live {
@@ -154,7 +104,7 @@ impl Live {
         let mut containers = link.engine.containers();
         let mut inventory = link.inventory.clone();
         let mut served = FuturesUnordered::<TaskHandle<()>>::new();
-        let mut renew_at = renewal(link);
+        self.renew_at = Some(renewal(link));
         let mut actions = first;
         let mut was_steady = false;
         loop {
@@ -171,9 +121,11 @@ impl Live {
             }
             let steady = self.session.is_steady();
             let due = self.session.deadline().unwrap_or(Duration::ZERO);
-            let renew_in = Duration::from_millis(
-                u64::try_from(renew_at.saturating_sub(link.options.clock.now_ms())).unwrap_or(0),
-            );
+            let renew_in = self
+                .renew_at
+                .unwrap_or_default()
+                .saturating_sub(link.options.clock.now_ms());
+            let renew_in = Duration::from_millis(u64::try_from(renew_in).unwrap_or(0));
             tokio::select! {
                 () = stop.stopped() => return None,
                 frame = self.reader.next() => match frame {
@@ -210,13 +162,8 @@ impl Live {
                     }
                     Err(broadcast::error::RecvError::Closed) => return Some(self.left("the engine stopped".to_owned(), Duration::ZERO)),
                 },
-                () = tokio::time::sleep(renew_in), if steady => {
-                    // Asked again if no answer comes.
-                    renew_at = link.options.clock.now_ms().saturating_add(60_000);
-                    match link.identity.key.csr() {
-                        Ok(csr) => actions.push(AgentAction::Send(AgentFrame::Renew { csr })),
-                        Err(error) => tracing::error!(error = %Chain(&error), "certificate cannot be renewed"),
-                    }
+                () = tokio::time::sleep(renew_in), if steady && self.renew_at.is_some() => {
+                    actions.extend(self.renew(link));
                 }
                 stream = self.connection.accept_bi(), if steady && served.len() < STREAMS => match stream {
                     Ok((send, receive)) => {
@@ -226,30 +173,35 @@ impl Live {
                 },
                 Some(_done) = served.next() => {}
             }
-            if actions
-                .iter()
-                .any(|action| matches!(action, AgentAction::Renewed(_)))
-            {
-                self.renewed(link, &mut actions, &mut renew_at);
+        }
+    }
+
+    /// A new certificate, on disk first; a connection keeps the one it began with.
+    fn renewed(&mut self, link: &mut Link, certificate: Vec<u8>) {
+        match link.identity.renewed(certificate) {
+            Ok(()) => {
+                let facts = link.identity.facts;
+                link.status
+                    .send_modify(|status| status.certificate_until = Some(facts.not_after));
+                tracing::info!(until = %facts.not_after, generation = facts.generation, "certificate renewed");
+                self.renew_at = Some(renewal(link));
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "renewed certificate cannot be used");
+                self.renew_at = Some(again(link, 0));
             }
         }
     }
 
-    fn renewed(&self, link: &mut Link, actions: &mut Vec<AgentAction>, renew_at: &mut i64) {
-        for action in std::mem::take(actions) {
-            let AgentAction::Renewed(certificate) = action else {
-                actions.push(action);
-                continue;
-            };
-            match link.identity.renewed(certificate) {
-                Ok(()) => {
-                    *renew_at = renewal(link);
-                    let until = link.identity.facts.not_after;
-                    link.status
-                        .send_modify(|status| status.certificate_until = Some(until));
-                    tracing::info!(%until, "certificate renewed");
-                }
-                Err(error) => tracing::error!(error = %Chain(&error), "renewed certificate cannot be used"),
+    /// Asks for a new certificate. One question at a time: the answer to a lost one would be a generation too many.
+    fn renew(&mut self, link: &Link) -> Option<AgentAction> {
+        self.renew_at = None;
+        match link.identity.key.csr() {
+            Ok(csr) => Some(AgentAction::Send(AgentFrame::Renew { csr })),
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "certificate cannot be renewed");
+                self.renew_at = Some(again(link, 0));
+                None
             }
         }
     }
@@ -279,8 +231,8 @@ impl Live {
                     }
                 }
                 AgentAction::Opened(opened) => queue.extend(self.opened(link, opened)?),
-                AgentAction::Assign(doc) => queue.extend(assign(link, doc).await),
-                AgentAction::Withdraw(doc) => withdraw(link, doc).await,
+                AgentAction::Assign(doc) => queue.extend(orders::assign(link, doc).await),
+                AgentAction::Withdraw(doc) => orders::withdraw(link, doc).await,
                 AgentAction::Acked(upto) => {
                     if let Err(error) = link.engine.reports_ack(upto).await {
                         tracing::warn!(error = %Chain(&error), upto, "acknowledgement not kept; the reports will be sent again");
@@ -297,9 +249,9 @@ impl Live {
                         status.last_error = None;
                     });
                 }
-                // Taken out by the loop, which owns the time of the next renewal.
-                AgentAction::Renewed(_) => {}
+                AgentAction::Renewed(certificate) => self.renewed(link, certificate),
                 AgentAction::RenewRefused(denial) => {
+                    self.renew_at = Some(again(link, denial.retry_after_ms));
                     tracing::warn!(
                         code = denial.code,
                         message = denial.message,
@@ -366,7 +318,15 @@ fn renewal(link: &Link) -> i64 {
     facts.not_before.as_millis() + life / 2 - life / 20 + jitter
 }
 
-fn seal<T: Document>(value: &T) -> Option<Doc<T>> {
+/// When to ask again after a no, which may carry a time of its own.
+fn again(link: &Link, after_ms: u32) -> i64 {
+    link.options
+        .clock
+        .now_ms()
+        .saturating_add(i64::from(after_ms.max(60_000)))
+}
+
+pub(super) fn seal<T: Document>(value: &T) -> Option<Doc<T>> {
     Doc::seal(value)
         .inspect_err(|error| tracing::error!(error = %Chain(error), "cannot be sent"))
         .ok()
@@ -377,48 +337,4 @@ fn progressed(event: &StackProgress) -> Option<AgentAction> {
     let deployment = event.deployment?;
     let progress = seal(&event.event)?;
     Some(AgentAction::Send(AgentFrame::Progress { deployment, progress }))
-}
-
-async fn assign(link: &Link, doc: Doc<Assignment>) -> Option<AgentAction> {
-    let assignment = match doc.open() {
-        Ok(assignment) => assignment,
-        Err(error) => {
-            tracing::error!(error = %Chain(&error), "assignment cannot be read; update this agent");
-            return None;
-        }
-    };
-    let order = report::order(assignment.clone());
-    let error = link.engine.apply(order).await.err()?;
-    tracing::warn!(stack = %assignment.name, rev = %assignment.rev, error = %Chain(&error), "assignment refused");
-    let answer = Report {
-        seq: 0,
-        deployment: Some(assignment.deployment),
-        stack: assignment.name,
-        rev: assignment.rev,
-        op: assignment.op,
-        event: DeploymentEvent::Rejected {
-            failure: Failure::from(error),
-        },
-        steps: None,
-        at: Timestamp::from_millis(link.options.clock.now_ms()),
-    };
-    seal(&answer).map(|report| AgentAction::Send(AgentFrame::Refused { report }))
-}
-
-async fn withdraw(link: &Link, doc: Doc<Withdrawal>) {
-    let withdrawal = match doc.open() {
-        Ok(withdrawal) => withdrawal,
-        Err(error) => {
-            tracing::error!(error = %Chain(&error), "withdrawal cannot be read; update this agent");
-            return;
-        }
-    };
-    // The outcome travels as a report.
-    if let Err(error) = link
-        .engine
-        .cancel(&withdrawal.name, withdrawal.rev, withdrawal.op)
-        .await
-    {
-        tracing::warn!(error = %Chain(&error), "withdrawal not carried out");
-    }
 }

@@ -18,7 +18,7 @@ use windflow_model::{AgentId, Failure, LogQuery, Plan, Presence, Timestamp};
 use windflow_transport::{
     endpoint::{self, CLOSE_REFUSED, CLOSE_RESTART},
     quinn::{Connection, Endpoint},
-    tls::{self, TlsError},
+    tls::{self, LiveCertificate, TlsError},
 };
 
 use super::{
@@ -79,9 +79,9 @@ pub enum FleetError {
         #[source]
         source: io::Error,
     },
-    /// No usable certificate.
-    #[error("the link has no certificate")]
-    Certificate(#[source] CaError),
+    /// The keys that make agents notice a restart are of no use.
+    #[error("the link has no keys")]
+    Keys(#[source] CaError),
     /// TLS refuses the certificate.
     #[error("TLS for the link cannot be set up")]
     Tls(#[source] TlsError),
@@ -94,8 +94,8 @@ pub struct FleetOptions {
     pub listen: SocketAddr,
     /// Raised and on disk at each start of the controller.
     pub controller_epoch: u64,
-    /// Further names in the controller's certificate.
-    pub names: Vec<String>,
+    /// The controller's own certificate.
+    pub certificate: Arc<LiveCertificate>,
     /// Version of this build, for people.
     pub build: String,
     /// Wall clock.
@@ -125,15 +125,12 @@ impl FleetOptions {
     /// # Errors
     /// [`FleetError`].
     pub fn build(self, ca: Arc<Ca>, home: Arc<dyn Home>) -> Result<(Fleet, FleetHandle), FleetError> {
-        let identity = ca.server_identity(&self.names).map_err(FleetError::Certificate)?;
-        let keys = ca.stable_keys().map_err(FleetError::Certificate)?;
-        let config = tls::server(identity.chain, identity.key, ca.root()).map_err(FleetError::Tls)?;
+        let keys = ca.stable_keys().map_err(FleetError::Keys)?;
+        let config = tls::server(self.certificate, ca.root()).map_err(FleetError::Tls)?;
         let config = tls::quic_server(config).map_err(FleetError::Tls)?;
-        let listen = |source| FleetError::Listen {
-            address: self.listen,
-            source,
-        };
-        let endpoint = endpoint::controller(self.listen, config, &keys).map_err(listen)?;
+        let address = self.listen;
+        let listen = |source| FleetError::Listen { address, source };
+        let endpoint = endpoint::controller(address, config, &keys).map_err(listen)?;
         let address = endpoint.local_addr().map_err(listen)?;
         let (commands, inbox) = mpsc::channel(256);
         let fleet = Fleet {

@@ -135,14 +135,10 @@ impl Session {
             // It looks by itself as soon as it is.
             return Vec::new();
         }
-        let (agent, facts) = (self.greeted.agent, self.greeted.facts);
-        let home = &self.shared.home;
-        if let Err(refusal) = home
-            .agent_admit(agent, KeyHash(facts.key), facts.generation)
-            .await
-        {
-            return vec![ControllerAction::Close(refusal.message)];
+        if let Err(reason) = self.admitted().await {
+            return vec![ControllerAction::Close(reason)];
         }
+        let (agent, home) = (self.greeted.agent, &self.shared.home);
         let mut actions = Vec::new();
         for withdrawal in home.withdrawals(agent).await {
             let doc = sealed(&withdrawal);
@@ -185,7 +181,20 @@ impl Session {
         }
     }
 
+    /// Asked before every request of the host: a removed one gets nothing done any more.
+    async fn admitted(&self) -> Result<(), String> {
+        let (agent, facts) = (self.greeted.agent, self.greeted.facts);
+        let known = self
+            .shared
+            .home
+            .agent_admit(agent, KeyHash(facts.key), facts.generation);
+        known.await.map(drop).map_err(|refusal| refusal.message)
+    }
+
     async fn apply(&mut self, action: ControllerAction) -> Result<Vec<ControllerAction>, String> {
+        if !matches!(action, ControllerAction::Proven(_)) {
+            self.admitted().await?;
+        }
         let agent = self.greeted.agent;
         let home = Arc::clone(&self.shared.home);
         match action {
@@ -238,7 +247,7 @@ impl Session {
         });
     }
 
-    async fn renew(&self, csr: &[u8]) -> ControllerAction {
+    async fn renew(&mut self, csr: &[u8]) -> ControllerAction {
         let refuse = |code, message: String| {
             ControllerAction::Send(ControllerFrame::RenewRefused(Denial::new(code, message, 60_000)))
         };
@@ -255,7 +264,11 @@ impl Session {
             .await;
         match renewed {
             Ok(generation) => match self.shared.ca.sign_agent(csr, facts.agent, generation) {
-                Ok(certificate) => ControllerAction::Send(ControllerFrame::Renewed { certificate }),
+                Ok(certificate) => {
+                    // The next renewal of this session goes on from here.
+                    self.greeted.facts.generation = generation;
+                    ControllerAction::Send(ControllerFrame::Renewed { certificate })
+                }
                 Err(error) => {
                     tracing::error!(error = %Chain(&error), "cannot sign");
                     refuse(

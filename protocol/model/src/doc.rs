@@ -98,6 +98,13 @@ impl<T: Document> Doc<T> {
         })
     }
 
+    /// Reads a few lasting fields, whatever the schema: enough to refuse a document that cannot be opened. `None` if
+    /// they are not there.
+    #[must_use]
+    pub fn peek<U: DeserializeOwned>(&self) -> Option<U> {
+        serde_json::from_slice(&self.json).ok()
+    }
+
     /// Length of the JSON in bytes, for size limits before parsing.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -20,6 +20,10 @@ use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
 
 use crate::identity;
 
+mod live;
+
+pub use live::LiveCertificate;
+
 /// Why there is no TLS configuration.
 #[derive(Debug, Error)]
 pub enum TlsError {
@@ -51,11 +55,7 @@ fn roots(ca: &CertificateDer<'_>) -> Result<Arc<RootCertStore>, TlsError> {
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn server(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    ca: &CertificateDer<'_>,
-) -> Result<ServerConfig, TlsError> {
+pub fn server(certificate: Arc<LiveCertificate>, ca: &CertificateDer<'_>) -> Result<ServerConfig, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca)?, crypto_provider())
         .allow_unauthenticated()
         .build()
@@ -64,8 +64,7 @@ pub fn server(
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Config)?
         .with_client_cert_verifier(verifier)
-        .with_single_cert(chain, key)
-        .map_err(TlsError::Config)?;
+        .with_cert_resolver(certificate);
     config.alpn_protocols = vec![ALPN_CONTROL.to_vec(), ALPN_ENROLL.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});

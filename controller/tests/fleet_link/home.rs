@@ -1,0 +1,133 @@
+//! A memory for an application.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+};
+
+use windflow_controller::fleet::{
+    Answer, Assignment, EnrolGrant, EnrolRequest, Held, Home, HomeError, KeyHash, Refusal, Report,
+    SessionFacts, Withdrawal,
+};
+use windflow_kit::{Clock, Random};
+use windflow_model::{
+    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
+};
+
+pub(crate) const TOKEN: &str = "wfj_test_secret";
+
+#[derive(Default)]
+pub(crate) struct State {
+    bound: Option<KeyHash>,
+    pub(crate) agent: Option<AgentId>,
+    pub(crate) removed: bool,
+    pub(crate) sessions: u64,
+    pub(crate) reports: Vec<Report>,
+    pub(crate) assignments: Vec<Assignment>,
+    pub(crate) generation: HashMap<AgentId, u64>,
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Memory(pub(crate) Arc<Mutex<State>>);
+
+fn now<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
+    Box::pin(std::future::ready(value))
+}
+
+impl Home for Memory {
+    fn agent_enrol(&self, request: EnrolRequest) -> Answer<'_, Result<EnrolGrant, Refusal>> {
+        let mut state = self.0.lock().unwrap();
+        if request.token.expose() != TOKEN {
+            return now(Err(Refusal::new(
+                Code::TokenInvalid,
+                "the enrolment token is not known",
+            )));
+        }
+        let bound = *state.bound.get_or_insert(request.public_key);
+        if bound != request.public_key {
+            return now(Err(Refusal::new(
+                Code::TokenInvalid,
+                "the enrolment token is used",
+            )));
+        }
+        let agent = *state.agent.get_or_insert_with(|| id!(AgentId));
+        now(Ok(EnrolGrant { agent, generation: 1 }))
+    }
+
+    fn agent_renew(
+        &self,
+        agent: AgentId,
+        _key: KeyHash,
+        generation: u64,
+    ) -> Answer<'_, Result<u64, Refusal>> {
+        let mut state = self.0.lock().unwrap();
+        state.generation.insert(agent, generation + 1);
+        now(Ok(generation + 1))
+    }
+
+    fn agent_leave(
+        &self,
+        _agent: AgentId,
+        _key: KeyHash,
+        _generation: u64,
+    ) -> Answer<'_, Result<(), Refusal>> {
+        self.0.lock().unwrap().removed = true;
+        now(Ok(()))
+    }
+
+    fn agent_admit(
+        &self,
+        agent: AgentId,
+        _key: KeyHash,
+        _generation: u64,
+    ) -> Answer<'_, Result<AgentRecord, Refusal>> {
+        if self.0.lock().unwrap().removed {
+            return now(Err(Refusal::new(Code::AgentRemoved, "this host was removed")));
+        }
+        now(Ok(AgentRecord {
+            id: agent,
+            name: "host".to_owned(),
+            labels: BTreeMap::new(),
+            inventory: Inventory::default(),
+            enrolled_at: Timestamp::from_millis(0),
+            last_seen_at: None,
+        }))
+    }
+
+    fn agent_connected(&self, _agent: AgentId, _facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>> {
+        let mut state = self.0.lock().unwrap();
+        state.sessions += 1;
+        now(Ok(state.sessions))
+    }
+
+    fn agent_disconnected(&self, _agent: AgentId, _reason: String) -> Answer<'_, ()> {
+        now(())
+    }
+    fn agent_inventory(&self, _agent: AgentId, _inventory: Inventory) -> Answer<'_, ()> {
+        now(())
+    }
+    fn agent_containers(&self, _agent: AgentId, _list: ContainerList) -> Answer<'_, ()> {
+        now(())
+    }
+    fn agent_held(&self, _agent: AgentId, _held: Vec<Held>) -> Answer<'_, ()> {
+        now(())
+    }
+    fn assignments(&self, _agent: AgentId) -> Answer<'_, Vec<Assignment>> {
+        now(std::mem::take(&mut self.0.lock().unwrap().assignments))
+    }
+    fn withdrawals(&self, _agent: AgentId) -> Answer<'_, Vec<Withdrawal>> {
+        now(Vec::new())
+    }
+    fn deployment_report(&self, _agent: AgentId, report: Report) -> Answer<'_, Result<(), HomeError>> {
+        self.0.lock().unwrap().reports.push(report);
+        now(Ok(()))
+    }
+    fn deployment_progress(
+        &self,
+        _agent: AgentId,
+        _deployment: DeploymentId,
+        _progress: Progress,
+    ) -> Answer<'_, ()> {
+        now(())
+    }
+}

@@ -1,0 +1,65 @@
+//! Certificates of hosts over their life.
+
+use std::time::Duration;
+
+use windflow_model::Presence;
+use windflow_tests::{Fleet, Target, wait};
+use windflow_transport::identity;
+
+/// Life of certificates here; renewed after half of it.
+const LIFE_S: &str = "12";
+const SOON: Duration = Duration::from_secs(40);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_without_a_reconnect_and_the_newest_one_is_used_afterwards() {
+    let fleet = Fleet::start_with(&[("WINDFLOW_AGENT_CERTIFICATE_LIFE_S", LIFE_S)]).await;
+    let mut host = fleet.host("renews", Target::Fake).await;
+    let file = host.state_dir().join("agent.crt");
+    let generation = || {
+        let certificate = identity::load_certificate(&file).ok()?;
+        Some(identity::agent_facts(&certificate).ok()?.generation)
+    };
+    assert_eq!(generation(), Some(1));
+    let Presence::Connected { since, .. } = fleet.presence(host.id()).await else {
+        panic!("not connected");
+    };
+    wait::until("the certificate is renewed twice", SOON, async || {
+        (generation()? >= 3).then_some(())
+    })
+    .await;
+    match fleet.presence(host.id()).await {
+        Presence::Connected { since: still, .. } => assert_eq!(still, since, "it is the same session"),
+        Presence::Offline { reason, .. } => panic!("the session ended: {reason}"),
+    }
+    // A new process shows the newest certificate and is let in.
+    host.agent.kill().await;
+    host.start();
+    wait::until("a new session", SOON, async || {
+        match fleet.presence(host.id()).await {
+            Presence::Connected { since: newer, .. } => (newer > since).then_some(()),
+            Presence::Offline { .. } => None,
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_whose_certificate_ran_out_comes_back_with_its_key() {
+    let mut fleet = Fleet::start_with(&[("WINDFLOW_AGENT_CERTIFICATE_LIFE_S", "10")]).await;
+    let mut host = fleet.host("sleeps", Target::Fake).await;
+    let certificate = identity::load_certificate(&host.state_dir().join("agent.crt")).unwrap();
+    let facts = identity::agent_facts(&certificate).unwrap();
+    host.agent.kill().await;
+    fleet.controller.kill().await;
+    wait::until("the certificate has run out", SOON, async || {
+        (windflow_kit::Clock::system().now_ms() > facts.not_after.as_millis()).then_some(())
+    })
+    .await;
+    fleet.restart_controller().await;
+    host.start();
+    fleet.connected(&host).await;
+    let certificate = identity::load_certificate(&host.state_dir().join("agent.crt")).unwrap();
+    let renewed = identity::agent_facts(&certificate).unwrap();
+    assert_eq!((renewed.agent, renewed.key), (facts.agent, facts.key));
+    assert!(renewed.generation > facts.generation);
+}
