@@ -5,8 +5,8 @@ import { defineConfig } from "vite";
 import { precompress } from "./vite/precompress.ts";
 import { unoConfig } from "./vite/uno.ts";
 
-/** Where `npm run dev` finds an API: the mock server by default, or a real controller. */
-const api = process.env["WINDFLOW_API"] ?? "http://127.0.0.1:8470";
+/** The controller that `npm run dev` talks to; `scripts/run` starts one. */
+const api = process.env["WINDFLOW_API"] ?? "https://127.0.0.1:8443";
 
 export default defineConfig({
   plugins: [
@@ -24,7 +24,11 @@ export default defineConfig({
     __VUE_I18N_LEGACY_API__: "false",
     __INTLIFY_PROD_DEVTOOLS__: "false",
   },
-  server: { port: 5173, proxy: { "/api": { target: api, ws: true, secure: false } } },
+  server: {
+    port: 5173,
+    // The controller refuses changes and sockets from another site: to it, this page must look like its own.
+    proxy: { "/api": { target: api, ws: true, secure: false, changeOrigin: true, headers: { origin: api } } },
+  },
   build: {
     target: "es2022",
     manifest: true,
@@ -44,5 +48,5 @@ export default defineConfig({
       },
     },
   },
-  test: { environment: "node", include: ["src/**/*.test.ts", "mock/**/*.test.ts", "scripts/**/*.test.ts"] },
+  test: { environment: "node", include: ["src/**/*.test.ts"] },
 } as Parameters<typeof defineConfig>[0]);

@@ -8,20 +8,11 @@ use axum::{
 
 use crate::app::App;
 
-use embedded::Files;
-
-mod embedded {
-    #![expect(
-        clippy::disallowed_methods,
-        reason = "the derive reads the files themselves in development builds"
-    )]
-
-    /// The built UI. A build without it serves a page that says so.
-    #[derive(rust_embed::RustEmbed)]
-    #[folder = "$CARGO_MANIFEST_DIR/../web-ui/dist"]
-    #[allow_missing = true]
-    pub(super) struct Files;
-}
+/// The built UI. A build without it serves a page that says so.
+#[derive(rust_embed::RustEmbed)]
+#[folder = "$CARGO_MANIFEST_DIR/../web-ui/dist"]
+#[allow_missing = true]
+struct Files;
 
 const NOT_BUILT: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>WindFlow</title>\
 <p>This controller was built without its web UI. Build the UI (<code>npm ci &amp;&amp; npm run build</code> in \

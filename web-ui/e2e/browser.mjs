@@ -1,15 +1,25 @@
 // @ts-check
-/** Debian's Chromium, and a watch over everything that it complains about. */
+/** Debian's Chromium, a watch over everything that it complains about, and the accessibility check. */
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
-export const launch = () => chromium.launch({ executablePath: process.env["WINDFLOW_CHROMIUM"] ?? "/usr/bin/chromium", args: FLAGS });
+const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+
+export function launch() {
+  const executablePath = process.env["WINDFLOW_CHROMIUM"] ?? PLACES.find((path) => existsSync(path));
+  if (!executablePath) throw new Error(`no Chromium at ${PLACES.join(", ")}: run scripts/setup browser, or set WINDFLOW_CHROMIUM`);
+  return chromium.launch({ executablePath, args: FLAGS });
+}
 
 /**
- * Collects policy violations, console errors and uncaught errors of a page.
- * @param {import("playwright-core").Page} page
+ * Collects policy violations, console errors and uncaught errors of a page. `answers` are refusals that a test provokes
+ * on purpose, as `STATUS /path`: the browser prints each of them as an error.
+ * @param {import("playwright-core").Page} page @param {readonly string[]} answers
  */
-export async function watch(page) {
+export async function watch(page, answers = []) {
   /** @type {string[]} */ const complaints = [];
   await page.exposeFunction("wfReport", (/** @type {string} */ text) => complaints.push(`csp: ${text}`));
   await page.addInitScript(() => {
@@ -18,10 +28,28 @@ export async function watch(page) {
       globalThis.wfReport(`${event.effectiveDirective} ${event.blockedURI} ${event.sample} ${event.sourceFile}:${event.lineNumber}`);
     });
   });
-  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.message}`));
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack ?? error.message}`));
   page.on("console", (message) => {
-    // A 401 on the first question ("who am I?") is an answer, not a fault; the browser prints it anyway.
-    if (message.type() === "error" && !/status of (401|403|422)/.test(message.text())) complaints.push(`console: ${message.text()}`);
+    if (message.type() !== "error" && message.type() !== "warning") return;
+    const status = /status of (\d+)/.exec(message.text())?.[1];
+    // Each container's network interface makes a browser on the engine's own machine drop its connections: no fault of the
+    // page, which has to get over it.
+    if (message.text().includes("net::ERR_NETWORK_CHANGED")) return;
+    const path = message.location().url.replace(/^https?:\/\/[^/]+/, "");
+    if (!answers.includes(`${status} ${path}`)) complaints.push(`console: ${message.text()} (${message.location().url})`);
   });
   return complaints;
+}
+
+/** Serious and critical violations of the page as it stands, as text. @param {import("playwright-core").Page} page */
+export async function axe(page) {
+  // An expression of the debugger, not a script of the page: the page's policy stays as strict as it is.
+  await page.evaluate(`${AXE};0`);
+  return /** @type {string[]} */ (await page.evaluate(async () => {
+    // @ts-expect-error -- defined by the line above
+    const found = await globalThis.axe.run(document, { resultTypes: ["violations"], runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"] });
+    return found.violations
+      .filter((/** @type {any} */ one) => one.impact === "serious" || one.impact === "critical")
+      .flatMap((/** @type {any} */ one) => one.nodes.map((/** @type {any} */ node) => `${one.impact} ${one.id}: ${node.target.join(" ")} — ${node.failureSummary.replaceAll("\n", " ")}`));
+  }));
 }

@@ -1,43 +1,56 @@
 // @ts-check
 /**
- * The first hour of a user, in a real browser: setup code → administrator → add a host → stack with an error, then
- * without → plan → deploy → live steps → logs; and not one complaint from the browser.
+ * The first hour of a user, in a real browser against the real controller, agent and engine: setup code → administrator →
+ * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → update → rollback →
+ * remove; and not one complaint from the browser or the accessibility check.
  *
- * WINDFLOW_E2E_URL         base address (https with the controller's own certificate is fine)
- * WINDFLOW_E2E_CODE_FILE   file with the setup code
- * WINDFLOW_E2E_AGENT_CMD   program that enrols a real agent; gets WINDFLOW_TOKEN_FILE in its environment.
- *                          Without it the journey waits for a host to appear by itself (the mock brings one).
- * WINDFLOW_E2E_IMAGE       image of the test stack
- * WINDFLOW_E2E_COMMAND     its command, as a YAML flow sequence; must write lines for ever
+ * WINDFLOW_BIN      folder with windflow-controller and windflow-agent (default ../target/debug)
+ * WINDFLOW_CHROMIUM the browser, if it is not in a usual place
  */
-import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { launch, watch } from "./browser.mjs";
+import { mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { axe, launch, watch } from "./browser.mjs";
+import { docker, until, World } from "./world.mjs";
 
-const env = (/** @type {string} */ name, /** @type {string | undefined} */ other) => {
-  const value = process.env[name] ?? other;
-  if (value === undefined) throw new Error(`${name} is not set`);
-  return value;
-};
-const base = env("WINDFLOW_E2E_URL", undefined).replace(/\/$/, "");
-const code = readFileSync(env("WINDFLOW_E2E_CODE_FILE", undefined), "utf8").trim();
-const image = env("WINDFLOW_E2E_IMAGE", "nginx:alpine");
-const command = process.env["WINDFLOW_E2E_COMMAND"];
-const agentCmd = process.env["WINDFLOW_E2E_AGENT_CMD"];
-const STACK = process.env["WINDFLOW_E2E_STACK"] ?? "journey";
+const HOST = "journey-host";
+const STACK = `journey-${process.pid}`;
+const IMAGE = "windflow-test/busybox:1";
+const PASSWORD = "a long journey password";
 const LONG_MS = 60_000;
+/** As `scripts/size.mjs`: what the first page may weigh on the wire. */
+const FIRST_LOAD = 200 * 1024;
+const pictures = fileURLToPath(new URL("../../target/journey/", import.meta.url));
 
-const scratch = mkdtempSync(join(tmpdir(), "windflow-journey-"));
+/** A stack that writes a line a second; `word` tells its versions apart. @param {string} word */
+const compose = (word) => `services:
+  web:
+    image: ${IMAGE}
+    command: ["sh", "-c", "trap exit TERM; n=0; while true; do n=$$((n+1)); echo ${word} $$n; sleep 0.3; done"]
+    volumes:
+      - data:/data
+volumes:
+  data: {}
+`;
+
+const started = Date.now();
+const done = (/** @type {string} */ what) => process.stdout.write(`ok ${String(Date.now() - started).padStart(6)} ms  ${what}\n`);
+const expect = (/** @type {unknown} */ good, /** @type {string} */ what) => { if (!good) throw new Error(`expected: ${what}`); };
+
+const world = await World.start();
+done("the controller is ready");
+world.projects.add(STACK);
 const browser = await launch();
 const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 860 }, locale: "en", reducedMotion: "reduce" });
 const page = await context.newPage();
-const complaints = await watch(page);
-/** @type {import("node:child_process").ChildProcess | null} */ let agent = null;
-const started = Date.now();
-const done = (/** @type {string} */ what) => process.stdout.write(`ok ${String(Date.now() - started).padStart(6)} ms  ${what}\n`);
-const expect = (/** @type {boolean} */ good, /** @type {string} */ what) => { if (!good) throw new Error(`expected: ${what}`); };
+page.setDefaultTimeout(LONG_MS);
+const complaints = await watch(page, ["403 /api/v1/setup", "401 /api/v1/setup"]);
+/** @type {string[]} */ const barriers = [];
+let looked = 0;
+async function accessible(/** @type {string} */ what) {
+  looked += 1;
+  barriers.push(...(await axe(page)).map((one) => `${what}: ${one}`));
+}
+const button = (/** @type {string} */ name) => page.getByRole("button", { name, exact: true });
 async function typeDocument(/** @type {string} */ text) {
   await page.click(".cm-content");
   await page.keyboard.press("Control+A");
@@ -48,73 +61,225 @@ async function typeDocument(/** @type {string} */ text) {
     document.querySelector(".cm-content")?.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
   }, text);
 }
-try {
-  await page.goto(base);
-  await page.waitForURL("**/setup");
-  await page.fill("[name=code]", "WRONG-CODE");
-  for (const name of ["password", "again"]) await page.fill(`[name=${name}]`, "a long journey password");
-  await page.click("button[type=submit]");
-  await page.waitForSelector("[role=alert]");
-  await page.fill("[name=code]", code);
-  await page.click("button[type=submit]");
-  await page.waitForURL("**/hosts");
-  done("a wrong setup code is refused, the right one makes the administrator");
-
-  await page.goto(`${base}/hosts/add`);
-  const installer = await page.textContent("[data-test=installer]");
-  const token = (await page.textContent("[data-test=token]"))?.trim() ?? "";
-  expect(!!installer?.includes("install.sh"), `an installer line, got ${installer}`);
-  expect(token.startsWith("wfj_"), "an enrolment token");
-  done("the installer line is shown");
-  if (agentCmd) {
-    const file = join(scratch, "token");
-    writeFileSync(file, token, { mode: 0o600 });
-    agent = spawn(agentCmd, { env: { ...process.env, WINDFLOW_TOKEN_FILE: file }, stdio: "inherit", detached: true });
-  }
-  await page.waitForSelector("[data-test=host-connected]", { timeout: LONG_MS });
-  done("the host is connected, seen without reloading");
-
-  await page.goto(`${base}/stacks/new`);
-  await page.fill("[name=stack-name]", STACK);
-  await page.waitForSelector(".cm-content");
-  const good = `services:\n  web:\n    image: ${image}\n${command ? `    command: ${command}\n` : ""}`;
-  await typeDocument(good.replace("    image:", "    imagee:"));
-  await page.waitForSelector("[data-test=problems]");
-  const problem = await page.textContent("[data-test=problems]");
-  expect(/:3:/.test(problem ?? ""), `the problem at line 3, got ${problem}`);
-  await page.waitForSelector(".cm-lint-marker-error");
-  expect((await page.getAttribute("[data-test=save]", "aria-disabled")) === "true", "no saving with an error");
-  done("a wrong key is marked at its line, and saving says why not");
-  await typeDocument(good);
-  await page.waitForSelector("[data-test=problems]", { state: "detached" });
+/** Follows the deployment on the page to its end. @param {string} what */
+async function ends(what) {
+  await page.waitForURL("**/deployments/*");
+  const ended = await page.waitForSelector("[data-state=succeeded], [data-state=failed], [data-state=rolled_back], [data-state=rejected], [data-state=rollback_failed]");
+  const state = await ended.getAttribute("data-state");
+  if (state !== "succeeded") throw new Error(`${what} ended as ${state}: ${await page.textContent("main")}`);
+  const steps = page.locator("[data-test=steps] li");
+  expect((await steps.count()) > 0, `${what}: a step tree`);
+  expect((await page.locator("[data-test=steps] li.pending, [data-test=steps] li.running").count()) === 0, `${what}: every step has ended`);
+}
+/** Saves the document in the editor, looks at the plan and deploys it. @param {string} action that the plan must hold */
+async function deploy(action) {
   await page.click("[data-test=save]:not([aria-disabled])");
   await page.waitForURL("**/deploy");
-  const box = page.locator("fieldset input[type=checkbox]").last();
+  const box = page.locator("fieldset input[type=checkbox]");
   if (!(await box.isChecked())) await box.check();
-  await page.waitForSelector("[data-test=plan] li", { timeout: LONG_MS });
-  done("the plan is shown");
-  await page.click("[data-test=deploy]:not([aria-disabled])");
-  await page.waitForURL("**/deployments/*");
-  await page.waitForSelector("[data-test=steps] li", { timeout: LONG_MS });
-  done("live steps");
-  const ended = await page.waitForSelector("[data-state=succeeded], [data-state=failed], [data-state=rolled_back], [data-state=rejected]", { timeout: LONG_MS });
-  const state = await ended.getAttribute("data-state");
-  if (state !== "succeeded") throw new Error(`the deployment ended as ${state}: ${await page.textContent("main")}`);
-  done("succeeded");
+  await page.waitForSelector("[data-test=plan] li");
+  expect((await page.textContent("[data-test=plan]"))?.includes(action), `a plan that says ${action}`);
+}
+const containers = () => docker("ps", "-q", "--filter", `label=com.docker.compose.project=${STACK}`).split("\n").filter(Boolean);
 
-  await page.locator("a", { hasText: "See logs" }).click();
-  await page.waitForSelector("[data-test=line]", { timeout: LONG_MS });
-  const before = await page.locator("[data-test=line]").count();
-  await page.waitForFunction((n) => document.querySelectorAll("[data-test=line]").length > n, before, { timeout: LONG_MS });
-  done("logs arrive live");
-  expect(complaints.length === 0, `no complaint from the browser, got\n${complaints.join("\n")}`);
-  done("0 policy violations, 0 console errors");
+/** @type {(() => Promise<void>)[]} */
+const chapters = [
+  async function setup() {
+    let bytes = 0;
+    let requests = 0;
+    /** @type {string[]} */ const plain = [];
+    const weigh = async (/** @type {import("playwright-core").Request} */ request) => {
+      const sizes = await request.sizes();
+      bytes += sizes.responseBodySize;
+      requests += 1;
+      const coding = (await request.response())?.headers()["content-encoding"];
+      if (/\.(js|css)$/.test(request.url()) && sizes.responseBodySize > 1_024 && coding !== "br") plain.push(request.url());
+    };
+    page.on("requestfinished", weigh);
+    await page.goto(world.base);
+    await page.waitForURL("**/setup");
+    await page.waitForSelector("[name=code]");
+    await page.waitForLoadState("networkidle");
+    page.off("requestfinished", weigh);
+    expect(plain.length === 0, `brotli for every script and sheet, not for ${plain.join(", ")}`);
+    expect(bytes > 10_000 && bytes < FIRST_LOAD, `a first page below ${FIRST_LOAD} bytes, got ${bytes}`);
+    done(`first load: ${bytes} bytes in ${requests} requests`);
+    await accessible("setup");
+    await page.fill("[name=code]", "WRONG-CODE");
+    for (const name of ["password", "again"]) await page.fill(`[name=${name}]`, PASSWORD);
+    await page.click("button[type=submit]");
+    await page.waitForSelector("[role=alert]");
+    await page.fill("[name=code]", world.code);
+    await page.click("button[type=submit]");
+    await page.waitForURL("**/hosts");
+    done("a wrong setup code is refused, the right one makes the administrator");
+  },
+  async function addHost() {
+    await accessible("hosts, empty");
+    await page.locator("a", { hasText: "Add a host" }).first().click();
+    const installer = (await page.textContent("[data-test=installer]")) ?? "";
+    const token = (await page.textContent("[data-test=token]"))?.trim() ?? "";
+    expect(installer.includes(`${world.base}/install.sh`), `an installer line of this controller, got ${installer}`);
+    expect(token.startsWith("wfj_") && !installer.includes(token), "a token that is not in the line");
+    const script = await (await page.request.get(`${world.base}/install.sh`)).text();
+    expect(script.startsWith("#!/bin/sh") && script.includes(world.base), "the installer itself");
+    await accessible("add a host");
+    done("the installer line and its token are shown");
+    await world.host(HOST, token);
+    await page.waitForSelector("[data-test=host-connected]");
+    done("the host is connected, seen without reloading");
+    await accessible("host added");
+    await page.locator("a", { hasText: "Open the host" }).click();
+    await page.waitForSelector("dl");
+    await page.click("[data-test=rename]");
+    await page.fill("[name=host-name]", "workshop");
+    await page.click("[data-test=rename-confirm]");
+    await page.locator("h1", { hasText: "workshop" }).waitFor();
+    await accessible("host");
+    done("the host is renamed");
+  },
+  async function tokens() {
+    await page.goto(`${world.base}/hosts/add`);
+    await page.waitForSelector("[data-test=token]");
+    await page.keyboard.press("Escape");
+    await page.locator("a", { hasText: "Enrolment tokens" }).click();
+    await page.locator("[data-test=token-row]").nth(1).waitFor();
+    await accessible("tokens");
+    await page.locator("[data-test=token-row] a", { hasText: "workshop" }).waitFor();
+    await page.click("[data-test=revoke]");
+    await page.click("[data-test=revoke-confirm]");
+    await until("the token is gone", async () => (await page.locator("[data-test=token-row]").count()) === 1);
+    done("tokens are listed with the host that used them; an open one is revoked");
+  },
+  async function firstDeploy() {
+    await page.goto(`${world.base}/stacks/new`);
+    await page.fill("[name=stack-name]", STACK);
+    await page.waitForSelector(".cm-content");
+    await typeDocument(compose("first").replace("    image:", "    imagee:"));
+    await page.waitForSelector("[data-test=problems]");
+    const problem = await page.textContent("[data-test=problems]");
+    expect(/:3:/.test(problem ?? ""), `the problem at line 3, got ${problem}`);
+    await page.waitForSelector(".cm-lint-marker-error");
+    expect((await page.getAttribute("[data-test=save]", "aria-disabled")) === "true", "no saving with an error");
+    await accessible("editor with a problem");
+    done("a wrong key is marked at its line, and saving says why not");
+    await typeDocument(compose("first"));
+    await page.waitForSelector("[data-test=problems]", { state: "detached" });
+    await deploy("create");
+    await accessible("plan");
+    done("the plan is shown");
+    await page.click("[data-test=deploy]:not([aria-disabled])");
+    await page.waitForSelector("[data-test=steps] li");
+    done("live steps");
+    await ends("the first deployment");
+    await accessible("deployment");
+    expect(containers().length === 1, "one running container on the engine");
+    done("the stack runs");
+  },
+  async function logs() {
+    await page.locator("a", { hasText: "See logs" }).click();
+    const lines = page.locator("[data-test=line]");
+    await lines.filter({ hasText: "first" }).first().waitFor();
+    const before = await lines.count();
+    await page.waitForFunction((n) => document.querySelectorAll("[data-test=line]").length > n + 2, before);
+    await accessible("logs");
+    done("logs arrive live");
+    await page.locator(".tabs a", { hasText: "Containers" }).click();
+    await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
+    await accessible("stack");
+    done("its container is seen running");
+  },
+  async function update() {
+    await page.locator("a", { hasText: "Edit" }).click();
+    await page.waitForSelector(".cm-content");
+    await page.waitForFunction(() => document.querySelector(".cm-content")?.textContent?.includes("first"));
+    await typeDocument(compose("second"));
+    await page.waitForFunction(() => /No problems/.test(document.querySelector("[data-test=check]")?.textContent ?? ""));
+    const old = containers()[0];
+    await deploy("recreate");
+    await page.click("[data-test=deploy]:not([aria-disabled])");
+    await ends("the update");
+    expect(containers().length === 1 && containers()[0] !== old, "another container in its place");
+    done("an update recreates the container");
+  },
+  async function rollback() {
+    const address = page.url();
+    await page.getByRole("button", { name: "Roll back to 1" }).click();
+    await page.waitForURL((url) => url.href !== address);
+    await ends("the rollback");
+    await page.locator("a", { hasText: "See logs" }).click();
+    await page.locator("[data-test=line]").filter({ hasText: "first" }).first().waitFor();
+    expect((await page.locator("[data-test=line]").filter({ hasText: "second" }).count()) === 0, "lines of the first version only");
+    done("a rollback brings the first version back");
+    await page.locator(".tabs a", { hasText: "Revisions" }).click();
+    await page.locator("ol > li").nth(2).waitFor();
+    await accessible("revisions");
+    await page.goto(`${world.base}/deployments`);
+    await page.locator("tbody tr").nth(2).waitFor();
+    await accessible("deployments");
+  },
+  async function remove() {
+    await page.goto(`${world.base}/stacks`);
+    await page.locator("td a", { hasText: STACK }).first().waitFor();
+    await accessible("stacks");
+    await page.locator("td a", { hasText: STACK }).first().click();
+    await page.getByRole("button", { name: "Remove from hosts" }).click();
+    await page.check("[role=dialog] input[type=checkbox]");
+    await accessible("remove");
+    await page.locator("[role=dialog]").getByRole("button", { name: "Remove from hosts" }).click();
+    await ends("the removal");
+    const filter = `label=com.docker.compose.project=${STACK}`;
+    expect(docker("ps", "-aq", "--filter", filter) === "", "no container");
+    expect(docker("network", "ls", "-q", "--filter", filter) === "", "no network");
+    expect(docker("volume", "ls", "-q", "--filter", filter) === "", "no volume");
+    done("the stack is removed with its volume");
+    await page.locator("a", { hasText: "Open stack" }).click();
+    await button("Delete stack").click();
+    await page.locator("[role=dialog]").getByRole("button", { name: "Delete stack" }).click();
+    await page.waitForURL("**/stacks");
+    done("the stack is deleted");
+  },
+  async function hostGoes() {
+    await page.goto(`${world.base}/hosts`);
+    await page.locator(".host", { hasText: "Connected" }).waitFor();
+    await world.stop(HOST);
+    await page.locator(".host", { hasText: "Offline" }).waitFor();
+    done("an agent that stops is seen to be offline, without reloading");
+    await world.run(HOST);
+    await page.locator(".host", { hasText: "Connected" }).waitFor();
+    done("and seen again when it is back");
+  },
+  async function french() {
+    await button("EN: Language").click();
+    await page.locator("h1", { hasText: "Hôtes" }).waitFor();
+    await button("FR: Langue").click();
+    await page.locator("h1", { hasText: "Hosts" }).waitFor();
+    done("the language changes on the spot");
+    await button("Sign out").click();
+    await page.waitForURL("**/login");
+    await accessible("login");
+    await page.fill("[name=username]", "admin");
+    await page.fill("[name=password]", PASSWORD);
+    await page.click("button[type=submit]");
+    await page.waitForURL("**/hosts");
+    done("signed out, and in again");
+  },
+  async function complain() {
+    expect(barriers.length === 0, `no serious barrier on ${looked} pages, got\n${barriers.join("\n")}`);
+    done(`${looked} pages without a serious or critical accessibility violation`);
+    expect(complaints.length === 0, `no complaint from the browser, got\n${complaints.join("\n")}`);
+    done("0 policy violations, 0 console errors");
+  },
+];
+
+try {
+  for (const chapter of chapters) await chapter();
 } catch (error) {
-  await page.screenshot({ path: join(tmpdir(), "windflow-journey-failed.png") }).catch(() => undefined);
-  process.stderr.write(`${error instanceof Error ? error.stack : error}\nat ${page.url()}\n${complaints.join("\n")}\npicture: ${join(tmpdir(), "windflow-journey-failed.png")}\n`);
+  mkdirSync(pictures, { recursive: true });
+  await page.screenshot({ path: `${pictures}failed.png` }).catch(() => undefined);
+  process.stderr.write(`${error instanceof Error ? error.stack : error}\nat ${page.url()}, picture: ${pictures}failed.png\n${[...complaints, ...barriers].join("\n")}\n${world.logs()}\n`);
   process.exitCode = 1;
 } finally {
   await browser.close();
-  if (agent?.pid && agent.exitCode === null) process.kill(-agent.pid, "SIGTERM");
-  rmSync(scratch, { recursive: true });
+  await world.close();
 }

@@ -95,6 +95,8 @@ pub struct DeploymentQuery {
     /// Only in this state, e.g. `queued`; `active` means every state that is not final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Only the newest of each stack on each host: what every host was last asked to run. By stack and host then.
+    pub latest: bool,
     /// `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,

@@ -6,12 +6,13 @@ use windflow_model::{AgentId, Timestamp, TokenId, UserId};
 
 /// Makes an enrolment token.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 pub struct EnrolmentTokenCreate {
     /// A word for the list, at most 200 characters.
+    #[serde(default)]
     pub note: String,
     /// Life in seconds, 60–86,400; 900 if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<u32>,
 }
 

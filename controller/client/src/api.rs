@@ -102,7 +102,7 @@ impl Client {
             .await
     }
 
-    /// The deployments that fit, newest first.
+    /// The deployments that fit, newest first; with `latest`, by stack and host.
     ///
     /// # Errors
     /// [`Error`] with the exit code of the refusal.
@@ -111,6 +111,7 @@ impl Client {
             ("stack", query.stack.map(|id| id.to_string())),
             ("agent", query.agent.map(|id| id.to_string())),
             ("state", query.state.clone()),
+            ("latest", query.latest.then(|| "true".to_owned())),
         ];
         let mut path = "/api/v1/deployments".to_owned();
         let mut next = '?';

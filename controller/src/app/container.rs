@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use windflow_api::{HostContainers, Page};
-use windflow_model::{AgentId, Presence, StackId, Timestamp, container::ContainerList};
+use windflow_model::{AgentId, FleetEventKind, Presence, StackId, Timestamp, container::ContainerList};
 
 use super::{App, AppResult, lock};
 use crate::context::OpContext;
@@ -13,8 +13,11 @@ pub(crate) type Known = HashMap<AgentId, (Timestamp, Arc<ContainerList>)>;
 
 impl App {
     pub(crate) fn agent_containers_seen(&self, agent: AgentId, list: ContainerList) {
-        let at = self.now();
-        lock(&self.0.containers).insert(agent, (at, Arc::new(list)));
+        let (at, list) = (self.now(), Arc::new(list));
+        let before = lock(&self.0.containers).insert(agent, (at, Arc::clone(&list)));
+        if before.is_none_or(|(_, before)| !same(&before, &list)) {
+            self.publish(FleetEventKind::ContainersChanged { agent });
+        }
     }
 
     pub(crate) fn forget_containers(&self, agent: AgentId) {
@@ -58,4 +61,12 @@ impl App {
             containers: wanted.cloned().collect(),
         }
     }
+}
+
+/// Whether two lists say the same of the same containers. The status line counts minutes and says nothing new.
+fn same(before: &ContainerList, now: &ContainerList) -> bool {
+    before.containers.len() == now.containers.len()
+        && before.containers.iter().zip(&now.containers).all(|(a, b)| {
+            (&a.id, a.state, a.health, a.exit_code, a.rev) == (&b.id, b.state, b.health, b.exit_code, b.rev)
+        })
 }

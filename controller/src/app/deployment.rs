@@ -2,7 +2,8 @@
 
 use windflow_api::{DeployRequest, DeploymentQuery, DeploymentView, Page, RemoveRequest, RollbackRequest};
 use windflow_model::{
-    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, Presence, StackId, Timestamp,
+    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, Presence, StackId, Steps,
+    Timestamp,
 };
 use windflow_store::Key;
 
@@ -144,7 +145,7 @@ impl App {
         Ok(self.show(found.value, &Silent::of(self).await))
     }
 
-    /// Deployments, newest first.
+    /// Deployments without their step trees, newest first; with `latest`, by stack and host.
     ///
     /// # Errors
     /// A cursor or state that is not one of ours.
@@ -155,6 +156,9 @@ impl App {
     ) -> AppResult<Page<DeploymentView>> {
         const OP: &str = "deployment_list";
         let limit = limit_of(query.limit)?;
+        if query.latest {
+            return self.deployment_latest(OP, op, query, limit).await;
+        }
         let at = |id: DeploymentId| match (query.stack, query.agent) {
             (Some(stack), _) => keys::stack_deployment(op.org, stack, id),
             (None, Some(agent)) => keys::agent_deployment(op.org, agent, id),
@@ -189,7 +193,7 @@ impl App {
                 items.extend(
                     found
                         .filter(|one| fits(&one.value, query))
-                        .map(|one| self.show(one.value, &silent)),
+                        .map(|one| self.show(without_steps(one.value), &silent)),
                 );
                 if items.len() >= limit || looked_at >= LOOKED_AT {
                     return Ok(Page {
@@ -203,6 +207,46 @@ impl App {
                 return Ok(Page::whole(items));
             }
         }
+    }
+
+    /// What each host was last asked to run. The cursor is the last deployment of the page before.
+    async fn deployment_latest(
+        &self,
+        operation: &'static str,
+        op: &OpContext,
+        query: &DeploymentQuery,
+        limit: usize,
+    ) -> AppResult<Page<DeploymentView>> {
+        let (org, silent) = (op.org, Silent::of(self).await);
+        let deployment = async |id| {
+            self.find::<Deployment>(operation, &keys::deployment(org, id))
+                .await
+        };
+        let mut after = None;
+        if let Some(cursor) = &query.cursor {
+            let id = cursor.parse().map_err(|_| bad_cursor())?;
+            let last = deployment(id).await?.ok_or_else(bad_cursor)?.value;
+            after = Some(keys::placement(org, last.stack, last.agent));
+        }
+        let prefix = match query.stack {
+            Some(stack) => keys::placements(org, stack),
+            None => keys::all_placements(org),
+        };
+        let page = self
+            .page::<Placement>(operation, &prefix, after.as_ref(), limit)
+            .await?;
+        let last = page.entries.last().map(|entry| entry.value.deployment);
+        let more = last.filter(|_| page.next.is_some());
+        let mut items = Vec::new();
+        for place in page.entries {
+            let found = deployment(place.value.deployment).await?;
+            let fitting = found.filter(|one| fits(&one.value, query));
+            items.extend(fitting.map(|one| self.show(without_steps(one.value), &silent)));
+        }
+        Ok(Page {
+            items,
+            next_cursor: more.map(|id| id.to_string()),
+        })
     }
 
     /// Takes a deployment back: at once while it waits, by asking the host while nothing has changed there.
@@ -247,6 +291,12 @@ impl App {
     pub fn deployment_feed(&self, id: DeploymentId) -> FeedReader {
         self.0.progress.read(id)
     }
+}
+
+/// A list of hundreds would otherwise carry hundreds of step trees that nobody looks at.
+fn without_steps(mut deployment: Deployment) -> Deployment {
+    deployment.steps = Steps::default();
+    deployment
 }
 
 fn fits(deployment: &Deployment, query: &DeploymentQuery) -> bool {

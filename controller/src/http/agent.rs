@@ -35,7 +35,8 @@ pub(super) async fn agent_view(
 
 /// Renames or labels a host. With `If-Match` only if it is still that version.
 #[utoipa::path(patch, path = "/api/v1/agents/{id}", operation_id = "agent_update", tag = "agents",
-    params(("id" = AgentId, Path)), request_body = AgentPatch, responses((status = 200, body = Agent)))]
+    params(("id" = AgentId, Path), ("If-Match" = Option<String>, Header, description = "The version that was read.")),
+    request_body = AgentPatch, responses((status = 200, body = Agent)))]
 pub(super) async fn agent_update(
     State(app): State<App>,
     Caller(op): Caller,

@@ -67,7 +67,7 @@ pub(super) async fn stack_remove(
     Ok(Json(Page::whole(made.await?)))
 }
 
-/// Deployments, newest first.
+/// Deployments without their step trees, newest first; with `latest`, by stack and host.
 #[utoipa::path(get, path = "/api/v1/deployments", operation_id = "deployment_list", tag = "deployments",
     params(DeploymentQuery), responses((status = 200, body = Page<DeploymentView>)))]
 pub(super) async fn deployment_list(

@@ -27,6 +27,8 @@ use crate::{
 
 /// A comment this often keeps proxies from closing a silent feed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Pause before a reader whose feed was cut opens it again; browsers wait 3 s unless told.
+const REOPEN: Duration = Duration::from_millis(500);
 
 fn event(name: &str, data: &impl Serialize) -> Event {
     let json = serde_json::to_string(data).unwrap_or_default();
@@ -54,7 +56,9 @@ fn until_signed_out<S>(app: &App, shown: Shown, events: S) -> Feed
 where
     S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
 {
-    let events = events
+    let first = stream::iter([Ok(Event::default().retry(REOPEN))]);
+    let events = first
+        .chain(events)
         .take_until(Box::pin(signed_out(app.clone(), shown)))
         .boxed();
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))

@@ -66,6 +66,11 @@ pub enum FleetEventKind {
         /// Name of its state.
         state: String,
     },
+    /// A host's containers changed: one appeared, went, or moved to another state.
+    ContainersChanged {
+        /// The host.
+        agent: AgentId,
+    },
     /// Events were lost on purpose because the reader was too slow: load the lists again.
     Gap {
         /// How many.

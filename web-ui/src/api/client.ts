@@ -4,7 +4,27 @@ import { ApiError } from "./error";
 import { learnClock } from "@/lib/age";
 import type { paths } from "./schema";
 
-export const client = createClient<paths>({ baseUrl: "/", credentials: "same-origin" });
+/** Pauses before a request that got no answer is sent again. */
+const AGAIN_MS = [150, 600, 1_500];
+
+/**
+ * Fetch that outlives a cut of a moment: a new network interface alone makes browsers drop every connection. Sent again is
+ * only what may arrive twice: questions, and orders with an idempotency key (the first set-up works once, so not that one).
+ */
+async function steady(request: Request): Promise<Response> {
+  const twice = request.method === "GET" || (request.headers.has("Idempotency-Key") && !request.url.endsWith("/setup"));
+  for (const pause of twice ? AGAIN_MS : []) {
+    try {
+      return await fetch(request.clone());
+    } catch (cause) {
+      if (request.signal.aborted) throw cause;
+      await new Promise((done) => setTimeout(done, pause));
+    }
+  }
+  return await fetch(request);
+}
+
+export const client = createClient<paths>({ baseUrl: "/", credentials: "same-origin", fetch: steady });
 
 /** Called when the server says that nobody is signed in; set by the session. */
 let onSignedOut: () => void = () => {};

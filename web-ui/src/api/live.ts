@@ -7,6 +7,8 @@ import { onScopeDispose, ref, type Ref } from "vue";
 export type FeedState = "connecting" | "open" | "waiting" | "done";
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 15_000;
+/** A cut that heals sooner is not worth a word. */
+const TOLD_MS = 2_500;
 
 export interface Feed {
   state: Ref<FeedState>;
@@ -18,6 +20,7 @@ export function useFeed(url: string, on: Record<string, (data: unknown) => void>
   const state = ref<FeedState>("connecting");
   let source: EventSource | null = null;
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let telling: ReturnType<typeof setTimeout> | undefined;
   let tries = 0;
 
   const listen = (name: string) => (event: Event) => {
@@ -30,11 +33,13 @@ export function useFeed(url: string, on: Record<string, (data: unknown) => void>
     source = new EventSource(url);
     source.onopen = () => {
       tries = 0;
+      clearTimeout(telling);
+      telling = undefined;
       state.value = "open";
     };
     for (const name of Object.keys(on)) source.addEventListener(name, listen(name));
     source.onerror = () => {
-      state.value = "waiting";
+      telling ??= setTimeout(() => { state.value = "waiting"; }, TOLD_MS);
       if (source?.readyState !== EventSource.CLOSED) return;
       const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries) * (0.5 + Math.random() / 2);
       tries += 1;
@@ -43,6 +48,7 @@ export function useFeed(url: string, on: Record<string, (data: unknown) => void>
   };
   const stop = () => {
     clearTimeout(timer);
+    clearTimeout(telling);
     source?.close();
     state.value = "done";
   };

@@ -1,29 +1,37 @@
 /** Every question the pages ask, with its key in the cache. Keys begin with the noun, so that one event renews all of it. */
-import { useQuery } from "@tanstack/vue-query";
+import { useInfiniteQuery, useQuery } from "@tanstack/vue-query";
 import { computed, toValue, type MaybeRefOrGetter } from "vue";
 import { HEAL_MS } from "@/app/query";
 import { client, unwrap } from "./client";
+import { every, PAGE } from "./pages";
 
 type Id = MaybeRefOrGetter<string | undefined>;
-const path = (id: Id) => ({ params: { path: { id: toValue(id) ?? "" } } });
+const byId = (id: Id) => ({ path: { id: toValue(id) ?? "" } });
+const path = (id: Id) => ({ params: byId(id) });
 const keyed = (noun: string, id: Id) => computed(() => [noun, toValue(id)]);
 const has = (id: Id) => computed(() => !!toValue(id));
+/** Deployments asked for at once on their own page. */
+const SHOWN = 50;
 
-export const useAgents = (every: MaybeRefOrGetter<number> = HEAL_MS) => useQuery({
-  queryKey: ["agents"], refetchInterval: () => toValue(every),
-  queryFn: async () => (await unwrap(client.GET("/api/v1/agents"))).items,
+export const useAgents = (often: MaybeRefOrGetter<number> = HEAL_MS) => useQuery({
+  queryKey: ["agents"], refetchInterval: () => toValue(often),
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/agents", { params: { query } }))),
 });
 export const useAgent = (id: Id) => useQuery({
   queryKey: keyed("agent", id), enabled: has(id), refetchInterval: HEAL_MS / 3,
   queryFn: () => unwrap(client.GET("/api/v1/agents/{id}", path(id))),
 });
 export const useAgentContainers = (id: Id) => useQuery({
-  queryKey: computed(() => ["containers", "agent", toValue(id)]), enabled: has(id), refetchInterval: HEAL_MS / 3,
+  queryKey: computed(() => ["containers", "agent", toValue(id)]), enabled: has(id), refetchInterval: HEAL_MS,
   queryFn: () => unwrap(client.GET("/api/v1/agents/{id}/containers", path(id))),
+});
+export const useTokens = (often: MaybeRefOrGetter<number> = HEAL_MS) => useQuery({
+  queryKey: ["tokens"], refetchInterval: () => toValue(often),
+  queryFn: async () => (await unwrap(client.GET("/api/v1/enrolment-tokens"))).items,
 });
 export const useStacks = () => useQuery({
   queryKey: ["stacks"], refetchInterval: HEAL_MS,
-  queryFn: async () => (await unwrap(client.GET("/api/v1/stacks"))).items,
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/stacks", { params: { query } }))),
 });
 export const useStack = (id: Id) => useQuery({
   queryKey: keyed("stack", id), enabled: has(id),
@@ -31,17 +39,29 @@ export const useStack = (id: Id) => useQuery({
 });
 export const useRevisions = (id: Id) => useQuery({
   queryKey: keyed("revisions", id), enabled: has(id),
-  queryFn: async () => (await unwrap(client.GET("/api/v1/stacks/{id}/revisions", path(id)))).items
+  queryFn: async () => (await every((query) => unwrap(client.GET("/api/v1/stacks/{id}/revisions", { params: { ...byId(id), query } }))))
     .toSorted((a, b) => b.rev - a.rev),
 });
 export const useStackContainers = (id: Id) => useQuery({
-  queryKey: computed(() => ["containers", "stack", toValue(id)]), enabled: has(id), refetchInterval: HEAL_MS / 3,
+  queryKey: computed(() => ["containers", "stack", toValue(id)]), enabled: has(id), refetchInterval: HEAL_MS,
   queryFn: async () => (await unwrap(client.GET("/api/v1/stacks/{id}/containers", path(id)))).items,
 });
-export const useDeployments = () => useQuery({
-  queryKey: ["deployments"], refetchInterval: HEAL_MS,
-  queryFn: async () => (await unwrap(client.GET("/api/v1/deployments"))).items
+/** What each host was last asked to run: the newest deployment of each stack on each host, newest first. */
+export const useLatest = (of: MaybeRefOrGetter<{ stack?: string; agent?: string }> = {}) => useQuery({
+  queryKey: computed(() => ["deployments", "latest", toValue(of)]), refetchInterval: HEAL_MS,
+  queryFn: async () => (await every((query) => unwrap(client.GET("/api/v1/deployments", { params: { query: { ...query, ...toValue(of), latest: true } } }))))
     .toSorted((a, b) => b.created_at.localeCompare(a.created_at)),
+});
+/** The history of a stack, newest first, as far as one page goes. */
+export const useStackDeployments = (stack: Id) => useQuery({
+  queryKey: computed(() => ["deployments", "stack", toValue(stack)]), enabled: has(stack), refetchInterval: HEAL_MS,
+  queryFn: async () => (await unwrap(client.GET("/api/v1/deployments", { params: { query: { limit: PAGE, stack: toValue(stack) } } }))).items,
+});
+/** All deployments, newest first, a page at a time. */
+export const useDeployments = () => useInfiniteQuery({
+  queryKey: ["deployments", "all"], refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,
+  queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/deployments", { params: { query: { limit: SHOWN, cursor } } })),
+  getNextPageParam: (last) => last.next_cursor ?? undefined,
 });
 export const useDeployment = (id: Id) => useQuery({
   queryKey: keyed("deployment", id), enabled: has(id),

@@ -1,36 +1,58 @@
 /** The fleet's event feed: tells the cache what to load again and people what happened. */
 import { useQueryClient } from "@tanstack/vue-query";
+import { onScopeDispose } from "vue";
 import { useI18n } from "vue-i18n";
 import { useFeed } from "@/api/live";
-import type { Agent, Deployment, FleetEvent } from "@/api/types";
+import type { Agent, FleetEvent, Stack } from "@/api/types";
 import { toast } from "./toasts";
 
+/** A deploy to many hosts sends many events at once: what they make stale is loaded again once. */
+const TOGETHER_MS = 120;
 const SAID = ["succeeded", "failed", "rolled_back"] as const;
+/** Nouns of the cache that an event makes stale. */
+const STALE: Record<FleetEvent["kind"], readonly string[]> = {
+  agent_enrolled: ["agents", "tokens"],
+  agent_connected: ["agents", "agent", "deployments", "deployment", "containers"],
+  agent_disconnected: ["agents", "agent", "deployments", "deployment", "containers"],
+  agent_changed: ["agents", "agent"],
+  agent_removed: ["agents", "agent", "deployments", "containers"],
+  stack_changed: ["stacks", "stack"],
+  stack_deleted: ["stacks", "deployments"],
+  deployment_changed: ["deployments", "deployment", "revisions", "stacks", "stack"],
+  containers_changed: ["containers"],
+  gap: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "revisions", "containers", "tokens"],
+};
 
 export function useFleet() {
   const cache = useQueryClient();
   const { t } = useI18n();
-  const nameOf = (id?: string) => cache.getQueryData<Agent[]>(["agents"])?.find((one) => one.id === id)?.name ?? "";
-  const again = (...keys: string[]) => {
-    for (const key of keys) void cache.invalidateQueries({ queryKey: [key] });
-  };
+  const stale = new Set<string>();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const hostName = (id: string) => cache.getQueryData<Agent[]>(["agents"])?.find((one) => one.id === id)?.name ?? "";
+  const stackName = (id: string) => cache.getQueryData<Stack[]>(["stacks"])?.find((one) => one.id === id)?.name;
 
+  function again(): void {
+    timer = undefined;
+    for (const noun of stale) void cache.invalidateQueries({ queryKey: [noun] });
+    stale.clear();
+  }
   function take(data: unknown): void {
     const event = data as FleetEvent;
-    if (event.kind.startsWith("agent_")) again("agents", "agent", "tokens");
-    else if (event.kind.startsWith("stack_")) again("stacks", "stack");
-    else if (event.kind === "deployment_changed") again("deployments", "deployment", "revisions", "containers", "stacks", "stack");
-    else again("agents", "stacks", "deployments", "containers");
+    // A newer server may tell of things that this page does not know.
+    for (const noun of STALE[event.kind] ?? STALE.gap) stale.add(noun);
+    timer ??= setTimeout(again, TOGETHER_MS);
     say(event);
   }
   function say(event: FleetEvent): void {
-    const host = event.name || nameOf(event.agent);
-    if (event.kind === "agent_connected" && host) toast(t("toast.agent_connected", { name: host }), "ok");
-    if (event.kind === "agent_disconnected" && host) toast(t("toast.agent_disconnected", { name: host }), "warn");
+    if (event.kind === "agent_connected" || event.kind === "agent_disconnected") {
+      const name = hostName(event.agent);
+      if (name) toast(t(`toast.${event.kind}`, { name }), event.kind === "agent_connected" ? "ok" : "warn");
+    }
+    if (event.kind !== "deployment_changed") return;
     const state = SAID.find((one) => one === event.state);
-    if (event.kind !== "deployment_changed" || !state) return;
-    const stack = cache.getQueryData<Deployment[]>(["deployments"])?.find((one) => one.stack === event.stack)?.stack_name;
-    if (stack) toast(t(`toast.${state}`, { stack, rev: event.rev, host }), state === "succeeded" ? "ok" : "bad");
+    const stack = stackName(event.stack);
+    if (state && stack) toast(t(`toast.${state}`, { stack, rev: event.rev, host: hostName(event.agent) }), state === "succeeded" ? "ok" : "bad");
   }
+  onScopeDispose(() => clearTimeout(timer));
   return useFeed("/api/v1/events", { fleet: take });
 }

@@ -17,6 +17,7 @@ export const router = createRouter({
           path: "hosts", name: "hosts", component: () => import("@/features/hosts/HostsPage.vue"),
           children: [{ path: "add", name: "host-add", component: () => import("@/features/hosts/HostAdd.vue") }],
         },
+        { path: "hosts/tokens", name: "tokens", component: () => import("@/features/hosts/TokensPage.vue") },
         { path: "hosts/:id", name: "host", component: () => import("@/features/hosts/HostPage.vue"), props: true },
         { path: "stacks", name: "stacks", component: () => import("@/features/stacks/StacksPage.vue") },
         { path: "stacks/new", name: "stack-new", component: () => import("@/features/stacks/StackEditPage.vue") },
@@ -38,7 +39,21 @@ export const router = createRouter({
   ],
 });
 
+/** Where the reader wants to be, also while its parts are still loading. */
+let wanted = "";
+const RELOADED = "wf-reloaded";
+const RELOAD_AGAIN_MS = 10_000;
+// A part that cannot be loaded is of an older build, or the connection was cut at that moment: the whole page anew, at once
+// but not for ever.
+addEventListener("vite:preloadError", (event) => {
+  if (Date.now() - Number(sessionStorage.getItem(RELOADED)) < RELOAD_AGAIN_MS) return;
+  sessionStorage.setItem(RELOADED, String(Date.now()));
+  event.preventDefault();
+  location.assign(wanted || location.href);
+});
+
 router.beforeEach(async (to) => {
+  wanted = to.fullPath;
   const session = useSession();
   // Without an answer the page shows itself; each part then says that the controller does not answer.
   await session.ready().catch(() => undefined);
@@ -51,6 +66,6 @@ router.beforeEach(async (to) => {
 whenSignedOut(() => {
   const session = useSession();
   if (!session.me) return;
-  session.me = null;
+  session.signedOut();
   void router.push({ name: "login", query: { to: router.currentRoute.value.fullPath } });
 });

@@ -4,6 +4,9 @@ import { client, unwrap } from "@/api/client";
 import { ApiError } from "@/api/error";
 import type { Me } from "@/api/types";
 
+/** Set while this browser has a session: without it nobody asks who is signed in, and no page begins with a refusal. */
+const KEPT = "wf-session";
+
 /** Who is signed in. The credential itself is an HttpOnly cookie that no script can read. */
 export const useSession = defineStore("session", () => {
   const me = ref<Me | null>(null);
@@ -12,12 +15,20 @@ export const useSession = defineStore("session", () => {
 
   async function ask(): Promise<void> {
     try {
-      me.value = await unwrap(client.GET("/api/v1/me"));
+      me.value = localStorage.getItem(KEPT) ? await unwrap(client.GET("/api/v1/me")) : null;
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 401) throw error;
-      me.value = null;
-      setupNeeded.value = (await unwrap(client.GET("/api/v1/setup"))).needed;
+      signedOut();
     }
+    if (!me.value) setupNeeded.value = (await unwrap(client.GET("/api/v1/setup"))).needed;
+  }
+  function opened(user: Me): void {
+    localStorage.setItem(KEPT, "1");
+    me.value = user;
+  }
+  function signedOut(): void {
+    localStorage.removeItem(KEPT);
+    me.value = null;
   }
   /** Asks the server once; later calls wait for the same answer. */
   function ready(): Promise<void> {
@@ -28,17 +39,22 @@ export const useSession = defineStore("session", () => {
     return known;
   }
   async function setUp(code: string, username: string, password: string): Promise<void> {
-    await unwrap(client.POST("/api/v1/setup", { body: { code, username, password } }));
+    try {
+      opened((await unwrap(client.POST("/api/v1/setup", { body: { code, username, password } }))).user);
+    } catch (error) {
+      // The answer was lost, perhaps not the order: the code works once, so what counts is whether somebody exists now.
+      if (!(error instanceof ApiError) || error.status !== 0) throw error;
+      if ((await unwrap(client.GET("/api/v1/setup"))).needed) throw error;
+      await signIn(username, password);
+    }
     setupNeeded.value = false;
-    await ask();
   }
   async function signIn(username: string, password: string): Promise<void> {
-    await unwrap(client.POST("/api/v1/sessions", { body: { username, password } }));
-    await ask();
+    opened((await unwrap(client.POST("/api/v1/sessions", { body: { username, password } }))).user);
   }
   async function signOut(): Promise<void> {
     await unwrap(client.DELETE("/api/v1/sessions/current")).catch(() => undefined);
-    me.value = null;
+    signedOut();
   }
-  return { me, setupNeeded, ready, setUp, signIn, signOut };
+  return { me, setupNeeded, ready, setUp, signIn, signOut, signedOut };
 });

@@ -7,7 +7,7 @@ import fr from "@/locales/fr.json";
 import { ageOf, bytes, countdown, learnClock, serverNow, shortSpan, workSpan } from "./age";
 import { parseAnsi, stripAnsi } from "./ansi";
 import { Ring } from "./ring";
-import { latestPerHost, shown } from "./states";
+import { isThere, shown } from "./states";
 import { done, fold, groups } from "./steps";
 
 describe("ansi", () => {
@@ -103,9 +103,11 @@ test("a silent host is shown as unknown, with its age", () => {
   expect(shown({ ...base, view: { view: "unknown", last: "applying", since: "t" } })).toEqual({ key: "unknown", tone: "warn", live: false, last: "applying", since: "t" });
 });
 
-test("the newest revision of each host counts", () => {
-  const one = (agent: string, rev: number) => ({ stack: "s", agent, rev, created_at: `2026-01-0${rev}` }) as Deployment;
-  expect(latestPerHost([one("a", 1), one("b", 2), one("a", 3)]).map((it) => [it.agent, it.rev])).toEqual([["a", 3], ["b", 2]]);
+test.each([
+  ["present", "queued", true], ["present", "succeeded", true], ["present", "failed", true],
+  ["absent", "applying", true], ["absent", "failed", true], ["absent", "succeeded", false], ["absent_with_volumes", "succeeded", false],
+])("wanted %s and %s: there is %s", (want, phase, there) => {
+  expect(isThere({ want, state: { phase } } as Deployment)).toBe(there);
 });
 
 describe("texts", () => {

@@ -45,15 +45,8 @@ export function stepTone(view: StepView): Tone {
   return ({ pending: "idle", running: "info", done: "ok", failed: "bad", skipped: "idle" } as const)[view.state];
 }
 
-/** The newest deployment of each (stack, host), newest first: what each host was last asked to run. */
-export function latestPerHost(deployments: readonly Deployment[]): Deployment[] {
-  const seen = new Map<string, Deployment>();
-  for (const one of deployments) {
-    const key = `${one.stack} ${one.agent}`;
-    const held = seen.get(key);
-    if (!held || one.rev > held.rev || (one.rev === held.rev && one.created_at > held.created_at)) seen.set(key, one);
-  }
-  return [...seen.values()].sort((a, b) => b.created_at.localeCompare(a.created_at));
-}
+/** Whether the host has the stack, or may have: a removal that has not succeeded has not removed. */
+export const isThere = (deployment: Pick<Deployment, "state" | "want">) =>
+  deployment.want === "present" || deployment.state.phase !== "succeeded";
 
 export const isConnected = (agent: Agent) => agent.presence.presence === "connected";

@@ -44,9 +44,13 @@ export function groups(steps: readonly StepView[]): StepGroup[] {
   return [...by].map(([service, views]) => ({ service, steps: views })).filter((group) => group.steps.length > 0);
 }
 
+/** What stays as it is: the host has nothing to do for it, so it never runs and never ends. */
+export const isKept = (view: StepView) => view.step.action === "keep" && view.state === "pending";
+
 /** Share of the work that has ended, 0 to 1; a running step counts with its own part. */
-export function done(steps: readonly StepView[]): number {
-  if (steps.length === 0) return 0;
+export function done(all: readonly StepView[]): number {
+  const steps = all.filter((view) => !isKept(view));
+  if (steps.length === 0) return all.length ? 1 : 0;
   const part = (view: StepView) => {
     if (view.state === "pending") return 0;
     if (view.state === "running") return view.total ? Math.min(1, (view.current ?? 0) / view.total) : 0;

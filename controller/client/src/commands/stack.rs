@@ -413,23 +413,15 @@ async fn hosts(client: &Client, on: &OnArgs, stack: Option<&StackView>) -> Resul
     if let Some(stack) = stack.filter(|stack| stack.stack.latest_rev != Rev::ZERO) {
         let query = DeploymentQuery {
             stack: Some(stack.stack.id),
+            latest: true,
             ..DeploymentQuery::default()
         };
-        let mut newest = std::collections::BTreeMap::new();
-        for view in client.deployment_list(&query).await? {
-            let held = newest
-                .entry(view.deployment.agent)
-                .or_insert((view.deployment.rev, view.deployment.want));
-            if view.deployment.rev > held.0 {
-                *held = (view.deployment.rev, view.deployment.want);
-            }
-        }
-        let ids: Vec<_> = newest
+        let held = client.deployment_list(&query).await?;
+        let ids: Vec<_> = held
             .into_iter()
-            .filter(|(id, (_, want))| {
-                *want == Want::Present && agents.iter().any(|agent| agent.record.id == *id)
-            })
-            .map(|(id, _)| id)
+            .filter(|view| view.deployment.want == Want::Present)
+            .map(|view| view.deployment.agent)
+            .filter(|id| agents.iter().any(|agent| agent.record.id == *id))
             .collect();
         if !ids.is_empty() {
             return Ok(ids);

@@ -57,6 +57,41 @@ async fn a_deploy_reaches_the_host_and_its_reports_move_it() {
 }
 
 #[tokio::test]
+async fn the_latest_are_one_per_stack_and_host_over_all_pages() {
+    let world = World::new().await;
+    let (web, api) = (world.stack("web").await, world.stack("api").await);
+    let (one, two) = (world.enrol(1).await, world.enrol(2).await);
+    let mut newest = Vec::new();
+    for stack in [&web, &api] {
+        world.deploy(stack, &[one, two]).await;
+        newest.extend(world.deploy(stack, &[one, two]).await);
+    }
+    let mut seen = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/api/v1/deployments?latest=true&limit=3{cursor}");
+        let page = world.ok("GET", &path, None).await;
+        let items = page["items"].as_array().unwrap();
+        seen.extend(items.iter().map(|one| one["id"].as_str().unwrap().to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    let mut expected: Vec<_> = newest.iter().map(|(id, _)| id.to_string()).collect();
+    (seen.sort(), expected.sort());
+    assert_eq!(seen, expected);
+    let of_api = format!("/api/v1/deployments?latest=true&stack={api}&agent={one}");
+    assert_eq!(
+        world.ok("GET", &of_api, None).await["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+#[tokio::test]
 async fn a_revision_is_reused_only_where_it_is_new() {
     let world = World::new().await;
     let stack = world.stack("web").await;

@@ -1,17 +1,18 @@
 /**
- * A live log: WebSocket → ring → `lines`, drawn at most once per frame. A cut connection is opened again and marked
- * as a gap, because what was written meanwhile may be missing or come twice.
+ * A live log: WebSocket → ring → `lines`, drawn at most once per frame. After a cut it goes on from the time of the last
+ * line; what comes twice is known by its container, time and text.
  */
 import { computed, onScopeDispose, ref, shallowRef, watch, type Ref } from "vue";
 import type { LogEvent } from "@/api/types";
 import { Ring } from "@/lib/ring";
+import { Resume } from "./resume";
 
 export const CAPACITY = 5_000;
 const TAIL = 500;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 10_000;
 
-export type LogRow = { id: number } & (Extract<LogEvent, { kind: "line" | "gap" }> | { kind: "restored" });
+export type LogRow = { id: number } & (Extract<LogEvent, { kind: "line" | "gap" }>);
 export interface LogTarget {
   stack: string;
   agent: string | undefined;
@@ -33,6 +34,7 @@ export function useLogs(target: Ref<LogTarget>) {
   let id = 0;
   let tries = 0;
   let ended = false;
+  const resume = new Resume();
 
   const draw = () => {
     frame = 0;
@@ -55,17 +57,21 @@ export function useLogs(target: Ref<LogTarget>) {
       reason.value = event.reason;
       return;
     }
+    if (event.kind === "line" && !resume.isNew(event)) return;
     if (event.kind === "line" && !services.value.includes(event.service)) services.value = [...services.value, event.service].toSorted();
     add(event);
   }
-  function open(again: boolean) {
+  function open() {
     const { stack, agent, service } = target.value;
     if (!agent) return;
-    const query = new URLSearchParams({ agent, tail: String(again ? 0 : TAIL), follow: "true", timestamps: "true" });
+    const query = new URLSearchParams({ agent, follow: "true", timestamps: "true" });
+    const since = resume.start();
+    if (since) query.set("since", since);
+    else query.set("tail", String(TAIL));
     if (service) query.set("service", service);
     const url = new URL(`/api/v1/stacks/${stack}/logs?${query}`, location.href);
     url.protocol = url.protocol.replace("http", "ws");
-    state.value = again ? "waiting" : "connecting";
+    state.value = since ? "waiting" : "connecting";
     const mine = new WebSocket(url);
     socket = mine;
     ended = false;
@@ -73,7 +79,6 @@ export function useLogs(target: Ref<LogTarget>) {
       if (socket !== mine) return;
       tries = 0;
       state.value = "open";
-      if (again) add({ kind: "restored" });
     };
     mine.onmessage = (message) => { if (socket === mine) take(JSON.parse(String(message.data)) as LogEvent); };
     mine.onclose = () => {
@@ -85,7 +90,7 @@ export function useLogs(target: Ref<LogTarget>) {
       state.value = "waiting";
       const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** tries) * (0.5 + Math.random() / 2);
       tries += 1;
-      timer = setTimeout(() => open(ring.length > 0), pause);
+      timer = setTimeout(open, pause);
     };
   }
   function close() {
@@ -102,7 +107,8 @@ export function useLogs(target: Ref<LogTarget>) {
   watch(computed(() => Object.values(target.value).join(" ")), () => {
     close();
     clear();
-    open(false);
+    resume.forget();
+    open();
   }, { immediate: true });
   watch(paused, (is) => { if (!is) soon(); });
   onScopeDispose(() => {
