@@ -389,6 +389,19 @@ def case_no_service(host):
     assert not any(c.startswith("systemctl") for c in host.called())
 
 
+def case_documented_errors(_host):
+    """What docs/install.md says that people see is what the sources say; `…` stands for anything."""
+    guide = (ROOT / "docs/install.md").read_text(encoding="utf-8").split("## When something goes wrong", 1)[1]
+    rows = re.findall(r"^\| `([^`]+)`", guide, re.M)
+    assert len(rows) > 15, rows
+    folders = ("agent/src", "controller/src", "protocol/transport/src")
+    text = TEMPLATE + "".join(p.read_text(encoding="utf-8") for f in folders for p in (ROOT / f).rglob("*.rs"))
+    for row in rows:
+        if not row.startswith("curl: "):  # curl's own words
+            pattern = "[^\\n]{1,40}".join(re.escape(part) for part in row.split("…"))
+            assert re.search(pattern, text), f"no source says {row!r}"
+
+
 def case_proxy_variables(host):
     ok(host, host.install(env={"NO_PROXY": "*", "HTTPS_PROXY": "http://proxy:1"}))
     path = host.root / "etc/windflow/agent.env"

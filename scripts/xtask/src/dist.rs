@@ -79,7 +79,10 @@ fn needs_loader(file: &[u8]) -> Result<bool> {
     }
     let number = |at: usize, length: usize| -> Result<u64> {
         let bytes = file.get(at..at + length).context("the file is cut short")?;
-        Ok(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |sum, byte| sum << 8 | u64::from(*byte)))
     };
     let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
     for index in 0..count {

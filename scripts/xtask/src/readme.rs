@@ -5,7 +5,14 @@ use anyhow::Result;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-const DOCUMENTS: &[&str] = &["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"];
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "docs/README.md",
+    "docs/install.md",
+    "docs/configuration.md",
+];
 
 /// Every command or link of a document that leads nowhere.
 pub(crate) fn check() -> Result<Vec<String>> {
@@ -26,7 +33,8 @@ pub(crate) fn check() -> Result<Vec<String>> {
             }
         }
         for (line, target) in links(&text) {
-            if !root.join(&target).exists() {
+            // Links are relative to the document.
+            if !path.with_file_name(&target).exists() {
                 problems.push(format!("{document}:{line}: the link to `{target}` leads nowhere"));
             }
         }
