@@ -31,6 +31,9 @@ pub enum Command {
     Status(StatusArgs),
     /// Check this host: state directory, engine, clock, identity. Exit 1 if something is wrong.
     Doctor(DoctorArgs),
+    /// About the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Deploy Compose projects on this host without a controller, with docker compose's flags.
     Local(LocalArgs),
     /// Print the completion script of a shell.
@@ -82,6 +85,13 @@ pub struct LeaveArgs {
     /// Delete the identity even if the controller cannot be told.
     #[arg(long)]
     pub force: bool,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print all settings with their defaults, as a configuration file.
+    Reference,
 }
 
 /// Where stacks run.

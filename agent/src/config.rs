@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use windflow_kit::Chain;
+use windflow_kit::settings::{self, Setting, Settings};
 
 use crate::{
     cli::{RunArgs, TargetChoice},
@@ -25,57 +25,75 @@ pub struct Config {
     pub docker_host: Option<String>,
 }
 
+/// Every setting. The loader below and `windflow-agent config reference` both come from this.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "state_dir",
+        env: "WINDFLOW_STATE_DIR",
+        flag: Some("--state-dir"),
+        default: DEFAULT_STATE_DIR,
+        list: false,
+        help: "Directory for identity, journal and work files.",
+    },
+    Setting {
+        key: "target",
+        env: "WINDFLOW_TARGET",
+        flag: Some("--target"),
+        default: "docker",
+        list: false,
+        help: "Where stacks run: docker (Docker or Podman) or fake (simulated containers).",
+    },
+    Setting {
+        key: "docker_host",
+        env: "DOCKER_HOST",
+        flag: None,
+        default: "",
+        list: false,
+        help: "Address of the engine, unix:// or tcp://. Without it: the engine's usual sockets.",
+    },
+];
+
+/// All settings with their defaults, as a configuration file.
+#[must_use]
+pub fn reference() -> String {
+    settings::reference("Settings of windflow-agent", SETTINGS)
+}
+
 /// Reads everything.
 ///
 /// # Errors
 /// All problems, one line each.
 pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, CommandError> {
-    let mut problems = Vec::new();
-    let mut config = Config {
-        state_dir: DEFAULT_STATE_DIR.into(),
-        target: TargetChoice::Docker,
-        docker_host: None,
-    };
-    let set = |name| variable(name).filter(|value| !value.is_empty());
-    let named = args
-        .config
-        .clone()
-        .or_else(|| set("WINDFLOW_AGENT_CONFIG").map(PathBuf::from));
-    let file = named.clone().unwrap_or_else(|| DEFAULT_FILE.into());
-    match fs_err::read_to_string(&file) {
-        Ok(text) => apply_file(&file, &text, &mut config, &mut problems),
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {}
-        Err(error) => problems.push(Chain(&error).to_string()),
-    }
-    if let Some(dir) = set("WINDFLOW_STATE_DIR") {
-        config.state_dir = dir.into();
-    }
-    if let Some(host) = set("DOCKER_HOST") {
-        config.docker_host = Some(host);
-    }
-    if let Some(word) = set("WINDFLOW_TARGET") {
-        match parse_target(&word) {
-            Ok(target) => config.target = target,
-            Err(problem) => problems.push(format!("WINDFLOW_TARGET: {problem}")),
-        }
-    }
-    if let Some(dir) = &args.state_dir {
-        config.state_dir.clone_from(dir);
-    }
-    if let Some(target) = args.target {
-        config.target = target;
-    }
-    if !config.state_dir.is_absolute() {
-        match std::path::absolute(&config.state_dir) {
-            Ok(dir) => config.state_dir = dir,
-            Err(error) => problems.push(format!("state_dir {}: {error}", config.state_dir.display())),
-        }
-    }
-    if problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(CommandError::problems(&problems))
-    }
+    let mut settings = Settings::new(SETTINGS);
+    let named = args.config.clone().or_else(|| {
+        let file = variable("WINDFLOW_AGENT_CONFIG").filter(|file| !file.is_empty());
+        file.map(PathBuf::from)
+    });
+    settings.file(
+        named.as_deref().unwrap_or_else(|| Path::new(DEFAULT_FILE)),
+        named.is_some(),
+    );
+    settings.environment(variable);
+    let state_dir = settings.value("state_dir", |text| absolute(Path::new(text)));
+    let target = settings.value("target", parse_target);
+    let docker_host = settings.value("docker_host", |text| Ok(text.to_owned()));
+    let given = args.state_dir.as_deref().map(absolute).transpose();
+    let given = given.unwrap_or_else(|problem| {
+        settings.problem("--state-dir", &problem);
+        None
+    });
+    settings
+        .finish()
+        .map_err(|error| CommandError::problems(&error.problems))?;
+    Ok(Config {
+        state_dir: given.or(state_dir).unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+        target: args.target.or(target).unwrap_or(TargetChoice::Docker),
+        docker_host,
+    })
+}
+
+fn absolute(dir: &Path) -> Result<PathBuf, String> {
+    std::path::absolute(dir).map_err(|error| format!("{}: {error}", dir.display()))
 }
 
 /// The state directory as `status` and `enroll` see it.
@@ -90,74 +108,6 @@ fn parse_target(word: &str) -> Result<TargetChoice, String> {
         "fake" => Ok(TargetChoice::Fake),
         other => Err(format!("`{other}` is no target; it is docker or fake")),
     }
-}
-
-fn apply_file(file: &Path, text: &str, config: &mut Config, problems: &mut Vec<String>) {
-    let table: toml::Table = match text.parse() {
-        Ok(table) => table,
-        Err(error) => {
-            let error: toml::de::Error = error;
-            let place = error
-                .span()
-                .map_or_else(|| "1:1".to_owned(), |span| place(text, span.start));
-            problems.push(format!("{}:{place}: {}", file.display(), error.message()));
-            return;
-        }
-    };
-    // In the order of the file, not of the alphabet.
-    let mut keys: Vec<_> = table
-        .iter()
-        .map(|(key, value)| (key_start(text, key), key, value))
-        .collect();
-    keys.sort_by_key(|(start, ..)| *start);
-    for (start, key, value) in keys {
-        let at = format!("{}:{}", file.display(), place(text, start));
-        let Some(word) = value.as_str() else {
-            let known = ["state_dir", "target", "docker_host"].contains(&key.as_str());
-            problems.push(if known {
-                format!("{at}: {key} must be a text in quotes")
-            } else {
-                unknown(&at, key)
-            });
-            continue;
-        };
-        match key.as_str() {
-            "state_dir" => config.state_dir = word.into(),
-            "docker_host" => config.docker_host = Some(word.to_owned()),
-            "target" => match parse_target(word) {
-                Ok(target) => config.target = target,
-                Err(problem) => problems.push(format!("{at}: {problem}")),
-            },
-            _ => problems.push(unknown(&at, key)),
-        }
-    }
-}
-
-fn unknown(at: &str, key: &str) -> String {
-    format!("{at}: unknown key `{key}`; there are state_dir, target and docker_host")
-}
-
-/// Where a top-level key stands: its first line.
-fn key_start(text: &str, key: &str) -> usize {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        let bare = line.trim_start().trim_start_matches(['[', '"']);
-        if bare
-            .strip_prefix(key)
-            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-        {
-            return start + (line.len() - line.trim_start().len());
-        }
-        start += line.len();
-    }
-    0
-}
-
-fn place(text: &str, offset: usize) -> String {
-    let before = text.get(..offset).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-    format!("{line}:{column}")
 }
 
 #[cfg(test)]
@@ -203,15 +153,21 @@ mod tests {
         check(
             "target = \"moon\"\n\n  stat = 1\nstate_dir = 2\n",
             &[("WINDFLOW_TARGET", "x")],
-            Err("a.toml:1:1: `moon` is no target; it is docker or fake\n\
-             a.toml:3:3: unknown key `stat`; there are state_dir, target and docker_host\n\
+            Err(
+                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host\n\
              a.toml:4:1: state_dir must be a text in quotes\n\
-             WINDFLOW_TARGET: `x` is no target; it is docker or fake"),
+             WINDFLOW_TARGET: `x` is no target; it is docker or fake",
+            ),
+        );
+        check(
+            "target = \"moon\"",
+            &[],
+            Err("a.toml:1:1: target: `moon` is no target; it is docker or fake"),
         );
         check(
             "[link]\nx = 1\n",
             &[],
-            Err("a.toml:1:1: unknown key `link`; there are state_dir, target and docker_host"),
+            Err("a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host"),
         );
     }
 
@@ -223,5 +179,16 @@ mod tests {
         };
         let error = load(&args, &|_| None).unwrap_err();
         assert!(error.message.contains("/nowhere/a.toml"), "{error}");
+    }
+
+    #[test]
+    fn the_reference_in_the_documents_is_this_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/agent.toml");
+        let text = fs_err::read_to_string(path).unwrap();
+        assert_eq!(
+            text,
+            reference(),
+            "windflow-agent config reference > docs/agent.toml"
+        );
     }
 }

@@ -1,8 +1,12 @@
 //! `windflow-agent doctor`: looks at everything the agent needs and says what to do about what is wrong.
 
-use std::{io::Write as _, path::Path};
+#[cfg(feature = "link")]
+mod linked;
+
+use std::{io::Write as _, path::Path, sync::Arc};
 
 use windflow_kit::{Chain, Clock, DirLock, LockError};
+use windflow_store::{RedbOptions, RedbStore, Store as _, StoreError};
 
 use crate::{config::Config, failure::CommandError, tasks};
 
@@ -20,10 +24,15 @@ struct Finding {
 /// # Errors
 /// Exit 1 if any check fails.
 pub async fn command(config: &Config, clock: &Clock) -> Result<(), CommandError> {
-    let findings = [
+    let (state_dir, store) = disk(&config.state_dir, clock).await;
+    let mut findings = vec![
         Finding {
             what: "state directory",
-            result: state_dir(&config.state_dir),
+            result: state_dir,
+        },
+        Finding {
+            what: "store",
+            result: store,
         },
         Finding {
             what: "engine",
@@ -34,6 +43,8 @@ pub async fn command(config: &Config, clock: &Clock) -> Result<(), CommandError>
             result: check_clock(clock.now_ms()),
         },
     ];
+    #[cfg(feature = "link")]
+    findings.extend(linked::findings(&config.state_dir, clock).await);
     let mut out = std::io::stdout().lock();
     for finding in &findings {
         let text = match &finding.result {
@@ -54,25 +65,65 @@ pub async fn command(config: &Config, clock: &Clock) -> Result<(), CommandError>
     )))
 }
 
-fn state_dir(dir: &Path) -> Result<String, CommandError> {
+/// The directory, and the store in it as far as no running agent holds it.
+async fn disk(dir: &Path, clock: &Clock) -> (Result<String, CommandError>, Result<String, CommandError>) {
     if !dir.exists() {
-        return Ok(format!(
+        let text = format!(
             "{} does not exist yet; it is made at the first start",
             dir.display()
-        ));
+        );
+        return (Ok(text), Ok("there is none yet".to_owned()));
     }
     match DirLock::acquire(dir) {
-        Ok(_) => Ok(format!("{} is free and writable", dir.display())),
-        Err(LockError::InUse { pid: Some(pid), .. }) => {
-            Ok(format!("{} is held by process {pid}", dir.display()))
+        Ok(lock) => (
+            Ok(format!("{} is free and writable", dir.display())),
+            store(lock, clock).await,
+        ),
+        Err(LockError::InUse { pid, .. }) => {
+            let holder = pid.map_or_else(|| "a running agent".to_owned(), |pid| format!("process {pid}"));
+            (
+                Ok(format!("{} is held by {holder}", dir.display())),
+                Ok("in use; it was checked when that process started".to_owned()),
+            )
         }
-        Err(LockError::InUse { pid: None, .. }) => {
-            Ok(format!("{} is held by a running agent", dir.display()))
+        Err(error) => {
+            let text = Chain(&error).to_string().replace("--data-dir", "--state-dir");
+            let unknown = Err(CommandError::failed("not looked at: see above"));
+            (Err(CommandError::failed(text)), unknown)
         }
-        Err(error) => Err(CommandError::failed(
-            Chain(&error).to_string().replace("--data-dir", "--state-dir"),
-        )),
     }
+}
+
+/// Reads every page and every record.
+async fn store(lock: DirLock, clock: &Clock) -> Result<String, CommandError> {
+    let failed = |error: &StoreError| {
+        CommandError::failed(Chain(error).to_string().replace("--data-dir", "--state-dir")).hint(
+            "The journal can be made anew: move store.redb away and start the agent; it adopts what runs. \
+             Reports that were not delivered are lost with it.",
+        )
+    };
+    if !lock.dir().join("store.redb").exists() {
+        return Ok("there is none yet".to_owned());
+    }
+    let options = RedbOptions {
+        clock: clock.clone(),
+        ..RedbOptions::default()
+    };
+    let store = RedbStore::open_locked(Arc::new(lock), options).map_err(|error| failed(&error))?;
+    let found = store.integrity().await;
+    store.close().await;
+    let found = found.map_err(|error| failed(&error))?;
+    if let Some(key) = found.corrupt.first() {
+        let error = StoreError::Corrupt { key: key.clone() };
+        return Err(failed(&error));
+    }
+    Ok(match found.repaired {
+        true => format!(
+            "{} records, all whole; the file around them was repaired",
+            found.records
+        ),
+        false => format!("{} records, all whole", found.records),
+    })
 }
 
 async fn engine(config: &Config) -> Result<String, CommandError> {
@@ -107,18 +158,46 @@ mod tests {
         assert!(check_clock(0).unwrap_err().hint.contains("NTP"));
     }
 
-    #[test]
-    fn a_held_directory_is_fine_and_a_file_is_not() {
+    #[tokio::test]
+    async fn a_directory_may_be_free_held_or_no_directory() {
+        let clock = Clock::manual(EARLIEST_MS);
         let dir = tempfile::tempdir().unwrap();
-        assert!(state_dir(dir.path()).unwrap().ends_with("is free and writable"));
-        let _held = DirLock::acquire(dir.path()).unwrap();
-        assert!(state_dir(dir.path()).unwrap().contains("is held by process"));
+        let (found, records) = disk(dir.path(), &clock).await;
+        assert!(found.unwrap().ends_with("is free and writable"));
+        assert_eq!(records.unwrap(), "there is none yet");
+        let held = DirLock::acquire(dir.path()).unwrap();
+        let (found, records) = disk(dir.path(), &clock).await;
+        assert!(found.unwrap().contains("is held by process"));
+        assert!(records.unwrap().starts_with("in use"));
+        drop(held);
         fs_err::write(dir.path().join("x"), "").unwrap();
-        assert!(
-            state_dir(&dir.path().join("x"))
-                .unwrap_err()
-                .message
-                .contains("--state-dir")
-        );
+        let (found, _) = disk(&dir.path().join("x"), &clock).await;
+        assert!(found.unwrap_err().message.contains("--state-dir"));
+    }
+
+    #[tokio::test]
+    async fn a_store_is_read_whole_and_a_damaged_one_named() {
+        let clock = Clock::manual(EARLIEST_MS);
+        let dir = tempfile::tempdir().unwrap();
+        let store = RedbStore::open(dir.path(), RedbOptions::default()).unwrap();
+        let key = windflow_store::Key::new(["x"]);
+        store
+            .txn(windflow_store::Txn::new().create(key, vec![7; 300]))
+            .await
+            .unwrap();
+        store.close().await;
+        assert_eq!(disk(dir.path(), &clock).await.1.unwrap(), "1 records, all whole");
+        let file = dir.path().join("store.redb");
+        let mut bytes = fs_err::read(&file).unwrap();
+        for at in (0..bytes.len())
+            .filter(|at| bytes.get(*at..at + 100) == Some(&[7; 100]))
+            .collect::<Vec<_>>()
+        {
+            bytes[at] ^= 1;
+        }
+        fs_err::write(&file, bytes).unwrap();
+        let error = disk(dir.path(), &clock).await.1.unwrap_err();
+        assert!(error.message.contains("damaged"), "{error}");
+        assert!(error.hint.contains("move store.redb away"), "{}", error.hint);
     }
 }

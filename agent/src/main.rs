@@ -8,7 +8,7 @@ use std::{
 
 use clap::{CommandFactory as _, Parser as _};
 use windflow_agent::{
-    cli::{Cli, Command, RunArgs},
+    cli::{Cli, Command, ConfigCommand, RunArgs},
     config, doctor,
     failure::CommandError,
     local::{self, Caller},
@@ -58,6 +58,11 @@ fn run(cli: Cli) -> Result<(), CommandError> {
                 "windflow-agent",
                 &mut std::io::stdout(),
             );
+            Ok(())
+        }
+        Command::Config(ConfigCommand::Reference) => {
+            // A stdout that is gone leaves the exit code.
+            let _ = write!(std::io::stdout(), "{}", config::reference());
             Ok(())
         }
         #[cfg(feature = "link")]

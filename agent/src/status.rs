@@ -120,7 +120,7 @@ pub async fn serve(
 }
 
 /// Asks the running agent. `None` if none runs.
-async fn ask(state_dir: &Path) -> Result<Option<Status>, CommandError> {
+pub(crate) async fn ask(state_dir: &Path) -> Result<Option<Status>, CommandError> {
     let path = state_dir.join(SOCKET);
     let failed = |error: std::io::Error| {
         CommandError::failed(format!("{} cannot be asked: {}", path.display(), Chain(&error)))

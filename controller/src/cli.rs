@@ -20,14 +20,24 @@ pub enum Command {
     Serve(Serve),
     /// Prints the OpenAPI document of the HTTP API.
     Openapi,
+    /// About the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Prints the pin of this controller's authority, which agents and command lines check.
     CaPin(CaPin),
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Prints all settings with their defaults, as a configuration file.
+    Reference,
 }
 
 /// Runs the controller. Every setting also as `WINDFLOW_…` and in the configuration file.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Serve {
-    /// Configuration file (TOML).
+    /// Configuration file (TOML) [default: /etc/windflow/controller.toml if it exists].
     #[arg(long, value_name = "FILE", env = "WINDFLOW_CONTROLLER_CONFIG")]
     pub config: Option<PathBuf>,
     /// Directory for everything that lasts [default: /var/lib/windflow-controller].

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use windflow_kit::settings::{self, Form, Setting, Settings, SettingsError};
 
 use crate::ca::LEAF_LIFE;
 
@@ -30,100 +30,154 @@ pub struct Config {
     pub agent_certificate_life: Duration,
 }
 
-/// Where each key comes from, before it is checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Settings {
-    /// `data_dir`, `WINDFLOW_DATA_DIR`, `--data-dir`.
+/// Every setting. The loader below and `windflow-controller config reference` both come from this.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        key: "data_dir",
+        env: "WINDFLOW_DATA_DIR",
+        flag: Some("--data-dir"),
+        default: "/var/lib/windflow-controller",
+        form: Form::Text,
+        help: "Directory for everything that lasts: store, authority, setup code.",
+    },
+    Setting {
+        key: "http",
+        env: "WINDFLOW_HTTP",
+        flag: Some("--http"),
+        default: "[::]:8443",
+        form: Form::Text,
+        help: "Address and port of the HTTPS API and the web UI (TCP).",
+    },
+    Setting {
+        key: "quic",
+        env: "WINDFLOW_QUIC",
+        flag: Some("--quic"),
+        default: "[::]:8443",
+        form: Form::Text,
+        help: "Address and port for agents (UDP).",
+    },
+    Setting {
+        key: "names",
+        env: "WINDFLOW_NAMES",
+        flag: Some("--name"),
+        default: "",
+        form: Form::List,
+        help: "Names and addresses this controller is reached by, for its certificate; the first one is shown in URLs. \
+               Without any: the host's name.",
+    },
+    Setting {
+        key: "quic_address",
+        env: "WINDFLOW_QUIC_ADDRESS",
+        flag: None,
+        default: "",
+        form: Form::Text,
+        help: "host:port (UDP) that agents are told to dial. Without it: the first name and the port of `quic`.",
+    },
+    Setting {
+        key: "agent_binaries",
+        env: "WINDFLOW_AGENT_BINARIES",
+        flag: None,
+        default: "",
+        form: Form::Text,
+        help: "Folder with windflow-agent-ARCH, which the installer fetches. Without it: the folder of the \
+               controller's own program.",
+    },
+    Setting {
+        key: "agent_certificate_life_s",
+        env: "WINDFLOW_AGENT_CERTIFICATE_LIFE_S",
+        flag: None,
+        default: "86400",
+        form: Form::Number,
+        help: "Life of agents' certificates in seconds, 10 to 604800; renewed at half of it.",
+    },
+];
+
+/// What the command line says; it wins over everything.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Arguments {
+    /// `--data-dir`.
     pub data_dir: Option<PathBuf>,
-    /// `http`, `WINDFLOW_HTTP`, `--http`.
+    /// `--http`.
     pub http: Option<String>,
-    /// `quic`, `WINDFLOW_QUIC`, `--quic`.
+    /// `--quic`.
     pub quic: Option<String>,
-    /// `names`, `WINDFLOW_NAMES` (commas).
-    pub names: Option<Vec<String>>,
-    /// `quic_address`, `WINDFLOW_QUIC_ADDRESS`.
-    pub quic_address: Option<String>,
-    /// `agent_binaries`, `WINDFLOW_AGENT_BINARIES`.
-    pub agent_binaries: Option<PathBuf>,
-    /// `agent_certificate_life_s`, `WINDFLOW_AGENT_CERTIFICATE_LIFE_S`: 10 to 604,800.
-    pub agent_certificate_life_s: Option<u64>,
+    /// `--name`, each.
+    pub names: Vec<String>,
 }
+
+/// The file that is read if no other is named and if it exists.
+pub const DEFAULT_FILE: &str = "/etc/windflow/controller.toml";
 
 /// Shortest and longest life of agents' certificates in seconds.
 const LIFE_S: std::ops::RangeInclusive<u64> = 10..=604_800;
 
-/// Variables with our prefix that are not settings: the configuration file itself.
+/// Variables with the prefix of this program that are not settings: the configuration file itself.
 const FOREIGN: &[&str] = &["WINDFLOW_CONTROLLER_CONFIG"];
-
-/// Everything that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration is not valid:\n  {}", problems.join("\n  "))]
-pub struct ConfigError {
-    /// One line each, with its place.
-    pub problems: Vec<String>,
-}
 
 impl Config {
     /// Loads everything. `variables` is the environment.
     ///
     /// # Errors
-    /// [`ConfigError`] with every problem.
+    /// [`SettingsError`] with every problem.
     pub fn load(
         file: Option<&Path>,
         variables: &BTreeMap<String, String>,
-        arguments: Settings,
-    ) -> Result<Self, ConfigError> {
-        let mut problems = Vec::new();
-        let from_file = file.map_or_else(Settings::default, |path| read(path, &mut problems));
-        let from_variables = environment(variables, &mut problems);
-        let settings = merge(merge(from_file, from_variables), arguments);
-        let http = address(
-            "http",
-            settings.http.as_deref().unwrap_or("[::]:8443"),
-            &mut problems,
-        );
-        let quic = address(
-            "quic",
-            settings.quic.as_deref().unwrap_or("[::]:8443"),
-            &mut problems,
-        );
-        let names = settings.names.unwrap_or_default();
+        arguments: Arguments,
+    ) -> Result<Self, SettingsError> {
+        let mut settings = Settings::new(SETTINGS);
+        settings.file(file.unwrap_or_else(|| Path::new(DEFAULT_FILE)), file.is_some());
+        settings.environment(&|name| variables.get(name).cloned());
+        // A misspelt variable would be ignored in silence; those of the agent and the scripts are not ours.
+        for name in variables.keys() {
+            if name.starts_with("WINDFLOW_CONTROLLER_") && !FOREIGN.contains(&name.as_str()) {
+                settings.problem(name, "there is no such setting");
+            }
+        }
+        settings.argument("http", arguments.http);
+        settings.argument("quic", arguments.quic);
+        settings.argument("names", arguments.names);
+        let data_dir = settings.value("data_dir", |text| Ok(PathBuf::from(text)));
+        let http = settings.value("http", address);
+        let quic = settings.value("quic", address);
+        let names = settings.list("names");
         for name in &names {
             let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '*');
             if name.is_empty() || !name.chars().all(fits) {
-                problems.push(format!("names: {name:?} is neither a host name nor an address"));
+                settings.problem(
+                    "names",
+                    &format!("{name:?} is neither a host name nor an address"),
+                );
             }
         }
-        if let Some(text) = &settings.quic_address
-            && text
-                .rsplit_once(':')
-                .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        {
-            problems.push(format!("quic_address: {text:?} is not host:port"));
-        }
-        let life_s = settings.agent_certificate_life_s;
-        if let Some(life) = life_s.filter(|life| !LIFE_S.contains(life)) {
-            problems.push(format!(
-                "agent_certificate_life_s: {life} is not between {} and {}",
-                LIFE_S.start(),
-                LIFE_S.end()
-            ));
-        }
-        match (http, quic) {
-            (Some(http), Some(quic)) if problems.is_empty() => Ok(Self {
-                data_dir: settings
-                    .data_dir
-                    .unwrap_or_else(|| "/var/lib/windflow-controller".into()),
-                http,
-                quic,
-                names,
-                quic_address: settings.quic_address,
-                agent_binaries: settings.agent_binaries,
-                agent_certificate_life: life_s.map_or(LEAF_LIFE, Duration::from_secs),
-            }),
-            _ => Err(ConfigError { problems }),
-        }
+        let quic_address = settings.value("quic_address", |text| {
+            let parts = text.rsplit_once(':');
+            match parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) {
+                true => Ok(text.to_owned()),
+                false => Err(format!("{text:?} is not host:port")),
+            }
+        });
+        let agent_binaries = settings.value("agent_binaries", |text| Ok(PathBuf::from(text)));
+        let life_s = settings.value("agent_certificate_life_s", |text| {
+            let life = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+            match LIFE_S.contains(&life) {
+                true => Ok(life),
+                false => Err(format!("{life} is not between {} and {}", LIFE_S.start(), LIFE_S.end())),
+            }
+        });
+        settings.finish()?;
+        // Neither is missing: both have a default, and what could not be read has ended above.
+        let none = || SettingsError {
+            problems: vec!["http and quic have no address".to_owned()],
+        };
+        Ok(Self {
+            data_dir: arguments.data_dir.or(data_dir).ok_or_else(none)?,
+            http: http.ok_or_else(none)?,
+            quic: quic.ok_or_else(none)?,
+            names,
+            quic_address,
+            agent_binaries,
+            agent_certificate_life: life_s.map_or(LEAF_LIFE, Duration::from_secs),
+        })
     }
 
     /// The name or address to show in URLs.
@@ -144,97 +198,22 @@ impl Config {
     }
 }
 
-fn read(path: &Path, problems: &mut Vec<String>) -> Settings {
-    let text = match fs_err::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) => {
-            problems.push(error.to_string());
-            return Settings::default();
-        }
-    };
-    let table: toml::Table = match text.parse() {
-        Ok(table) => table,
-        Err(error) => {
-            problems.push(format!("{}: {}", path.display(), error.to_string().trim()));
-            return Settings::default();
-        }
-    };
-    // Key by key, so that one bad key does not hide the next.
-    let mut settings = Settings::default();
-    for (key, value) in table {
-        let single = toml::Table::from_iter([(key.clone(), value)]);
-        match Settings::deserialize(toml::Value::Table(single)) {
-            Ok(one) => settings = merge(settings, one),
-            Err(error) => {
-                let cause = error.to_string();
-                problems.push(format!(
-                    "{}: {key}: {}",
-                    path.display(),
-                    cause.trim().replace('\n', " ")
-                ));
-            }
-        }
-    }
-    settings
+/// All settings with their defaults, as a configuration file.
+#[must_use]
+pub fn reference() -> String {
+    settings::reference("Settings of windflow-controller", SETTINGS)
 }
 
-fn environment(variables: &BTreeMap<String, String>, problems: &mut Vec<String>) -> Settings {
-    let mut settings = Settings::default();
-    for (name, value) in variables {
-        let Some(key) = name.strip_prefix("WINDFLOW_") else {
-            continue;
-        };
-        let value = value.clone();
-        match key {
-            "DATA_DIR" => settings.data_dir = Some(value.into()),
-            "HTTP" => settings.http = Some(value),
-            "QUIC" => settings.quic = Some(value),
-            "NAMES" => {
-                let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());
-                settings.names = Some(names.map(str::to_owned).collect());
-            }
-            "QUIC_ADDRESS" => settings.quic_address = Some(value),
-            "AGENT_BINARIES" => settings.agent_binaries = Some(value.into()),
-            "AGENT_CERTIFICATE_LIFE_S" => match value.parse() {
-                Ok(life) => settings.agent_certificate_life_s = Some(life),
-                Err(_) => problems.push(format!("{name}: {value:?} is not a number of seconds")),
-            },
-            _ if FOREIGN.contains(&name.as_str()) => {}
-            // A misspelt variable would be ignored in silence; those of the agent and the scripts are not ours.
-            _ if key.starts_with("CONTROLLER_") => problems.push(format!("{name}: there is no such setting")),
-            _ => {}
-        }
-    }
-    settings
-}
-
-fn merge(low: Settings, high: Settings) -> Settings {
-    Settings {
-        data_dir: high.data_dir.or(low.data_dir),
-        http: high.http.or(low.http),
-        quic: high.quic.or(low.quic),
-        names: high.names.or(low.names),
-        quic_address: high.quic_address.or(low.quic_address),
-        agent_binaries: high.agent_binaries.or(low.agent_binaries),
-        agent_certificate_life_s: high.agent_certificate_life_s.or(low.agent_certificate_life_s),
-    }
-}
-
-fn address(key: &str, text: &str, problems: &mut Vec<String>) -> Option<SocketAddr> {
+fn address(text: &str) -> Result<SocketAddr, String> {
     let found = text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.next());
-    if found.is_none() {
-        problems.push(format!(
-            "{key}: {text:?} is not an address with a port, like 0.0.0.0:8443"
-        ));
-    }
-    found
+    found.ok_or_else(|| format!("{text:?} is not an address with a port, like 0.0.0.0:8443"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn load(file: &str, variables: &[(&str, &str)], arguments: Settings) -> Result<Config, String> {
+    fn load(file: &str, variables: &[(&str, &str)], arguments: Arguments) -> Result<Config, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("controller.toml");
         fs_err::write(&path, file).unwrap();
@@ -247,9 +226,9 @@ mod tests {
 
     #[test]
     fn arguments_win_over_variables_over_the_file() {
-        let arguments = Settings {
+        let arguments = Arguments {
             http: Some("127.0.0.1:3".into()),
-            ..Settings::default()
+            ..Arguments::default()
         };
         let file =
             "http = '127.0.0.1:1'\nquic = '127.0.0.1:1'\ndata_dir = '/a'\nnames = ['wf.example.org']\n";
@@ -270,16 +249,16 @@ mod tests {
         let error = load(
             "http = 'nonsense'\nhtpp = 'x'\nnames = 3\nquic_address = 'x'\n",
             &[("WINDFLOW_QUIC", "7"), ("WINDFLOW_CONTROLLER_X", "1")],
-            Settings::default(),
+            Arguments::default(),
         );
         let error = error.unwrap_err();
         for says in [
-            "http: \"nonsense\"",
-            "htpp",
-            "names:",
-            "quic: \"7\"",
-            "quic_address",
-            "WINDFLOW_CONTROLLER_X",
+            "controller.toml:1:1: http: \"nonsense\"",
+            "controller.toml:2:1: unknown key `htpp`",
+            "controller.toml:3:1: names must be a list",
+            "WINDFLOW_QUIC: \"7\"",
+            "controller.toml:4:1: quic_address",
+            "WINDFLOW_CONTROLLER_X: there is no such setting",
         ] {
             assert!(error.contains(says), "{says} is not in:\n{error}");
         }
@@ -287,7 +266,18 @@ mod tests {
 
     #[test]
     fn a_syntax_error_has_its_line() {
-        let error = load("http = \n", &[], Settings::default()).unwrap_err();
-        assert!(error.contains("line 1"), "{error}");
+        let error = load("http = \n", &[], Arguments::default()).unwrap_err();
+        assert!(error.contains("controller.toml:1:8: "), "{error}");
+    }
+
+    #[test]
+    fn the_reference_in_the_documents_is_this_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/controller.toml");
+        let text = fs_err::read_to_string(path).unwrap();
+        assert_eq!(
+            text,
+            reference(),
+            "windflow-controller config reference > docs/controller.toml"
+        );
     }
 }

@@ -222,7 +222,7 @@ fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
                 },
                 None => {
                     let event = LogEvent::End {
-                        reason: "all containers have been read".to_owned(),
+                        reason: LogEvent::COMPLETE.to_owned(),
                     };
                     return Some((event, (inbox, follow, seq, true)));
                 }

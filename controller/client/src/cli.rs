@@ -7,6 +7,15 @@ use clap_complete::Shell;
 
 use crate::output::Format;
 
+mod agent;
+mod stack;
+mod value;
+
+pub use agent::{AgentCommand, TokenCommand};
+pub use stack::{OnArgs, SpecArgs, StackCommand, WaitArgs};
+pub use value::Tail;
+use value::{parse_duration, parse_tail};
+
 /// Deploy container stacks to a fleet of hosts.
 #[derive(Debug, Parser)]
 #[command(name = "windflow", version = windflow_kit::build::VERSION, arg_required_else_help = true, max_term_width = 100)]
@@ -99,198 +108,6 @@ pub struct SetupArgs {
     pub password_file: Option<PathBuf>,
 }
 
-/// `agent`.
-#[derive(Debug, Subcommand)]
-pub enum AgentCommand {
-    /// List all hosts.
-    #[command(alias = "ls")]
-    List,
-    /// Show one host with its containers.
-    Show {
-        /// Name or id.
-        agent: String,
-    },
-    /// Remove a host: its link ends at once, its stacks keep running.
-    #[command(alias = "rm")]
-    Remove {
-        /// Names or ids.
-        #[arg(required = true)]
-        agents: Vec<String>,
-        /// Do not ask.
-        #[arg(short, long)]
-        yes: bool,
-    },
-    /// Give a host another name.
-    Rename {
-        /// Name or id.
-        agent: String,
-        /// New name.
-        name: String,
-    },
-    /// Set and remove labels: `windflow agent label web1 site=paris old-`.
-    Label {
-        /// Name or id.
-        agent: String,
-        /// `KEY=VALUE` sets, `KEY-` removes.
-        #[arg(required = true)]
-        labels: Vec<String>,
-    },
-    /// Enrolment tokens.
-    #[command(subcommand)]
-    Token(TokenCommand),
-}
-
-/// `agent token`.
-#[derive(Debug, Subcommand)]
-pub enum TokenCommand {
-    /// Make a token for one host and show the line that installs the agent there.
-    Create {
-        /// A word for the list.
-        #[arg(long, default_value = "")]
-        note: String,
-        /// How long it may be used, 1m to 24h; 15m if absent.
-        #[arg(long, value_parser = parse_duration)]
-        ttl: Option<Duration>,
-        /// Print only the token, for scripts.
-        #[arg(short, long)]
-        quiet: bool,
-    },
-    /// List all tokens.
-    #[command(alias = "ls")]
-    List,
-    /// Revoke a token.
-    Revoke {
-        /// Id.
-        token: String,
-    },
-}
-
-/// Compose files of a spec.
-#[derive(Debug, Clone, Default, Args)]
-pub struct SpecArgs {
-    /// Compose file; repeat it to merge several. Default: compose.yaml of this directory.
-    #[arg(short, long = "file", value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// File with variables for interpolation; a later one wins. Default: `.env` beside the first file.
-    #[arg(long = "env-file", value_name = "FILE")]
-    pub env_files: Vec<PathBuf>,
-    /// Profile to switch on.
-    #[arg(long = "profile", value_name = "NAME")]
-    pub profiles: Vec<String>,
-}
-
-/// Which hosts.
-#[derive(Debug, Clone, Default, Args)]
-pub struct OnArgs {
-    /// Hosts by name or id, with commas. Default: those that have the stack, or the only host.
-    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
-    pub on: Vec<String>,
-    /// Hosts that carry this label; several must all fit.
-    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "on")]
-    pub on_label: Vec<String>,
-}
-
-/// How to wait.
-#[derive(Debug, Clone, Default, Args)]
-pub struct WaitArgs {
-    /// Do not follow the deployments; print them and end.
-    #[arg(short, long)]
-    pub detach: bool,
-    /// Follow until all have ended (the default).
-    #[arg(long, conflicts_with = "detach")]
-    pub wait: bool,
-    /// Longest time to follow, e.g. 5m; then exit 1 although the deployments go on.
-    #[arg(long, value_parser = parse_duration)]
-    pub timeout: Option<Duration>,
-}
-
-/// `stack`.
-#[derive(Debug, Subcommand)]
-pub enum StackCommand {
-    /// Create or update a stack and deploy it.
-    Deploy {
-        /// Name of the stack.
-        name: String,
-        /// Its files.
-        #[command(flatten)]
-        spec: SpecArgs,
-        /// Its hosts.
-        #[command(flatten)]
-        on: OnArgs,
-        /// How to wait.
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-    /// Show what a deploy would do, and do nothing.
-    Plan {
-        /// Name or id of the stack.
-        name: String,
-        /// Its files; without any, the saved spec.
-        #[command(flatten)]
-        spec: SpecArgs,
-        /// Its hosts.
-        #[command(flatten)]
-        on: OnArgs,
-        /// Exit 1 if anything would change.
-        #[arg(long)]
-        detailed_exitcode: bool,
-    },
-    /// Check files without saving them.
-    Validate {
-        /// Their place.
-        #[command(flatten)]
-        spec: SpecArgs,
-    },
-    /// List all stacks.
-    #[command(alias = "ls")]
-    List,
-    /// Show one stack with its containers.
-    Show {
-        /// Name or id.
-        stack: String,
-    },
-    /// List the revisions of a stack.
-    History {
-        /// Name or id.
-        stack: String,
-    },
-    /// Deploy the spec of an older revision again, as a new revision.
-    Rollback {
-        /// Name or id.
-        stack: String,
-        /// The revision; the one before the newest if absent.
-        #[arg(long)]
-        rev: Option<u64>,
-        /// Its hosts.
-        #[command(flatten)]
-        on: OnArgs,
-        /// How to wait.
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-    /// Remove a stack from hosts; its history stays unless --forget is given.
-    #[command(alias = "rm")]
-    Remove {
-        /// Name or id.
-        stack: String,
-        /// Its hosts.
-        #[command(flatten)]
-        on: OnArgs,
-        /// Remove its volumes too: their data is lost.
-        #[arg(long)]
-        volumes: bool,
-        /// Then forget the stack and its history.
-        #[arg(long)]
-        forget: bool,
-        /// Do not ask.
-        #[arg(short, long)]
-        yes: bool,
-        /// How to wait.
-        #[command(flatten)]
-        wait: WaitArgs,
-    },
-}
-
 /// `deployment`.
 #[derive(Debug, Subcommand)]
 pub enum DeploymentCommand {
@@ -349,55 +166,6 @@ pub struct LogsArgs {
     pub timestamps: bool,
 }
 
-/// Lines to begin with; `None` means all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tail(pub Option<u32>);
-
-fn parse_tail(text: &str) -> Result<Tail, String> {
-    if text == "all" {
-        return Ok(Tail(None));
-    }
-    let lines = text
-        .parse()
-        .map_err(|_| "give a number of lines, or `all`".to_owned())?;
-    Ok(Tail(Some(lines)))
-}
-
-/// `90`, `90s`, `5m`, `2h`, `1h30m`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("`{text}` is no duration: use forms like 90s, 5m or 1h30m");
-    let mut seconds = 0_u64;
-    let mut number = String::new();
-    for c in text.chars() {
-        if c.is_ascii_digit() {
-            number.push(c);
-            continue;
-        }
-        let scale = match c {
-            's' => 1,
-            'm' => 60,
-            'h' => 3_600,
-            'd' => 86_400,
-            _ => return Err(bad()),
-        };
-        let count: u64 = number.parse().map_err(|_| bad())?;
-        number.clear();
-        seconds = count
-            .checked_mul(scale)
-            .and_then(|part| seconds.checked_add(part))
-            .ok_or_else(bad)?;
-    }
-    if !number.is_empty() {
-        if seconds > 0 {
-            return Err(bad());
-        }
-        seconds = number.parse().map_err(|_| bad())?;
-    } else if text.is_empty() {
-        return Err(bad());
-    }
-    Ok(Duration::from_secs(seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -407,22 +175,6 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn durations() {
-        let check = |text: &str, expected: Option<u64>| {
-            assert_eq!(parse_duration(text).ok().map(|d| d.as_secs()), expected, "{text}");
-        };
-        check("90", Some(90));
-        check("90s", Some(90));
-        check("5m", Some(300));
-        check("1h30m", Some(5_400));
-        check("", None);
-        check("m", None);
-        check("1h30", None);
-        check("5x", None);
-        check("99999999999999999999h", None);
     }
 
     #[test]

@@ -6,7 +6,11 @@ pub mod logs;
 pub mod session;
 pub mod stack;
 
-use std::{collections::BTreeMap, io::IsTerminal as _, path::Path};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use clap::CommandFactory as _;
 use windflow_kit::{Chain, Clock, Secret};
@@ -17,7 +21,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     http::Client,
-    output::{Output, note},
+    output::Output,
 };
 
 /// What every command is handed.
@@ -98,7 +102,8 @@ fn ask_line(question: &str, instead: &str) -> Result<String> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(Error::usage(format!("there is no terminal to ask: {question}")).hint(instead));
     }
-    note(&format!("{question} "));
+    // A terminal that is gone is noticed at the answer.
+    let _ = write!(std::io::stderr().lock(), "{question} ");
     let mut line = String::new();
     std::io::stdin()
         .read_line(&mut line)

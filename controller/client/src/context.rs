@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use windflow_kit::{Chain, Secret};
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, Exit, Result},
     pin::parse_pin,
 };
 
@@ -108,7 +108,7 @@ impl Context {
         let same = own.as_ref().is_none_or(|url| *url == saved.url);
         let url = own.unwrap_or(saved.url);
         if url.is_empty() {
-            return Err(Error::usage("not signed in to a controller")
+            return Err(Error::new(Exit::Refused, "not signed in to a controller")
                 .hint("Run `windflow login https://HOST:PORT`, or set WINDFLOW_URL and WINDFLOW_TOKEN."));
         }
         Ok(Self {

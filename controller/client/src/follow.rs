@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, io::IsTerminal as _, time::Duration};
 use futures_util::future::join_all;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use windflow_api::DeploymentView;
-use windflow_model::{AgentId, DeploymentState, StepState, StepView, Steps};
+use windflow_model::{Action, AgentId, DeploymentState, StepState, StepView, Steps};
 
 use crate::{
     error::{Error, Exit, Result},
@@ -152,22 +152,30 @@ impl Board {
     }
 
     fn show(&mut self, view: &DeploymentView) {
-        let state = view.deployment.state.name();
+        let name = view.deployment.state.name();
+        let state = name.replace('_', " ");
         if let Some(main) = &self.main {
             let (done, total) = ended(&view.deployment.steps);
             main.set_message(if total > 0 {
                 format!("{state} {done}/{total}")
             } else {
-                state.to_owned()
+                state.clone()
             });
-        } else if state != self.state {
-            note(&format!("{}: {}", self.host, state.replace('_', " ")));
         }
-        self.state = state;
+        let news = self.main.is_none() && name != self.state;
+        self.state = name;
+        // An end is the last thing said, a beginning the first.
+        let last = view.deployment.state.is_terminal();
+        if news && !last {
+            note(&format!("{}: {state}", self.host));
+        }
         for step in &view.deployment.steps.steps {
             if step.step.action.changes() || step.state == StepState::Failed {
                 self.step(step);
             }
+        }
+        if news && last {
+            note(&format!("{}: {state}", self.host));
         }
     }
 
@@ -243,12 +251,11 @@ impl Board {
     }
 }
 
+/// Steps that have ended, of those that do something.
 fn ended(steps: &Steps) -> (usize, usize) {
-    let done = steps
-        .steps
-        .iter()
-        .filter(|view| matches!(view.state, StepState::Done | StepState::Skipped));
-    (done.count(), steps.steps.len())
+    let all = || steps.steps.iter().filter(|view| view.step.action != Action::Keep);
+    let done = all().filter(|view| matches!(view.state, StepState::Done | StepState::Skipped));
+    (done.count(), all().count())
 }
 
 fn style(template: &str) -> ProgressStyle {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Longest wait for a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a whole answer; plans on slow hosts are the longest.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
 
@@ -175,9 +175,21 @@ impl Client {
             };
             return Error::new(Exit::Unreachable, message).hint(hint);
         }
-        Error::new(Exit::Unreachable, format!("cannot reach {}: {text}", self.url))
-            .hint("Check the address, and that the controller runs and its port is open.")
+        Error::new(
+            Exit::Unreachable,
+            format!("cannot reach {}: {}", self.url, root(error)),
+        )
+        .hint("Check the address, and that the controller runs and its port is open.")
     }
+}
+
+/// The innermost cause: the libraries around it only repeat that a request failed.
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
 }
 
 /// The error in a refused answer; a proxy on the way may have put anything there.

@@ -21,7 +21,7 @@ use windflow_model::{DeploymentId, Failure, Progress, StackId};
 use crate::{
     api::encode,
     error::{Error, Exit, Result},
-    http::Client,
+    http::{CONNECT_TIMEOUT, Client},
     sse::{SseEvent, SseParser},
 };
 
@@ -146,8 +146,9 @@ impl Client {
             .trim_matches(['[', ']'])
             .to_owned();
         let port = parsed.port_or_known_default().unwrap_or(443);
-        let tcp = TcpStream::connect((host.as_str(), port))
+        let tcp = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect((host.as_str(), port)))
             .await
+            .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|error| self.unreachable(&error))?;
         let name = ServerName::try_from(host).map_err(|error| Error::usage(error.to_string()))?;
         let tls = TlsConnector::from(Arc::new(self.tls().clone()))

@@ -69,7 +69,14 @@ impl Output {
         print(&text)
     }
 
-    /// A table under `header`. A list without rows says so on stderr.
+    /// Tells a person that a list is empty and what would fill it; a program reads that from the JSON.
+    pub fn none(&self, empty: bool, text: &str) {
+        if empty && self.format == Format::Table {
+            note(text);
+        }
+    }
+
+    /// A table under `header`.
     #[must_use]
     pub fn table(&self, header: &[&str], rows: Vec<Vec<Cell>>) -> String {
         let mut table = Table::new();
@@ -126,7 +133,7 @@ impl Output {
             Presence::Offline {
                 since: Some(since), ..
             } => self.cell(
-                format!("offline (since {})", age(self.now.since(*since))),
+                format!("offline (for {})", age(self.now.since(*since))),
                 Tone::Bad,
             ),
             Presence::Offline { since: None, .. } => self.cell("never connected", Tone::Busy),

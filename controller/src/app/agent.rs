@@ -74,7 +74,7 @@ impl App {
                 let key = keys::agent_name(op.org, name);
                 if self.find::<NameHolder>(OP, &key).await?.is_some() {
                     let message = format!("the name {name:?} is taken by another host");
-                    return Err(AppError::refused(Code::Conflict, message));
+                    return Err(AppError::conflict(message, "Choose another name."));
                 }
                 txn = txn.delete(keys::agent_name(op.org, &record.name));
                 txn = hold(txn, OP, key, id)?;

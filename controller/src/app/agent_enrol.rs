@@ -119,9 +119,9 @@ impl App {
             .find::<NameHolder>(OP, &keys::agent_name(op.org, &name))
             .await?;
         if held.is_some() {
-            return Err(AppError::refused(
-                Code::Conflict,
-                format!("the name {name:?} is taken by another host; choose another with --name"),
+            return Err(AppError::conflict(
+                format!("the name {name:?} is taken by another host"),
+                "Choose another with --name.",
             ));
         }
         let txn = self.use_token(Txn::new(), token, &spki, id)?;

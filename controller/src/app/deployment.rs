@@ -2,8 +2,7 @@
 
 use windflow_api::{DeployRequest, DeploymentQuery, DeploymentView, Page, RemoveRequest, RollbackRequest};
 use windflow_model::{
-    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, Presence, StackId, Steps,
-    Timestamp,
+    AgentId, Deployment, DeploymentEvent, DeploymentId, DeploymentState, Presence, StackId, Steps, Timestamp,
 };
 use windflow_store::Key;
 
@@ -19,6 +18,8 @@ use super::{
 };
 use crate::context::OpContext;
 
+/// In a query: every state that is not final.
+const ACTIVE: &str = "active";
 /// Records looked at for one page when a filter has no index.
 const LOOKED_AT: usize = 5_000;
 
@@ -95,7 +96,10 @@ impl App {
         }
         let agents = self.stack_hosts(op, id).await?;
         if agents.is_empty() {
-            return Err(AppError::refused(Code::Conflict, "no host has this stack"));
+            return Err(AppError::conflict(
+                "no host has this stack",
+                "Deploy it first, or name the hosts.",
+            ));
         }
         Ok(agents)
     }
@@ -156,6 +160,15 @@ impl App {
     ) -> AppResult<Page<DeploymentView>> {
         const OP: &str = "deployment_list";
         let limit = limit_of(query.limit)?;
+        if let Some(state) = &query.state
+            && state != ACTIVE
+            && !DeploymentState::NAMES.contains(&state.as_str())
+        {
+            let known = DeploymentState::NAMES.join(", ");
+            return Err(AppError::bad(format!(
+                "state: there is no state {state:?}; there are {ACTIVE}, {known}"
+            )));
+        }
         if query.latest {
             return self.deployment_latest(OP, op, query, limit).await;
         }
@@ -265,10 +278,11 @@ impl App {
         );
         if !early && found.state != DeploymentState::Cancelled {
             let message = format!(
-                "the deployment is {}: it is too late to take it back; deploy, roll back or remove instead",
+                "it is too late to take the deployment back: it is {}",
                 found.state.name()
             );
-            return Err(AppError::refused(Code::Conflict, message));
+            let hint = "Deploy something else, roll back, or remove the stack instead.";
+            return Err(AppError::conflict(message, hint));
         }
         if let Some(asked) = self.cancel_requested(op, id).await? {
             if asked.state == DeploymentState::Queued {
@@ -303,7 +317,7 @@ fn fits(deployment: &Deployment, query: &DeploymentQuery) -> bool {
     query.agent.is_none_or(|agent| deployment.agent == agent)
         && query.stack.is_none_or(|stack| deployment.stack == stack)
         && query.state.as_deref().is_none_or(|state| match state {
-            "active" => !deployment.state.is_terminal(),
+            ACTIVE => !deployment.state.is_terminal(),
             state => deployment.state.name() == state,
         })
 }

@@ -42,6 +42,8 @@ pub struct Refused {
     pub code: Code,
     /// What was refused and why.
     pub message: String,
+    /// The remedy, if it is not the usual one of the code.
+    pub hint: Option<&'static str>,
     /// The places in the files, if a Compose project is the reason.
     pub problems: Vec<Problem>,
     /// Seconds to wait before trying again.
@@ -57,10 +59,19 @@ impl AppError {
         Self::Refused(Box::new(Refused {
             code,
             message: message.into(),
+            hint: None,
             problems: Vec::new(),
             retry_after_s: None,
             stale: false,
         }))
+    }
+
+    /// What was asked does not go with the present state; `hint` says what to do instead.
+    #[must_use]
+    pub fn conflict(message: impl Into<String>, hint: &'static str) -> Self {
+        Self::with(Self::refused(Code::Conflict, message), |refused| {
+            refused.hint = Some(hint);
+        })
     }
 
     /// A field of the request is wrong.

@@ -1,7 +1,7 @@
 //! Stacks: what shall run, before it is deployed.
 
 use windflow_api::{Page, PageQuery, StackView, Validation};
-use windflow_model::{Code, FleetEventKind, Rev, Revision, Stack, StackId, StackName, StackSpec};
+use windflow_model::{FleetEventKind, Rev, Revision, Stack, StackId, StackName, StackSpec};
 use windflow_store::{Entry, Key, Txn};
 
 use super::{
@@ -64,9 +64,9 @@ impl App {
             // A commit whose answer was lost.
             Some(held) if held.value.id == id.to_string() => return Ok(id),
             Some(held) => {
-                return Err(AppError::refused(
-                    Code::Conflict,
+                return Err(AppError::conflict(
                     format!("the name \"{name}\" is taken by stack {}", held.value.id),
+                    "Choose another name, or change that stack.",
                 ));
             }
             None => {}
@@ -169,17 +169,19 @@ impl App {
             let places = self.all::<Placement>(OP, &keys::placements(op.org, id)).await?;
             let held = places.iter().filter(|place| !place.value.gone).count();
             if held > 0 {
-                return Err(AppError::refused(
-                    Code::Conflict,
+                return Err(AppError::conflict(
                     format!(
-                        "stack \"{}\" is still on {held} host{}: remove it there first, wait until that is done, then delete it",
+                        "stack \"{}\" is still on {held} host{}",
                         was.value.name,
                         if held == 1 { "" } else { "s" }
                     ),
+                    "Remove it there first, wait until that is done, then delete it.",
                 ));
             }
             // Deploying writes the stack's record, so none can slip in between.
-            let txn = Txn::new().expect(was.key.clone(), was.expect()).delete(was.key.clone());
+            let txn = Txn::new()
+                .expect(was.key.clone(), was.expect())
+                .delete(was.key.clone());
             let txn = txn.delete(keys::stack_name(op.org, &was.value.name));
             let txn = self.audited(txn, op, OP, id, format!("stack {}", was.value.name))?;
             self.commit(OP, txn).await.map(drop)

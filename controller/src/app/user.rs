@@ -40,7 +40,7 @@ impl App {
         self.limited(Limit::Setup, address(&op.remote))?;
         if !self.setup_needed().await? {
             return Err(AppError::refused(
-                Code::SetupCode,
+                Code::SetupDone,
                 "set-up is done: a user exists already",
             ));
         }
@@ -77,7 +77,7 @@ impl App {
             Ok(_) => {}
             Err(error) if error.wants_fresh_read() => {
                 return Err(AppError::refused(
-                    Code::SetupCode,
+                    Code::SetupDone,
                     "set-up is done: a user exists already",
                 ));
             }

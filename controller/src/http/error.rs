@@ -53,24 +53,27 @@ impl From<AppError> for ApiFailure {
             AppError::Refused(refused) => Self::from(*refused),
             other => {
                 tracing::error!(error = %Chain(&other), "a request failed");
-                let (status, message) = match &other {
+                let (status, code, message) = match &other {
                     AppError::Store {
                         source: StoreError::Full { .. },
                         ..
                     } => (
                         StatusCode::INSUFFICIENT_STORAGE,
+                        Code::StoreFull,
                         "the disk of the controller's data directory is full; nothing was changed",
                     ),
                     AppError::Store { source, .. } if source.retryable() => (
                         StatusCode::SERVICE_UNAVAILABLE,
+                        Code::StoreUnavailable,
                         "the store cannot be used now; nothing was changed",
                     ),
                     _ => (
                         StatusCode::INTERNAL_SERVER_ERROR,
+                        Code::Internal,
                         "the controller could not do it",
                     ),
                 };
-                Self::new(status, Code::Internal, message)
+                Self::new(status, code, message)
             }
         }
     }
@@ -84,6 +87,9 @@ impl From<Refused> for ApiFailure {
             status_of(refused.code)
         };
         let mut failure = Self::new(status, refused.code, refused.message);
+        if let Some(hint) = refused.hint {
+            hint.clone_into(&mut failure.error.hint);
+        }
         failure.error.problems = refused.problems;
         failure.retry_after_s = refused.retry_after_s;
         failure
@@ -94,13 +100,15 @@ const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::SetupCode | Code::TokenInvalid => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::SetupCode | Code::SetupDone | Code::TokenInvalid => StatusCode::FORBIDDEN,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::ComposeInvalid => StatusCode::UNPROCESSABLE_ENTITY,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::StoreFull => StatusCode::INSUFFICIENT_STORAGE,
+        Code::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::AgentTimeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::CONFLICT,
     }

@@ -7,9 +7,10 @@
 //! - [`error`] — prints an error with its causes, once, at the edge.
 //! - [`secret`] — values that cannot be printed and are wiped when dropped.
 //! - [`lock`] — one process per data directory.
+//! - [`settings`] — a table of settings, from which the loader and the printed reference both come.
 //! - [`mod@trace`], [`build`] — logs on stderr; version, commit, target.
 //!
-//! This crate depends on nothing of ours. It knows no runtime beyond tokio and reads no configuration.
+//! This crate depends on nothing of ours. It knows no runtime beyond tokio.
 #![forbid(unsafe_code)]
 
 pub mod backoff;
@@ -19,6 +20,7 @@ pub mod error;
 pub mod lock;
 pub mod random;
 pub mod secret;
+pub mod settings;
 pub mod stop;
 pub mod task;
 pub mod trace;

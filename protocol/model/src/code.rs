@@ -52,6 +52,12 @@ codes! {
     Internal = "1009", "Try again; if it persists, look for the request id in the controller's log.";
     /// The setup code is wrong, used or expired.
     SetupCode = "1010", "Read the current code from the controller's console or its data directory (file setup-code).";
+    /// The first administrator was made already.
+    SetupDone = "1011", "Sign in with `windflow login`, or in the web UI.";
+    /// The disk of the controller's data directory is full.
+    StoreFull = "1012", "Free space on the controller's disk; reads go on, and changes work again at once.";
+    /// The controller's store cannot be used.
+    StoreUnavailable = "1013", "Look for the request id in the controller's log: it says what is wrong with the store.";
     // 2xxx: deployments
     /// The Compose project has problems.
     ComposeInvalid = "2001", "Correct the lines that the message names; `windflow stack plan` checks without deploying.";

@@ -76,6 +76,11 @@ pub enum LogEvent {
     },
 }
 
+impl LogEvent {
+    /// Reason of an end at which nothing is missing: every line that was asked for has been sent.
+    pub const COMPLETE: &'static str = "all containers have been read";
+}
+
 impl Document for LogEvent {
     const NAME: &'static str = "log event";
     const SCHEMA: u16 = 1;

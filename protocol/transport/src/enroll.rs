@@ -1,6 +1,6 @@
 //! The host's side of joining: one request, one reply.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use thiserror::Error;
 use windflow_protocol::{EnrollReply, EnrollRequest};
@@ -81,4 +81,22 @@ pub async fn ask(
     connection.close(CLOSE_DONE, b"");
     endpoint.wait_idle().await;
     reply.ok_or(AskError::Silent)
+}
+
+/// Shakes hands with the controller whose root key is among `pins`, and hangs up: the whole way there and its trust,
+/// without being anybody. Gives the round-trip time.
+///
+/// # Errors
+/// [`AskError`].
+pub async fn probe(remote: SocketAddr, pins: Vec<[u8; 32]>) -> Result<Duration, AskError> {
+    let tls = tls::joining(pins).map_err(AskError::Tls)?;
+    let wrap = |source| AskError::Dial { remote, source };
+    let endpoint = endpoint::agent(remote).map_err(wrap)?;
+    let connection = endpoint::dial(&endpoint, remote, JOIN_NAME, tls)
+        .await
+        .map_err(wrap)?;
+    let rtt = connection.rtt();
+    connection.close(CLOSE_DONE, b"");
+    endpoint.wait_idle().await;
+    Ok(rtt)
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::Cell;
 use windflow_api::{Agent, AgentPatch, EnrolmentTokenCreate};
-use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding};
+use windflow_model::{ContainerState, ContainerSummary, EngineKind, Health, PortBinding};
 
 use super::{Session, confirm};
 use crate::{
@@ -17,9 +17,10 @@ pub(super) async fn run(session: &Session<'_>, command: AgentCommand) -> Result<
     match command {
         AgentCommand::List => {
             let agents = client.agent_list().await?;
-            if agents.is_empty() {
-                note("no hosts yet; `windflow agent token create` shows how to add one");
-            }
+            session.out.none(
+                agents.is_empty(),
+                "no hosts yet; `windflow agent token create` shows how to add one",
+            );
             session.out.show(&agents, |out| agents_table(out, &agents))
         }
         AgentCommand::Show { agent } => {
@@ -119,6 +120,10 @@ async fn token(session: &Session<'_>, command: TokenCommand) -> Result<()> {
         }
         TokenCommand::List => {
             let tokens = client.enrolment_token_list().await?;
+            session.out.none(
+                tokens.is_empty(),
+                "no enrolment tokens; `windflow agent token create` makes one",
+            );
             session.out.show(&tokens, |out| {
                 let rows = tokens.iter().map(|token| {
                     let state = if token.used_at.is_some() {
@@ -152,7 +157,7 @@ fn agents_table(out: &Output, agents: &[Agent]) -> String {
     let rows = agents.iter().map(|agent| {
         let inventory = &agent.record.inventory;
         let engine = match (&inventory.engine, &inventory.engine_problem) {
-            (Some(engine), _) => Cell::new(format!("{:?} {}", engine.kind, engine.version).to_lowercase()),
+            (Some(engine), _) => Cell::new(format!("{} {}", kind(engine.kind), engine.version)),
             (None, Some(_)) => out.cell("not reachable", Tone::Bad),
             (None, None) => Cell::new("-"),
         };
@@ -179,23 +184,27 @@ fn agent_text(out: &Output, agent: &Agent) -> String {
             rtt_us,
             remote,
         } => format!(
-            "connected from {remote} since {}, proved {} in {}.{} ms",
-            out.ago(*since),
+            "connected from {remote} for {}, proved {} in {}.{} ms",
+            crate::output::age(out.now.since(*since)),
             out.ago(*proven_at),
             rtt_us / 1_000,
             rtt_us % 1_000 / 100
         ),
         Presence::Offline { since, reason } => match since {
-            Some(since) => format!("offline since {}: {reason}", out.ago(*since)),
+            Some(since) => format!(
+                "offline for {}: {reason}",
+                crate::output::age(out.now.since(*since))
+            ),
             None => "never connected".to_owned(),
         },
     };
     let engine = match (&inventory.engine, &inventory.engine_problem) {
         (Some(engine), _) => format!(
-            "{:?} {} (API {})",
-            engine.kind, engine.version, engine.api_version
-        )
-        .to_lowercase(),
+            "{} {} (API {})",
+            kind(engine.kind),
+            engine.version,
+            engine.api_version
+        ),
         (None, Some(problem)) => problem.clone(),
         (None, None) => String::new(),
     };
@@ -226,6 +235,11 @@ fn agent_text(out: &Output, agent: &Agent) -> String {
         .map(|(name, value)| format!("{name:<9} {value}"))
         .collect();
     lines.join("\n")
+}
+
+/// The engine's name as one writes it.
+fn kind(kind: EngineKind) -> String {
+    format!("{kind:?}").to_lowercase()
 }
 
 fn labels_text(agent: &Agent) -> String {

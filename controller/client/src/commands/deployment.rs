@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use comfy_table::Cell;
 use windflow_api::{DeploymentQuery, DeploymentView};
-use windflow_model::{AgentId, DeploymentId, StepState, Want, deployment::DeploymentView as View};
+use windflow_model::{Action, AgentId, DeploymentId, StepState, Want, deployment::DeploymentView as View};
 
 use super::{Session, agent_names};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 
 fn parse_id(text: &str) -> Result<DeploymentId> {
     text.parse().map_err(|error| {
-        Error::new(Exit::Usage, format!("{error}")).hint("`windflow deployment list -o json` shows the ids.")
+        Error::new(Exit::Usage, format!("{error}")).hint("`windflow deployment list` shows the ids.")
     })
 }
 
@@ -39,6 +39,7 @@ pub(super) async fn run(session: &Session<'_>, command: DeploymentCommand) -> Re
                 ..DeploymentQuery::default()
             };
             let views = client.deployment_list(&query).await?;
+            session.out.none(views.is_empty(), "no such deployments");
             let names = agent_names(&client).await?;
             session.out.show(&views, |out| table(out, &views, &names))
         }
@@ -63,7 +64,10 @@ pub(super) async fn run(session: &Session<'_>, command: DeploymentCommand) -> Re
             } else {
                 format!("asked the host to take it back; it is {state} now")
             });
-            session.out.show(&view, |_| String::new())
+            let names = agent_names(&client).await?;
+            session
+                .out
+                .show(&view, |out| table(out, std::slice::from_ref(&view), &names))
         }
     }
 }
@@ -133,6 +137,8 @@ fn text(out: &Output, view: &DeploymentView, names: &BTreeMap<AgentId, String>) 
     if !steps.steps.is_empty() {
         let rows = steps.steps.iter().map(|step| {
             let (word, tone) = match step.state {
+                // Nothing is done to what stays as it is.
+                _ if step.step.action == Action::Keep => ("kept", Tone::Plain),
                 StepState::Pending => ("pending", Tone::Plain),
                 StepState::Running => ("running", Tone::Busy),
                 StepState::Done => ("done", Tone::Good),

@@ -33,7 +33,9 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
     let names = agent_names(&client).await?;
     let mut feed = client.stack_logs(stack.stack.id, &params).await?;
     let mut seen: Vec<String> = Vec::new();
+    let mut cut = false;
     while let Some(frame) = feed.next().await? {
+        cut |= matches!(&frame.event, LogEvent::End { reason } if reason != LogEvent::COMPLETE);
         let line = match session.out.format {
             Format::Json => {
                 serde_json::to_string(&frame).map_err(|error| Error::failed(error.to_string()))?
@@ -58,6 +60,9 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
             // The reader of our pipe has had enough.
             return Ok(());
         }
+    }
+    if cut {
+        return Err(Error::failed("not all logs could be read"));
     }
     Ok(())
 }
@@ -92,12 +97,16 @@ fn line(
                 None => Some(format!("{prefix} | {text}")),
             }
         }
+        LogEvent::Gap { lost: 0, reason, .. } => {
+            note(&format!("{host}: {reason}"));
+            None
+        }
         LogEvent::Gap { lost, reason, .. } => {
             note(&format!("{host}: {lost} lines are missing here ({reason})"));
             None
         }
         LogEvent::End { reason } => {
-            if !reason.is_empty() && reason != "end" {
+            if reason != LogEvent::COMPLETE {
                 note(&format!("{host}: {reason}"));
             }
             None

@@ -40,9 +40,10 @@ async fn trust(url: &str, pin: Option<String>) -> Result<Context> {
     };
     let pins = client.seen_pins();
     let seen = pins.last().cloned().unwrap_or_default();
-    note(&format!("The controller's key is sha256:{seen}"));
     let answer = ask_line(
-        "Is this the key that its console shows? [y/N]",
+        &format!(
+            "The controller's key is sha256:{seen}\nIs this the key that its console shows (\"CA pin\")? [y/N]"
+        ),
         "Compare the key with the console, then give it with --ca-pin.",
     );
     match answer {

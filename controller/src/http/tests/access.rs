@@ -125,7 +125,7 @@ async fn set_up_works_once() {
     let (status, answer) = world.call("POST", "/api/v1/setup", Some(body)).await;
     assert_eq!(
         (status, &answer["code"]),
-        (StatusCode::FORBIDDEN, &json!("WF-1010")),
+        (StatusCode::FORBIDDEN, &json!("WF-1011")),
         "{answer}"
     );
     assert_eq!(world.ok("GET", "/api/v1/setup", None).await["needed"], false);

@@ -1,0 +1,133 @@
+//! `windflow stack …`.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use super::value::parse_duration;
+
+/// Compose files of a spec.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SpecArgs {
+    /// Compose file; repeat it to merge several. Default: compose.yaml of this directory.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// File with variables for interpolation; a later one wins. Default: `.env` beside the first file.
+    #[arg(long = "env-file", value_name = "FILE")]
+    pub env_files: Vec<PathBuf>,
+    /// Profile to switch on.
+    #[arg(long = "profile", value_name = "NAME")]
+    pub profiles: Vec<String>,
+}
+
+/// Which hosts.
+#[derive(Debug, Clone, Default, Args)]
+pub struct OnArgs {
+    /// Hosts by name or id, with commas. Default: those that have the stack, or the only host.
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+    pub on: Vec<String>,
+    /// Hosts that carry this label; several must all fit.
+    #[arg(long, value_name = "KEY=VALUE", conflicts_with = "on")]
+    pub on_label: Vec<String>,
+}
+
+/// How to wait.
+#[derive(Debug, Clone, Default, Args)]
+pub struct WaitArgs {
+    /// Do not follow the deployments; print them and end.
+    #[arg(short, long)]
+    pub detach: bool,
+    /// Follow until all have ended (the default).
+    #[arg(long, conflicts_with = "detach")]
+    pub wait: bool,
+    /// Longest time to follow, e.g. 5m; then exit 1 although the deployments go on.
+    #[arg(long, value_parser = parse_duration)]
+    pub timeout: Option<Duration>,
+}
+
+/// `stack`.
+#[derive(Debug, Subcommand)]
+pub enum StackCommand {
+    /// Create or update a stack and deploy it.
+    Deploy {
+        /// Name of the stack.
+        name: String,
+        /// Its files.
+        #[command(flatten)]
+        spec: SpecArgs,
+        /// Its hosts.
+        #[command(flatten)]
+        on: OnArgs,
+        /// How to wait.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Show what a deploy would do, and do nothing.
+    Plan {
+        /// Name or id of the stack.
+        name: String,
+        /// Its files; without any, the saved spec.
+        #[command(flatten)]
+        spec: SpecArgs,
+        /// Its hosts.
+        #[command(flatten)]
+        on: OnArgs,
+        /// Exit 1 if anything would change.
+        #[arg(long)]
+        detailed_exitcode: bool,
+    },
+    /// Check files without saving them.
+    Validate {
+        /// Their place.
+        #[command(flatten)]
+        spec: SpecArgs,
+    },
+    /// List all stacks.
+    #[command(alias = "ls")]
+    List,
+    /// Show one stack with its containers.
+    Show {
+        /// Name or id.
+        stack: String,
+    },
+    /// List the revisions of a stack.
+    History {
+        /// Name or id.
+        stack: String,
+    },
+    /// Deploy the spec of an older revision again, as a new revision.
+    Rollback {
+        /// Name or id.
+        stack: String,
+        /// The revision; the one before the newest if absent.
+        #[arg(long)]
+        rev: Option<u64>,
+        /// Its hosts.
+        #[command(flatten)]
+        on: OnArgs,
+        /// How to wait.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+    /// Remove a stack from hosts; its history stays unless --forget is given.
+    #[command(alias = "rm")]
+    Remove {
+        /// Name or id.
+        stack: String,
+        /// Its hosts.
+        #[command(flatten)]
+        on: OnArgs,
+        /// Remove its volumes too: their data is lost.
+        #[arg(long)]
+        volumes: bool,
+        /// Then forget the stack and its history.
+        #[arg(long, conflicts_with = "detach")]
+        forget: bool,
+        /// Do not ask.
+        #[arg(short, long)]
+        yes: bool,
+        /// How to wait.
+        #[command(flatten)]
+        wait: WaitArgs,
+    },
+}
