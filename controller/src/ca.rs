@@ -68,6 +68,24 @@ pub enum CaError {
         #[source]
         source: rcgen::Error,
     },
+    /// One half of the authority is gone.
+    #[error(
+        "the certificate authority in {} is not whole: {missing} is missing. Restore it from a backup; without it every \
+         host has to enrol again: move the directory away and start once more",
+        dir.display()
+    )]
+    Incomplete {
+        /// Its directory.
+        dir: PathBuf,
+        /// Which file.
+        missing: &'static str,
+    },
+    /// Key and certificate are not a pair.
+    #[error("ca.key and ca.crt in {} do not belong together; restore both from one backup", dir.display())]
+    Mismatch {
+        /// Its directory.
+        dir: PathBuf,
+    },
     /// No randomness.
     #[error("cannot make a key")]
     Random(#[source] RandomError),
@@ -124,9 +142,17 @@ impl Ca {
             source,
         };
         fs::create_dir_all(&dir).map_err(read)?;
-        let key = HostKey::load_or_make(&dir.join("ca.key")).map_err(open)?;
         let path = dir.join("ca.crt");
-        if !fs::exists(&path).map_err(read)? {
+        let there = fs::exists(&path).map_err(read)?;
+        // Never made anew beside a certificate: hosts trust the old key. A key alone is a first start that was cut off.
+        if there && !fs::exists(dir.join("ca.key")).map_err(read)? {
+            return Err(CaError::Incomplete {
+                dir,
+                missing: "ca.key",
+            });
+        }
+        let key = HostKey::load_or_make(&dir.join("ca.key")).map_err(open)?;
+        if !there {
             let root = root_params(deployment, &clock).self_signed(key.pair());
             let root = root.map_err(|source| CaError::Make {
                 what: "the root certificate",
@@ -136,6 +162,9 @@ impl Ca {
         }
         let root = identity::load_certificate(&path).map_err(open)?;
         let pin = identity::key_hash(&root).map_err(open)?;
+        if key.public_hash().map_err(open)? != pin {
+            return Err(CaError::Mismatch { dir });
+        }
         let issuer = Issuer::from_ca_cert_der(&root, key.into_pair()).map_err(|source| CaError::Make {
             what: "an issuer of ca.crt and ca.key",
             source,
@@ -320,9 +349,45 @@ fn root_params(deployment: &str, clock: &Clock) -> CertificateParams {
     params
 }
 
+/// The installation that the authority in `dir` belongs to, if there is one.
+#[must_use]
+pub fn deployment_in(dir: &Path) -> Option<String> {
+    let root = identity::load_certificate(&dir.join("ca.crt")).ok()?;
+    let name = identity::common_name(&root)?;
+    name.strip_prefix("WindFlow ").map(str::to_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_an_authority_is_refused_and_nothing_is_made_in_its_place() {
+        let check = |spoil: &dyn Fn(&Path), says: &str| {
+            let dir = tempfile::tempdir().unwrap();
+            let open = || Ca::open_or_create(dir.path(), "test", Clock::system(), Random::system());
+            open().unwrap();
+            assert_eq!(deployment_in(dir.path()).as_deref(), Some("test"));
+            spoil(dir.path());
+            for _ in 0..2 {
+                let error = windflow_kit::Chain(&open().unwrap_err()).to_string();
+                assert!(error.contains(says), "{error}");
+            }
+        };
+        check(&|dir| fs::remove_file(dir.join("ca.key")).unwrap(), "ca.key is missing");
+        check(&|dir| fs::write(dir.join("ca.crt"), "junk").unwrap(), "ca.crt holds no certificate");
+        let other = |dir: &Path| {
+            fs::remove_file(dir.join("ca.key")).unwrap();
+            HostKey::load_or_make(&dir.join("ca.key")).unwrap();
+        };
+        check(&other, "do not belong together");
+        let exposed = |dir: &Path| {
+            use std::os::unix::fs::PermissionsExt as _;
+            let mode = std::fs::Permissions::from_mode(0o644);
+            fs::set_permissions(dir.join("ca.key"), mode).unwrap();
+        };
+        check(&exposed, "chmod 600");
+    }
 
     #[test]
     fn keeps_its_keys_private_and_the_same() {

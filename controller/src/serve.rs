@@ -9,7 +9,7 @@
 use std::{
     collections::BTreeMap,
     io,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -30,10 +30,14 @@ use crate::{
     app::AppOptions,
     ca::{Ca, ServerCertificate},
     config::Config,
-    fleet::{FleetOptions, Home},
+    fleet::{FleetError, FleetOptions, Home},
     http::{self, Facts, Web},
     jobs::Jobs,
 };
+
+mod port;
+
+use port::Kind;
 
 /// Requests under way get this long when the controller stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -50,7 +54,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let tasks = TaskSet::new(stop.clone(), random.clone());
 
     let lock = Arc::new(DirLock::acquire(&config.data_dir)?);
-    let https = listen(config.http)?;
+    let https = port::listen(config.http)?;
     let options = RedbOptions {
         cache_bytes: CACHE,
         clock: clock.clone(),
@@ -62,9 +66,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .await
         .context("the start could not be recorded")?;
 
-    let deployment = deployment_id(&config.data_dir, &random)?;
+    let ca_dir = config.data_dir.join("ca");
+    let deployment = deployment_id(&config.data_dir, &ca_dir, &random)?;
     let ca = Ca::open_or_create(
-        config.data_dir.join("ca"),
+        ca_dir,
         &deployment,
         clock.clone(),
         random.clone(),
@@ -92,9 +97,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         clock,
     };
     let home: Arc<dyn Home> = Arc::new(app.clone());
-    let (fleet, handle) = fleet
-        .build(Arc::clone(&ca), home)
-        .context("the agent listener cannot start")?;
+    let (fleet, handle) = fleet.build(Arc::clone(&ca), home).map_err(|error| match error {
+        FleetError::Listen { address, source } => port::explain(Kind::Udp, address, source).into(),
+        error => anyhow::Error::new(error).context("the agent listener cannot start"),
+    })?;
     let quic_address = fleet.local_addr();
     app.attach(Arc::new(handle));
     tasks.spawn("fleet", OnFailure::Exit, fleet.run(stop.clone()));
@@ -171,30 +177,19 @@ fn say(text: &str) -> io::Result<()> {
     console.flush()
 }
 
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let listener = TcpListener::bind(address).map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "port {} is in use by another program; stop that one or choose another port with --http",
-            address.port()
-        ),
-        io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("this user may not listen on {address}; choose a port above 1023 with --http")
-        }
-        _ => anyhow::Error::new(error).context(format!("cannot listen on {address} (--http)")),
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Id of this installation: made once, part of the names in its certificates.
-fn deployment_id(dir: &Path, random: &Random) -> anyhow::Result<String> {
+/// Id of this installation: made once, part of the names in its certificates. If its file is gone, the authority still
+/// says it: hosts accept no other.
+fn deployment_id(dir: &Path, ca: &Path, random: &Random) -> anyhow::Result<String> {
     let path = dir.join("deployment-id");
     if let Ok(text) = fs_err::read_to_string(&path)
         && !text.trim().is_empty()
     {
         return Ok(text.trim().to_owned());
     }
-    let id = hex::encode(random.bytes::<8>()?);
+    let id = match crate::ca::deployment_in(ca) {
+        Some(id) => id,
+        None => hex::encode(random.bytes::<8>()?),
+    };
     identity::write_private(&path, id.as_bytes())?;
     Ok(id)
 }

@@ -7,9 +7,13 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "e2e/cli.rs"]
+mod cli;
 #[path = "e2e/delivery.rs"]
 mod delivery;
 #[path = "e2e/identity.rs"]
 mod identity;
 #[path = "e2e/link.rs"]
 mod link;
+#[path = "e2e/startup.rs"]
+mod startup;

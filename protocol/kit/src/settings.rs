@@ -97,6 +97,8 @@ impl Settings {
                 continue;
             };
             match values(value, setting.list) {
+                // An empty text says nothing, as an empty variable does.
+                Some(values) if !setting.list && values.iter().all(String::is_empty) => {}
                 Some(values) => self.set(setting.key, values, format!("{at}: {key}")),
                 None if setting.list => self.problems.push(format!(
                     "{at}: {key} must be a list of texts, like [\"a\", \"b\"]"
@@ -315,6 +317,7 @@ mod tests {
         );
         check("dir = '/f'", &[("X_DIR", "/e")], Some("/g"), Ok(("/g", &[])));
         check("dir = '/f'", &[("X_DIR", "")], None, Ok(("/f", &[])));
+        check("dir = ''", &[], None, Ok(("/d", &[])));
         check("dir = 'bad'", &[], None, Err("a.toml:1:1: dir: it is bad"));
         check("", &[("X_DIR", "bad")], None, Err("X_DIR: it is bad"));
         check("", &[], Some("bad"), Err("--dir: it is bad"));

@@ -129,6 +129,15 @@ impl HostKey {
         self.0
     }
 
+    /// SHA-256 of the public half (SubjectPublicKeyInfo).
+    ///
+    /// # Errors
+    /// [`IdentityError::Certificate`]; a fault of the build.
+    pub fn public_hash(&self) -> Result<[u8; 32], IdentityError> {
+        use rcgen::PublicKeyData as _;
+        spki_hash(&self.0.subject_public_key_info())
+    }
+
     /// A certificate request (DER), signed with the key. It says nothing but the key: the controller writes the rest.
     ///
     /// # Errors
@@ -211,6 +220,14 @@ pub fn agent_facts(der: &[u8]) -> Result<AgentFacts, IdentityError> {
 /// [`IdentityError::Certificate`].
 pub fn key_hash(certificate: &[u8]) -> Result<[u8; 32], IdentityError> {
     Ok(Sha256::digest(parse(certificate)?.public_key().raw).into())
+}
+
+/// The common name of a certificate's subject, if it has one.
+#[must_use]
+pub fn common_name(certificate: &[u8]) -> Option<String> {
+    let certificate = parse(certificate).ok()?;
+    let name = certificate.subject().iter_common_name().next()?;
+    name.as_str().ok().map(str::to_owned)
 }
 
 /// SHA-256 of a SubjectPublicKeyInfo in DER.

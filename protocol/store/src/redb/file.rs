@@ -83,23 +83,40 @@ impl File {
         if open == Open::First {
             self.check_access()?;
         }
-        let mut builder = Builder::new();
-        builder.set_cache_size(self.options.cache_bytes);
-        // Writes to the file, so it may fail on a full disk: never when reopening because of one.
-        builder.set_check_integrity_on_open(self.options.check_on_open && open == Open::First);
-        let path = self.path.clone();
-        builder.set_repair_callback(move |session| {
-            tracing::warn!(path = %path.display(), progress = session.progress(), "repairing the store after a crash");
-        });
-        // redb may panic on a damaged file.
-        let opened = caught(|| builder.create(&self.path)).map_err(|panic| self.damaged(panic))?;
-        let database = opened.map_err(|error| self.open_error(error))?;
+        let check = self.options.check_on_open && open == Open::First;
+        let database = match self.opened(check) {
+            // The check ends with a commit, which a full disk refuses; the file can still be read.
+            Err(StoreError::Full { .. }) if check => {
+                tracing::warn!(path = %self.path.display(), "the disk is full; the store is opened without its check");
+                self.opened(false)?
+            }
+            result => result?,
+        };
         if open == Open::First {
             caught(|| batch::prepare(&database))
                 .map_err(|panic| self.damaged(panic))?
                 .map_err(|error| self.error(error))?;
         }
         Ok(database)
+    }
+
+    fn opened(&self, check: bool) -> Result<Database, StoreError> {
+        let mut builder = Builder::new();
+        builder.set_cache_size(self.options.cache_bytes);
+        builder.set_check_integrity_on_open(check);
+        let path = self.path.clone();
+        builder.set_repair_callback(move |session| {
+            let (path, progress) = (path.display(), session.progress());
+            // A check runs through the same code as a repair.
+            if check {
+                tracing::debug!(%path, progress, "checking the store");
+            } else {
+                tracing::warn!(%path, progress, "repairing the store after a crash");
+            }
+        });
+        // redb may panic on a damaged file.
+        let opened = caught(|| builder.create(&self.path)).map_err(|panic| self.damaged(panic))?;
+        opened.map_err(|error| self.open_error(error))
     }
 
     /// Names a file that is not readable or writable, before redb wraps the error.

@@ -71,6 +71,12 @@ async fn fill_and_recover(dir: &Path) {
         "the refused one is not there"
     );
 
+    // A restart while it is still full: the store opens, without the check that ends with a write.
+    store.close().await;
+    let store = redb(&dir.join("data"));
+    let last = store.get(&at(acknowledged - 1)).await.unwrap();
+    assert_eq!(last.unwrap().value.len(), 20_000);
+
     fs_err::remove_file(&ballast).unwrap();
     store
         .txn(Txn::new().put(at(acknowledged), "fits again"))

@@ -1,0 +1,169 @@
+//! The command line as people and scripts use it: tables, JSON, messages and exit codes.
+
+use serde_json::Value;
+use windflow_tests::{Fleet, Target, fleet::CommandLine};
+
+const OK: i32 = 0;
+const FAILED: i32 = 1;
+const USAGE: i32 = 2;
+const REFUSED: i32 = 3;
+const NOT_FOUND: i32 = 4;
+const UNREACHABLE: i32 = 5;
+
+const COMPOSE: &str = "services:\n  web:\n    image: example/web:1\n    environment: { V: '1' }\n";
+
+/// Runs a command and looks at its exit code, and for words in its data and in what it says beside.
+async fn check(line: &CommandLine, command: &str, code: i32, data: &[&str], beside: &[&str]) -> String {
+    let args: Vec<_> = command.split_whitespace().collect();
+    let done = line.run(&args).await;
+    let all = format!("windflow {command}\n--\n{}--\n{}", done.stdout, done.stderr);
+    assert_eq!(done.code, code, "{all}");
+    for word in data {
+        assert!(done.stdout.contains(word), "{word:?} is not in the data of {all}");
+    }
+    for word in beside {
+        assert!(done.stderr.contains(word), "{word:?} is not said beside {all}");
+    }
+    done.stdout
+}
+
+async fn json(line: &CommandLine, command: &str) -> Value {
+    let text = check(line, &format!("{command} -o json"), OK, &[], &[]).await;
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{command}: {error}: {text}"))
+}
+
+/// The entries of a list, whichever way it is wrapped.
+fn items(list: &Value) -> &Vec<Value> {
+    list.as_array()
+        .or_else(|| list["items"].as_array())
+        .unwrap_or_else(|| panic!("no list: {list}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_with_the_command_line() {
+    let fleet = Fleet::start().await;
+    let line = fleet.command_line().await;
+    check(&line, "whoami", OK, &["admin at https://"], &[]).await;
+    check(&line, "agent list", OK, &["NAME"], &["no hosts yet"]).await;
+    check(&line, "stack list", OK, &["NAME"], &["no stacks yet"]).await;
+    check(&line, "agent token create --note door", OK, &["sudo sh", "wfj_"], &[]).await;
+    check(&line, "agent token list", OK, &["door", "open ("], &[]).await;
+    let token = json(&line, "agent token create").await;
+    let id = token["id"].as_str().unwrap();
+    check(&line, &format!("agent token revoke {id}"), OK, &[], &["revoked"]).await;
+
+    let mut host = fleet.host("web1", Target::Fake).await;
+    check(&line, "agent list", OK, &["web1", "connected ("], &[]).await;
+    check(&line, "agent label web1 site=lab", OK, &["site=lab"], &[]).await;
+    check(&line, "agent show web1", OK, &["connected from", "proved"], &[]).await;
+
+    let file = fleet.scratch().join("compose.yaml");
+    let save = |text: &str| fs_err::write(&file, text).unwrap();
+    save(COMPOSE);
+    let spec = format!("-f {}", file.display());
+    check(&line, &format!("stack validate {spec}"), OK, &["web"], &[]).await;
+    let deploy = format!("stack deploy shop {spec} --on-label site=lab --timeout 60s");
+    check(&line, &deploy, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
+    check(&line, &format!("stack plan shop {spec}"), OK, &["web1: nothing to do"], &[]).await;
+    save(&COMPOSE.replace("'1'", "'2'"));
+    let plan = format!("stack plan shop {spec}");
+    check(&line, &plan, OK, &["recreate", "environment"], &[]).await;
+    check(&line, &format!("{plan} --detailed-exitcode"), FAILED, &["to change"], &["there are changes"]).await;
+    check(&line, &deploy, OK, &["succeeded"], &[]).await;
+    check(&line, "stack rollback shop --timeout 60s", OK, &["succeeded"], &[]).await;
+    check(&line, "stack history shop", OK, &["rollback to 1"], &[]).await;
+    check(&line, "stack show shop", OK, &["Revision  3", "web1 (seen"], &[]).await;
+    check(&line, "stack list", OK, &["shop"], &[]).await;
+
+    let list = json(&line, "deployment list --stack shop").await;
+    let newest = items(&list)[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(items(&list).len(), 3);
+    check(&line, &format!("deployment show {newest}"), OK, &["succeeded", "STEP"], &[]).await;
+    check(&line, &format!("deployment watch {newest}"), OK, &["succeeded"], &[]).await;
+    check(&line, &format!("deployment cancel {newest}"), FAILED, &[], &["too late", "hint: Deploy"]).await;
+
+    // A host that is away: the deployment waits, is shown, and can be taken back.
+    host.agent.stop(std::time::Duration::from_secs(30)).await;
+    fleet.offline(&host, std::time::Duration::from_secs(30)).await;
+    check(&line, "agent list", OK, &["offline (for"], &[]).await;
+    let wait = deploy.replace("60s", "1s");
+    check(&line, &wait, FAILED, &[], &["queued", "not ended after 1 s", "--state active"]).await;
+    let active = json(&line, "deployment list --state active").await;
+    let waiting = items(&active)[0]["id"].as_str().unwrap().to_owned();
+    check(&line, &format!("deployment cancel {waiting}"), OK, &["cancelled"], &[]).await;
+    check(&line, "logs shop", FAILED, &[], &["is not connected"]).await;
+    check(&line, "stack plan shop", FAILED, &["WF-3001"], &["not every host could plan"]).await;
+    check(&line, "stack remove shop --yes --detach", OK, &["(remove)", "queued"], &[]).await;
+    host.start();
+    fleet.connected(&host).await;
+    check(&line, "stack remove shop --yes --forget --timeout 60s", OK, &[], &["forgot shop"]).await;
+    check(&line, "agent remove web1 --yes", OK, &[], &["removed web1"]).await;
+    check(&line, "agent list", OK, &[], &["no hosts yet"]).await;
+    check(&line, "logout", OK, &[], &["signed out"]).await;
+    check(&line, "whoami", REFUSED, &[], &["not signed in", "windflow login"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_and_messages() {
+    let mut fleet = Fleet::start().await;
+    let line = fleet.command_line().await;
+    check(&line, "stack show nothing", NOT_FOUND, &[], &["there is no stack `nothing`"]).await;
+    check(&line, "agent show nothing", NOT_FOUND, &[], &["hint: `windflow agent list`"]).await;
+    let nobody = "dep_00000000000000000000000000";
+    check(&line, &format!("deployment show {nobody}"), NOT_FOUND, &[], &["WF-1004"]).await;
+    check(&line, "deployment show dep_x", USAGE, &[], &["not a valid id"]).await;
+    check(&line, "deployment list --state done", USAGE, &[], &["there are active, queued"]).await;
+    check(&line, "agent token create --ttl 5s", USAGE, &[], &["1m to 24h"]).await;
+    check(&line, "stack remove", USAGE, &[], &["Usage"]).await;
+    check(&line, "stack deploy x -f /nowhere/compose.yaml", USAGE, &[], &["/nowhere/compose.yaml"]).await;
+    let file = fleet.scratch().join("bad.yaml");
+    fs_err::write(&file, "services:\n  web:\n    imag: x\n").unwrap();
+    let bad = format!("stack deploy x -f {}", file.display());
+    check(&line, &bad, USAGE, &[], &["bad.yaml:3:5", "imag", "nothing was changed"]).await;
+    fs_err::write(&file, COMPOSE).unwrap();
+    check(&line, &bad, FAILED, &[], &["no host to deploy to", "token create"]).await;
+    check(&line, "completions bash", OK, &["_windflow"], &[]).await;
+    check(&line, "--version", OK, &["windflow "], &[]).await;
+    let _host = fleet.host("one", Target::Fake).await;
+    check(&line, "agent remove one", USAGE, &[], &["--yes"]).await;
+    check(&line, "agent show ona", NOT_FOUND, &[], &["Did you mean `one`?"]).await;
+
+    // A token that is no longer good, a controller that is away.
+    let config = fleet.scratch().join("cli.toml");
+    let saved = fs_err::read_to_string(&config).unwrap();
+    let spoilt = saved.replace("token = \"wft_", "token = \"wft_x");
+    fs_err::write(&config, spoilt).unwrap();
+    check(&line, "stack list", REFUSED, &[], &["WF-1002", "hint: Sign in again"]).await;
+    let other = saved.replace(fleet.pin().trim_start_matches("sha256:"), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    fs_err::write(&config, other).unwrap();
+    check(&line, "stack list", UNREACHABLE, &[], &["not the controller that is trusted"]).await;
+    fs_err::write(&config, saved).unwrap();
+    fleet.controller.kill().await;
+    check(&line, "stack list", UNREACHABLE, &[], &["cannot reach https://", "Connection refused", "hint: "]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_and_tokens_outlive_a_controller_that_is_killed() {
+    let mut fleet = Fleet::start().await;
+    let line = fleet.command_line().await;
+    let token = json(&line, "agent token create").await;
+    // Each start says its number, which hosts compare: it rises, however the last life ended.
+    let epochs = |fleet: &Fleet| {
+        let said = fleet.controller.said();
+        let parts = said.split("\"epoch\":").skip(1);
+        let numbers = parts.filter_map(|rest| rest.split([',', '}']).next()?.parse::<u64>().ok());
+        numbers.collect::<Vec<_>>()
+    };
+    assert_eq!(epochs(&fleet), [1]);
+    for starts in 2..=3 {
+        fleet.controller.kill().await;
+        fleet.restart_controller().await;
+        assert_eq!(epochs(&fleet).last(), Some(&starts));
+    }
+    check(&line, "whoami", OK, &["admin"], &[]).await;
+    // The token from before the crash still lets one host in.
+    let mut host = windflow_tests::Host::new("late", Target::Fake);
+    let _said = host.enrol(fleet.quic(), fleet.pin(), token["secret"].as_str().unwrap()).await.ok();
+    check(&line, "agent list", OK, &["late", "never connected"], &[]).await;
+    assert!(!fleet.data_dir().join("setup-code").exists(), "the setup code is used up");
+}
