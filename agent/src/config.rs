@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use windflow_kit::settings::{self, Setting, Settings};
+use windflow_kit::settings::{self, Form, Setting, Settings};
 
 use crate::{
     cli::{RunArgs, TargetChoice},
@@ -32,7 +32,7 @@ pub const SETTINGS: &[Setting] = &[
         env: "WINDFLOW_STATE_DIR",
         flag: Some("--state-dir"),
         default: DEFAULT_STATE_DIR,
-        list: false,
+        form: Form::Text,
         help: "Directory for identity, journal and work files.",
     },
     Setting {
@@ -40,7 +40,7 @@ pub const SETTINGS: &[Setting] = &[
         env: "WINDFLOW_TARGET",
         flag: Some("--target"),
         default: "docker",
-        list: false,
+        form: Form::Text,
         help: "Where stacks run: docker (Docker or Podman) or fake (simulated containers).",
     },
     Setting {
@@ -48,7 +48,7 @@ pub const SETTINGS: &[Setting] = &[
         env: "DOCKER_HOST",
         flag: None,
         default: "",
-        list: false,
+        form: Form::Text,
         help: "Address of the engine, unix:// or tcp://. Without it: the engine's usual sockets.",
     },
 ];

@@ -374,8 +374,14 @@ mod tests {
                 assert!(error.contains(says), "{error}");
             }
         };
-        check(&|dir| fs::remove_file(dir.join("ca.key")).unwrap(), "ca.key is missing");
-        check(&|dir| fs::write(dir.join("ca.crt"), "junk").unwrap(), "ca.crt holds no certificate");
+        check(
+            &|dir| fs::remove_file(dir.join("ca.key")).unwrap(),
+            "ca.key is missing",
+        );
+        check(
+            &|dir| fs::write(dir.join("ca.crt"), "junk").unwrap(),
+            "ca.crt holds no certificate",
+        );
         let other = |dir: &Path| {
             fs::remove_file(dir.join("ca.key")).unwrap();
             HostKey::load_or_make(&dir.join("ca.key")).unwrap();

@@ -68,12 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
     let ca_dir = config.data_dir.join("ca");
     let deployment = deployment_id(&config.data_dir, &ca_dir, &random)?;
-    let ca = Ca::open_or_create(
-        ca_dir,
-        &deployment,
-        clock.clone(),
-        random.clone(),
-    );
+    let ca = Ca::open_or_create(ca_dir, &deployment, clock.clone(), random.clone());
     let ca = ca.context("the certificate authority cannot be used")?;
     let ca = Arc::new(ca.with_leaf_life(config.agent_certificate_life));
     let hostname = hostname();

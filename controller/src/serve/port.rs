@@ -120,7 +120,11 @@ fn holder(kind: Kind, port: u16) -> Option<String> {
     let lines = tables.iter().filter_map(|path| fs::read_to_string(path).ok());
     let inodes: Vec<_> = lines.flat_map(|text| inodes_in(&text, kind, port)).collect();
     for process in fs::read_dir("/proc").ok()?.flatten() {
-        let Some(number) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+        let Some(number) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
             continue;
         };
         // Processes of other users, and those that ended meanwhile, cannot be read.

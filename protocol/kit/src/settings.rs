@@ -8,6 +8,17 @@ use std::{collections::BTreeMap, fmt::Write as _, io, path::Path};
 
 use crate::error::Chain;
 
+/// Form of a setting's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// One text.
+    Text,
+    /// A whole number.
+    Number,
+    /// Texts: an array in the file, commas in the variable, a repeated flag.
+    List,
+}
+
 /// One setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting {
@@ -19,8 +30,8 @@ pub struct Setting {
     pub flag: Option<&'static str>,
     /// What holds if nobody says anything; empty if that is no text, then `help` says what.
     pub default: &'static str,
-    /// Whether it is a list: an array in the file, commas in the variable, a repeated flag.
-    pub list: bool,
+    /// Form of its value.
+    pub form: Form,
     /// What it is, in which form.
     pub help: &'static str,
 }
@@ -96,16 +107,18 @@ impl Settings {
                 ));
                 continue;
             };
-            match values(value, setting.list) {
+            match values(value, setting.form) {
                 // An empty text says nothing, as an empty variable does.
-                Some(values) if !setting.list && values.iter().all(String::is_empty) => {}
+                Some(values) if values.iter().all(String::is_empty) => {}
                 Some(values) => self.set(setting.key, values, format!("{at}: {key}")),
-                None if setting.list => self.problems.push(format!(
-                    "{at}: {key} must be a list of texts, like [\"a\", \"b\"]"
-                )),
-                None => self
-                    .problems
-                    .push(format!("{at}: {key} must be a text in quotes")),
+                None => {
+                    let form = match setting.form {
+                        Form::Text => "a text in quotes",
+                        Form::Number => "a whole number",
+                        Form::List => "a list of texts, like [\"a\", \"b\"]",
+                    };
+                    self.problems.push(format!("{at}: {key} must be {form}"));
+                }
             }
         }
     }
@@ -116,7 +129,7 @@ impl Settings {
             let Some(text) = variable(setting.env).filter(|text| !text.is_empty()) else {
                 continue;
             };
-            let values = if setting.list {
+            let values = if setting.form == Form::List {
                 let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
                 parts.map(str::to_owned).collect()
             } else {
@@ -200,9 +213,10 @@ pub fn reference(title: &str, table: &[Setting]) -> String {
     for setting in table {
         let mut ways = vec![setting.env];
         ways.extend(setting.flag);
-        let value = match (setting.list, setting.default) {
-            (true, _) => "[]".to_owned(),
-            (false, default) => format!("\"{default}\""),
+        let value = match setting.form {
+            Form::List => "[]".to_owned(),
+            Form::Number => setting.default.to_owned(),
+            Form::Text => format!("\"{}\"", setting.default),
         };
         // Writing to a String does not fail.
         let _ = write!(
@@ -216,12 +230,12 @@ pub fn reference(title: &str, table: &[Setting]) -> String {
     out
 }
 
-fn values(value: &toml::Value, list: bool) -> Option<Vec<String>> {
+fn values(value: &toml::Value, form: Form) -> Option<Vec<String>> {
     let text = |value: &toml::Value| value.as_str().map(str::to_owned);
-    if list {
-        value.as_array()?.iter().map(text).collect()
-    } else {
-        Some(vec![text(value)?])
+    match form {
+        Form::Text => Some(vec![text(value)?]),
+        Form::Number => Some(vec![value.as_integer()?.to_string()]),
+        Form::List => value.as_array()?.iter().map(text).collect(),
     }
 }
 
@@ -258,7 +272,7 @@ mod tests {
             env: "X_DIR",
             flag: Some("--dir"),
             default: "/d",
-            list: false,
+            form: Form::Text,
             help: "A folder.",
         },
         Setting {
@@ -266,8 +280,16 @@ mod tests {
             env: "X_NAMES",
             flag: None,
             default: "",
-            list: true,
+            form: Form::List,
             help: "Names.",
+        },
+        Setting {
+            key: "size",
+            env: "X_SIZE",
+            flag: None,
+            default: "7",
+            form: Form::Number,
+            help: "A size.",
         },
     ];
 
@@ -326,14 +348,20 @@ mod tests {
             &[],
             None,
             Err("a.toml:1:1: names must be a list of texts, like [\"a\", \"b\"]\n\
-             a.toml:3:3: unknown key `dri`; there are dir, names\n\
+             a.toml:3:3: unknown key `dri`; there are dir, names, size\n\
              a.toml:4:1: dir must be a text in quotes"),
+        );
+        check(
+            "size = 'big'",
+            &[],
+            None,
+            Err("a.toml:1:1: size must be a whole number"),
         );
         check(
             "[link]\nx = 1\n",
             &[],
             None,
-            Err("a.toml:1:1: unknown key `link`; there are dir, names"),
+            Err("a.toml:1:1: unknown key `link`; there are dir, names, size"),
         );
         check(
             "dir = \n",
@@ -346,7 +374,7 @@ mod tests {
     #[test]
     fn the_reference_is_a_file_that_can_be_used() {
         let text = reference("Settings of x", TABLE);
-        let uncommented = text.replace("\n#dir", "\ndir").replace("\n#names", "\nnames");
+        let uncommented = text.replace("\n#", "\n").replace("\n ", "\n# ");
         check(&uncommented, &[], None, Ok(("/d", &[])));
         for word in ["A folder.", "X_DIR", "--dir", "X_NAMES"] {
             assert!(text.contains(word), "{text}");

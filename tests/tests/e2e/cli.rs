@@ -46,7 +46,14 @@ async fn a_day_with_the_command_line() {
     check(&line, "whoami", OK, &["admin at https://"], &[]).await;
     check(&line, "agent list", OK, &["NAME"], &["no hosts yet"]).await;
     check(&line, "stack list", OK, &["NAME"], &["no stacks yet"]).await;
-    check(&line, "agent token create --note door", OK, &["sudo sh", "wfj_"], &[]).await;
+    check(
+        &line,
+        "agent token create --note door",
+        OK,
+        &["sudo sh", "wfj_"],
+        &[],
+    )
+    .await;
     check(&line, "agent token list", OK, &["door", "open ("], &[]).await;
     let token = json(&line, "agent token create").await;
     let id = token["id"].as_str().unwrap();
@@ -64,13 +71,34 @@ async fn a_day_with_the_command_line() {
     check(&line, &format!("stack validate {spec}"), OK, &["web"], &[]).await;
     let deploy = format!("stack deploy shop {spec} --on-label site=lab --timeout 60s");
     check(&line, &deploy, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
-    check(&line, &format!("stack plan shop {spec}"), OK, &["web1: nothing to do"], &[]).await;
+    check(
+        &line,
+        &format!("stack plan shop {spec}"),
+        OK,
+        &["web1: nothing to do"],
+        &[],
+    )
+    .await;
     save(&COMPOSE.replace("'1'", "'2'"));
     let plan = format!("stack plan shop {spec}");
     check(&line, &plan, OK, &["recreate", "environment"], &[]).await;
-    check(&line, &format!("{plan} --detailed-exitcode"), FAILED, &["to change"], &["there are changes"]).await;
+    check(
+        &line,
+        &format!("{plan} --detailed-exitcode"),
+        FAILED,
+        &["to change"],
+        &["there are changes"],
+    )
+    .await;
     check(&line, &deploy, OK, &["succeeded"], &[]).await;
-    check(&line, "stack rollback shop --timeout 60s", OK, &["succeeded"], &[]).await;
+    check(
+        &line,
+        "stack rollback shop --timeout 60s",
+        OK,
+        &["succeeded"],
+        &[],
+    )
+    .await;
     check(&line, "stack history shop", OK, &["rollback to 1"], &[]).await;
     check(&line, "stack show shop", OK, &["Revision  3", "web1 (seen"], &[]).await;
     check(&line, "stack list", OK, &["shop"], &[]).await;
@@ -78,50 +106,162 @@ async fn a_day_with_the_command_line() {
     let list = json(&line, "deployment list --stack shop").await;
     let newest = items(&list)[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(items(&list).len(), 3);
-    check(&line, &format!("deployment show {newest}"), OK, &["succeeded", "STEP"], &[]).await;
-    check(&line, &format!("deployment watch {newest}"), OK, &["succeeded"], &[]).await;
-    check(&line, &format!("deployment cancel {newest}"), FAILED, &[], &["too late", "hint: Deploy"]).await;
+    check(
+        &line,
+        &format!("deployment show {newest}"),
+        OK,
+        &["succeeded", "STEP"],
+        &[],
+    )
+    .await;
+    check(
+        &line,
+        &format!("deployment watch {newest}"),
+        OK,
+        &["succeeded"],
+        &[],
+    )
+    .await;
+    check(
+        &line,
+        &format!("deployment cancel {newest}"),
+        FAILED,
+        &[],
+        &["too late", "hint: Deploy"],
+    )
+    .await;
 
     // A host that is away: the deployment waits, is shown, and can be taken back.
     host.agent.stop(std::time::Duration::from_secs(30)).await;
     fleet.offline(&host, std::time::Duration::from_secs(30)).await;
     check(&line, "agent list", OK, &["offline (for"], &[]).await;
     let wait = deploy.replace("60s", "1s");
-    check(&line, &wait, FAILED, &[], &["queued", "not ended after 1 s", "--state active"]).await;
+    check(
+        &line,
+        &wait,
+        FAILED,
+        &[],
+        &["queued", "not ended after 1 s", "--state active"],
+    )
+    .await;
     let active = json(&line, "deployment list --state active").await;
     let waiting = items(&active)[0]["id"].as_str().unwrap().to_owned();
-    check(&line, &format!("deployment cancel {waiting}"), OK, &["cancelled"], &[]).await;
+    check(
+        &line,
+        &format!("deployment cancel {waiting}"),
+        OK,
+        &["cancelled"],
+        &[],
+    )
+    .await;
     check(&line, "logs shop", FAILED, &[], &["is not connected"]).await;
-    check(&line, "stack plan shop", FAILED, &["WF-3001"], &["not every host could plan"]).await;
-    check(&line, "stack remove shop --yes --detach", OK, &["(remove)", "queued"], &[]).await;
+    check(
+        &line,
+        "stack plan shop",
+        FAILED,
+        &["WF-3001"],
+        &["not every host could plan"],
+    )
+    .await;
+    check(
+        &line,
+        "stack remove shop --yes --detach",
+        OK,
+        &["(remove)", "queued"],
+        &[],
+    )
+    .await;
     host.start();
     fleet.connected(&host).await;
-    check(&line, "stack remove shop --yes --forget --timeout 60s", OK, &[], &["forgot shop"]).await;
+    check(
+        &line,
+        "stack remove shop --yes --forget --timeout 60s",
+        OK,
+        &[],
+        &["forgot shop"],
+    )
+    .await;
     check(&line, "agent remove web1 --yes", OK, &[], &["removed web1"]).await;
     check(&line, "agent list", OK, &[], &["no hosts yet"]).await;
     check(&line, "logout", OK, &[], &["signed out"]).await;
-    check(&line, "whoami", REFUSED, &[], &["not signed in", "windflow login"]).await;
+    check(
+        &line,
+        "whoami",
+        REFUSED,
+        &[],
+        &["not signed in", "windflow login"],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_and_messages() {
     let mut fleet = Fleet::start().await;
     let line = fleet.command_line().await;
-    check(&line, "stack show nothing", NOT_FOUND, &[], &["there is no stack `nothing`"]).await;
-    check(&line, "agent show nothing", NOT_FOUND, &[], &["hint: `windflow agent list`"]).await;
+    check(
+        &line,
+        "stack show nothing",
+        NOT_FOUND,
+        &[],
+        &["there is no stack `nothing`"],
+    )
+    .await;
+    check(
+        &line,
+        "agent show nothing",
+        NOT_FOUND,
+        &[],
+        &["hint: `windflow agent list`"],
+    )
+    .await;
     let nobody = "dep_00000000000000000000000000";
-    check(&line, &format!("deployment show {nobody}"), NOT_FOUND, &[], &["WF-1004"]).await;
+    check(
+        &line,
+        &format!("deployment show {nobody}"),
+        NOT_FOUND,
+        &[],
+        &["WF-1004"],
+    )
+    .await;
     check(&line, "deployment show dep_x", USAGE, &[], &["not a valid id"]).await;
-    check(&line, "deployment list --state done", USAGE, &[], &["there are active, queued"]).await;
+    check(
+        &line,
+        "deployment list --state done",
+        USAGE,
+        &[],
+        &["there are active, queued"],
+    )
+    .await;
     check(&line, "agent token create --ttl 5s", USAGE, &[], &["1m to 24h"]).await;
     check(&line, "stack remove", USAGE, &[], &["Usage"]).await;
-    check(&line, "stack deploy x -f /nowhere/compose.yaml", USAGE, &[], &["/nowhere/compose.yaml"]).await;
+    check(
+        &line,
+        "stack deploy x -f /nowhere/compose.yaml",
+        USAGE,
+        &[],
+        &["/nowhere/compose.yaml"],
+    )
+    .await;
     let file = fleet.scratch().join("bad.yaml");
     fs_err::write(&file, "services:\n  web:\n    imag: x\n").unwrap();
     let bad = format!("stack deploy x -f {}", file.display());
-    check(&line, &bad, USAGE, &[], &["bad.yaml:3:5", "imag", "nothing was changed"]).await;
+    check(
+        &line,
+        &bad,
+        USAGE,
+        &[],
+        &["bad.yaml:3:5", "imag", "nothing was changed"],
+    )
+    .await;
     fs_err::write(&file, COMPOSE).unwrap();
-    check(&line, &bad, FAILED, &[], &["no host to deploy to", "token create"]).await;
+    check(
+        &line,
+        &bad,
+        FAILED,
+        &[],
+        &["no host to deploy to", "token create"],
+    )
+    .await;
     check(&line, "completions bash", OK, &["_windflow"], &[]).await;
     check(&line, "--version", OK, &["windflow "], &[]).await;
     let _host = fleet.host("one", Target::Fake).await;
@@ -133,13 +273,37 @@ async fn exit_codes_and_messages() {
     let saved = fs_err::read_to_string(&config).unwrap();
     let spoilt = saved.replace("token = \"wft_", "token = \"wft_x");
     fs_err::write(&config, spoilt).unwrap();
-    check(&line, "stack list", REFUSED, &[], &["WF-1002", "hint: Sign in again"]).await;
-    let other = saved.replace(fleet.pin().trim_start_matches("sha256:"), "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+    check(
+        &line,
+        "stack list",
+        REFUSED,
+        &[],
+        &["WF-1002", "hint: Sign in again"],
+    )
+    .await;
+    let other = saved.replace(
+        fleet.pin().trim_start_matches("sha256:"),
+        "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+    );
     fs_err::write(&config, other).unwrap();
-    check(&line, "stack list", UNREACHABLE, &[], &["not the controller that is trusted"]).await;
+    check(
+        &line,
+        "stack list",
+        UNREACHABLE,
+        &[],
+        &["not the controller that is trusted"],
+    )
+    .await;
     fs_err::write(&config, saved).unwrap();
     fleet.controller.kill().await;
-    check(&line, "stack list", UNREACHABLE, &[], &["cannot reach https://", "Connection refused", "hint: "]).await;
+    check(
+        &line,
+        "stack list",
+        UNREACHABLE,
+        &[],
+        &["cannot reach https://", "Connection refused", "hint: "],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,8 +326,14 @@ async fn sessions_and_tokens_outlive_a_controller_that_is_killed() {
     }
     check(&line, "whoami", OK, &["admin"], &[]).await;
     // The token from before the crash still lets one host in.
-    let mut host = windflow_tests::Host::new("late", Target::Fake);
-    let _said = host.enrol(fleet.quic(), fleet.pin(), token["secret"].as_str().unwrap()).await.ok();
+    let host = windflow_tests::Host::new("late", Target::Fake);
+    let _said = host
+        .enrol(fleet.quic(), fleet.pin(), token["secret"].as_str().unwrap())
+        .await
+        .ok();
     check(&line, "agent list", OK, &["late", "never connected"], &[]).await;
-    assert!(!fleet.data_dir().join("setup-code").exists(), "the setup code is used up");
+    assert!(
+        !fleet.data_dir().join("setup-code").exists(),
+        "the setup code is used up"
+    );
 }

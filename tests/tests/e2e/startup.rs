@@ -61,18 +61,38 @@ async fn ports_and_directories_that_are_taken() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let free = loopback(free_port());
     let taken = tcp.local_addr().unwrap();
-    check(&serve(&dir, taken, free).finish().await, 1, &["TCP port", &me, "--http"]);
+    check(
+        &serve(&dir, taken, free).finish().await,
+        1,
+        &["TCP port", &me, "--http"],
+    );
     let taken = udp.local_addr().unwrap();
-    check(&serve(&dir, free, taken).finish().await, 1, &["UDP port", &me, "--quic"]);
+    check(
+        &serve(&dir, free, taken).finish().await,
+        1,
+        &["UDP port", &me, "--quic"],
+    );
     let foreign = "192.0.2.1:9".parse().unwrap();
-    check(&serve(&dir, foreign, free).finish().await, 1, &["no such address", "--http"]);
+    check(
+        &serve(&dir, foreign, free).finish().await,
+        1,
+        &["no such address", "--http"],
+    );
     let lock = windflow_kit::DirLock::acquire(&dir).unwrap();
     check(&serve(&dir, free, free).finish().await, 1, &[&me, "--data-dir"]);
     drop(lock);
     let file = scratch.path().join("file");
     fs::write(&file, "").unwrap();
-    check(&serve(&file, free, free).finish().await, 1, &["cannot be created", "--data-dir"]);
-    check(&serve(&file.join("x"), free, free).finish().await, 1, &["cannot be created"]);
+    check(
+        &serve(&file, free, free).finish().await,
+        1,
+        &["cannot be created", "--data-dir"],
+    );
+    check(
+        &serve(&file.join("x"), free, free).finish().await,
+        1,
+        &["cannot be created"],
+    );
     // None of the refusals left anything in the way of a start.
     once(&dir).await;
 }
@@ -82,7 +102,10 @@ async fn settings_are_all_refused_at_once() {
     let scratch = tempfile::tempdir().unwrap();
     let file = scratch.path().join("c.toml");
     fs::write(&file, "htpp = 'x'\nhttp = 'nowhere'\n").unwrap();
-    let launch = Launch::ours("windflow-controller", ["serve", "--config", file.to_str().unwrap()]);
+    let launch = Launch::ours(
+        "windflow-controller",
+        ["serve", "--config", file.to_str().unwrap()],
+    );
     let done = launch
         .env("WINDFLOW_QUIC", "7")
         .env("WINDFLOW_CONTROLLER_HTTP", "x")
@@ -104,7 +127,10 @@ async fn a_damaged_authority_or_store_is_named_and_not_replaced() {
     once(&dir).await;
     let pin = async || {
         let at = dir.display().to_string();
-        Launch::ours("windflow-controller", ["ca-pin", "--data-dir", &at]).finish().await.ok()
+        Launch::ours("windflow-controller", ["ca-pin", "--data-dir", &at])
+            .finish()
+            .await
+            .ok()
     };
     let before = pin().await;
     let check = async |name: &str, spoil: &dyn Fn(&Path), says: &[&str]| {
@@ -153,7 +179,9 @@ impl Small {
         let script = "mount -t tmpfs -o size=8m tmpfs \"$0\" && exec \"$@\"";
         let mut launch = Launch {
             program: PathBuf::from("/usr/bin/unshare"),
-            args: ["--user", "--map-root-user", "--mount", "sh", "-c", script].map(Into::into).into(),
+            args: ["--user", "--map-root-user", "--mount", "sh", "-c", script]
+                .map(Into::into)
+                .into(),
             env: ours.env.clone(),
         };
         launch.args.push(mount.into());
@@ -187,7 +215,10 @@ impl Small {
 
     async fn administrator(&self) -> Client {
         let said = self.controller.said();
-        let pin = said.lines().find_map(|line| line.strip_prefix("CA pin: ")).unwrap();
+        let pin = said
+            .lines()
+            .find_map(|line| line.strip_prefix("CA pin: "))
+            .unwrap();
         let mut context = Context {
             url: format!("https://{}", self.address),
             ca_pin: windflow_client::pin::parse_pin(pin),
@@ -207,7 +238,8 @@ impl Small {
 
 async fn create(client: &Client, number: usize) -> Result<(), Error> {
     let padding = "x".repeat(200_000);
-    let text = format!("services:\n  web:\n    image: example/web:1\n    environment: {{ V: '{padding}' }}\n");
+    let text =
+        format!("services:\n  web:\n    image: example/web:1\n    environment: {{ V: '{padding}' }}\n");
     let create = StackCreate {
         name: format!("s{number}").parse().unwrap(),
         spec: spec(&text),
