@@ -158,10 +158,16 @@ impl Config {
         });
         let agent_binaries = settings.value("agent_binaries", |text| Ok(PathBuf::from(text)));
         let life_s = settings.value("agent_certificate_life_s", |text| {
-            let life = text.parse().map_err(|_| format!("{text:?} is not a number of seconds"))?;
+            let life = text
+                .parse()
+                .map_err(|_| format!("{text:?} is not a number of seconds"))?;
             match LIFE_S.contains(&life) {
                 true => Ok(life),
-                false => Err(format!("{life} is not between {} and {}", LIFE_S.start(), LIFE_S.end())),
+                false => Err(format!(
+                    "{life} is not between {} and {}",
+                    LIFE_S.start(),
+                    LIFE_S.end()
+                )),
             }
         });
         settings.finish()?;

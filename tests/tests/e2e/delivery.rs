@@ -14,7 +14,8 @@ fn web(variant: u64) -> String {
 }
 
 async fn queue(fleet: &Fleet, stack: &str, variant: u64, host: &Host) -> DeploymentId {
-    fleet.deploy(stack, &web(variant), &[host]).await[0].deployment.id
+    let made = fleet.deploy(stack, &web(variant), &[host]).await;
+    made.first().expect("one host, one deployment").deployment.id
 }
 
 async fn succeeds(fleet: &Fleet, deployment: DeploymentId) {
