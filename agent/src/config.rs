@@ -182,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn the_reference_in_the_documents_is_this_one() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/agent.toml");
-        let text = fs_err::read_to_string(path).unwrap();
-        assert_eq!(
-            text,
-            reference(),
-            "windflow-agent config reference > docs/agent.toml"
-        );
+    fn the_guide_has_a_row_for_every_setting() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/configuration.md");
+        let guide = fs_err::read_to_string(path).unwrap();
+        for setting in SETTINGS {
+            let row = format!("| `{}` | `{}`", setting.key, setting.env);
+            assert!(guide.contains(&row), "docs/configuration.md has no row {row}");
+            assert!(reference().contains(setting.env));
+        }
     }
 }

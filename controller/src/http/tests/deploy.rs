@@ -79,7 +79,8 @@ async fn the_latest_are_one_per_stack_and_host_over_all_pages() {
         }
     }
     let mut expected: Vec<_> = newest.iter().map(|(id, _)| id.to_string()).collect();
-    (seen.sort(), expected.sort());
+    seen.sort();
+    expected.sort();
     assert_eq!(seen, expected);
     let of_api = format!("/api/v1/deployments?latest=true&stack={api}&agent={one}");
     assert_eq!(
