@@ -13,6 +13,8 @@ mod cli;
 mod delivery;
 #[path = "e2e/identity.rs"]
 mod identity;
+#[path = "e2e/kill.rs"]
+mod kill;
 #[path = "e2e/link.rs"]
 mod link;
 #[path = "e2e/startup.rs"]

@@ -153,6 +153,16 @@ impl DockerTarget {
         }
     }
 
+    /// Whether Podman answers behind Docker's API.
+    pub(super) async fn is_podman(&self) -> Result<bool, TargetError> {
+        let known = self.info.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let info = match known {
+            Some(info) => info,
+            None => self.fetch_info().await?,
+        };
+        Ok(info.kind == EngineKind::Podman)
+    }
+
     /// The engine may come back as another one: ask anew.
     pub(super) fn forget_info(&self) {
         *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;

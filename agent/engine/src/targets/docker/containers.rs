@@ -1,37 +1,96 @@
 //! Lists of containers, and the engine's words for their lives.
 
-use std::collections::HashMap;
-
 use bollard::{
     models::{
-        ContainerSummary as Listed, ContainerSummaryStateEnum as Word, PortSummary, PortSummaryTypeEnum,
+        ContainerSummary as Listed, ContainerSummaryStateEnum as Word, HealthStatusEnum, PortSummary,
+        PortSummaryTypeEnum,
     },
-    query_parameters::ListContainersOptions,
+    query_parameters::InspectContainerOptions,
 };
+use serde_json::Value;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
-use super::{DockerTarget, connect::READ_TIMEOUT, error::failed};
-use crate::{plan::labels, targets::TargetError};
+use super::{
+    DockerTarget,
+    error::{failed, is_missing, refused},
+    wire,
+};
+use crate::{
+    plan::labels,
+    targets::{TargetError, TargetErrorKind},
+};
 
-/// All containers, or those with a label.
-pub(super) async fn listed(target: &DockerTarget, label: Option<String>) -> Result<Vec<Listed>, TargetError> {
-    let filters = label.map(|label| HashMap::from([("label".to_owned(), vec![label])]));
-    let options = ListContainersOptions {
-        all: true,
-        filters,
-        ..ListContainersOptions::default()
-    };
-    let asked = tokio::time::timeout(READ_TIMEOUT, target.docker()?.list_containers(Some(options)));
-    match asked.await {
-        Ok(answer) => answer.map_err(|error| failed(target, "list containers", error)),
-        Err(late) => Err(target.unreachable(late)),
+/// All containers of the host.
+///
+/// Asked for past the client library: it gives the whole list up for one word it does not know, and Podman has more
+/// words for a container's life than Docker.
+pub(super) async fn listed(target: &DockerTarget) -> Result<Vec<Listed>, TargetError> {
+    let what = "list containers";
+    let (status, answer) = wire::get(target, "/containers/json?all=1", what).await?;
+    if !status.is_success() {
+        return Err(refused(target, what, status.as_u16(), &answer));
+    }
+    let entries: Vec<Value> = serde_json::from_slice(&answer)
+        .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;
+    Ok(entries.into_iter().filter_map(entry).collect())
+}
+
+/// One that cannot be read does not hide the others.
+fn entry(mut entry: Value) -> Option<Listed> {
+    if let Some(state) = entry.get_mut("State") {
+        let word = state.as_str().unwrap_or_default().to_lowercase();
+        *state = Value::from(match word.as_str() {
+            "stopped" => "exited",
+            "configured" | "initialized" => "created",
+            known @ ("created" | "running" | "paused" | "restarting" | "exited" | "removing" | "dead"
+            | "stopping") => known,
+            _ => "",
+        });
+    }
+    match serde_json::from_value(entry) {
+        Ok(listed) => Some(listed),
+        Err(error) => {
+            tracing::warn!(%error, "the engine lists a container that cannot be understood; it is left out");
+            None
+        }
     }
 }
 
 pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>, TargetError> {
-    let mut out: Vec<ContainerSummary> = listed(target, None).await?.into_iter().map(summary).collect();
+    let mut out: Vec<ContainerSummary> = listed(target).await?.into_iter().map(summary).collect();
+    if target.is_podman().await? {
+        // Podman's list says nothing of health. Only stacks are worth a question each.
+        let mine = |container: &&mut ContainerSummary| {
+            container.project.is_some() && container.state == ContainerState::Running
+        };
+        for container in out.iter_mut().filter(mine) {
+            container.health = inspected_health(target, &container.id).await?;
+        }
+    }
     out.sort_by(|a, b| (&a.project, &a.service, &a.name).cmp(&(&b.project, &b.service, &b.name)));
     Ok(out)
+}
+
+async fn inspected_health(target: &DockerTarget, id: &str) -> Result<Health, TargetError> {
+    let found = match target
+        .docker()?
+        .inspect_container(id, None::<InspectContainerOptions>)
+        .await
+    {
+        Ok(found) => found,
+        Err(error) if is_missing(&error) => return Ok(Health::None),
+        Err(error) => return Err(failed(target, "look at a container", error)),
+    };
+    let status = found
+        .state
+        .and_then(|state| state.health)
+        .and_then(|health| health.status);
+    Ok(match status {
+        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
+        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
+        Some(HealthStatusEnum::STARTING) => Health::Starting,
+        Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::None,
+    })
 }
 
 fn summary(listed: Listed) -> ContainerSummary {
@@ -136,6 +195,18 @@ mod tests {
         check("Up 2 days", Health::None, None);
         check("Exited (137) 2 minutes ago", Health::None, Some(137));
         check("Created", Health::None, None);
+    }
+
+    #[test]
+    fn words_of_podman() {
+        let check = |word: &str, is: ContainerState| {
+            let listed = entry(serde_json::json!({ "Id": "a", "State": word })).unwrap();
+            assert_eq!(state(listed.state), is, "{word}");
+        };
+        check("stopped", ContainerState::Exited);
+        check("configured", ContainerState::Created);
+        check("running", ContainerState::Running);
+        check("no such word", ContainerState::Unknown);
     }
 
     #[test]

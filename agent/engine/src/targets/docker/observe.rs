@@ -29,7 +29,7 @@ const PARALLEL: usize = 8;
 pub(super) async fn observe(target: &DockerTarget, query: &ObserveQuery) -> Result<Observed, TargetError> {
     let all = async {
         let (containers, networks, volumes, images) = tokio::try_join!(
-            containers::listed(target, None),
+            containers::listed(target),
             networks(target, query),
             volumes(target, query),
             images(target, &query.images),

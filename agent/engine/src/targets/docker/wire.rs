@@ -6,6 +6,7 @@ use hyper::{
     Request, StatusCode,
     client::conn::http1::{self, Connection, SendRequest},
     header,
+    http::request,
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -54,14 +55,32 @@ pub(super) async fn post(
     body: &serde_json::Value,
     what: &str,
 ) -> Result<(StatusCode, Bytes), TargetError> {
-    let request = Request::post(path)
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    ask(target, request, body.to_string(), what).await
+}
+
+/// Gets something; gives the answer, whatever its status. `what` completes "cannot …".
+pub(super) async fn get(
+    target: &DockerTarget,
+    path: &str,
+    what: &str,
+) -> Result<(StatusCode, Bytes), TargetError> {
+    ask(target, Request::get(path), String::new(), what).await
+}
+
+async fn ask(
+    target: &DockerTarget,
+    request: request::Builder,
+    body: String,
+    what: &str,
+) -> Result<(StatusCode, Bytes), TargetError> {
+    let request = request
         .header(header::HOST, "docker")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::from(body.to_string()))
+        .body(Full::from(body))
         .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
     let asked = async {
         let (mut sender, connection) = dial(target).await?;
-        let _driver = spawn_scoped("docker-post", async move {
+        let _driver = spawn_scoped("docker-ask", async move {
             // Its error is seen by the request.
             let _ = connection.await;
         });
