@@ -86,7 +86,7 @@ fn names(services: &[Service]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn any_project_after_any_other(projects in proptest::collection::vec(project(), 1..5), cuts in proptest::collection::vec(proptest::option::of(0..1_500_u64), 5)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
