@@ -1,61 +1,185 @@
 // @ts-check
-/** Pictures of every page against the mock: light, dark and phone width, into docs/screenshots. Needs `npm run build` first. */
-import { spawn } from "node:child_process";
-import { mkdirSync } from "node:fs";
+/**
+ * Pictures of every page against the real programs: light, dark and phone width, into docs/screenshots.
+ *
+ *   node e2e/screenshots.mjs [NAME…]   only pictures whose name begins so
+ */
+import { mkdirSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { launch, watch } from "./browser.mjs";
+import { until, World } from "./world.mjs";
 
 const out = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
-mkdirSync(out, { recursive: true });
-const main = fileURLToPath(new URL("../mock/main.mjs", import.meta.url));
-/** @param {number} port @param {string[]} args */
-async function mock(port, ...args) {
-  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, PORT: String(port), MOCK_ENROL_MS: "3000" }, stdio: ["ignore", "pipe", "inherit"] });
-  await new Promise((done) => child.stdout.once("data", done));
-  return child;
-}
-const servers = [await mock(8471, "--signed-in"), await mock(8472, "--fresh")];
+const only = process.argv.slice(2);
+const PASSWORD = "a long picture password";
+const LOOKS = /** @type {const} */ ([["light", "light", 1280, 800], ["dark", "dark", 1280, 800], ["phone", "light", 390, 844], ["phone-dark", "dark", 390, 844]]);
+const tag = process.pid;
+
+const SHOP = `services:
+  web:
+    image: windflow-test/busybox:1
+    command: ["sh", "-c", "trap exit TERM; echo 'listening on :8080'; while true; do echo \\"GET /cart 200 \${RANDOM} us\\"; sleep 0.4; done"]
+    ports:
+      - "127.0.0.1::8080"
+    depends_on:
+      - db
+    restart: unless-stopped
+  worker:
+    image: windflow-test/busybox:1
+    command: ["sh", "-c", "trap exit TERM; n=0; while true; do n=$$((n+1)); printf '\\\\033[36mjob\\\\033[0m %s \\\\033[32mdone\\\\033[0m\\\\n' $$n; sleep 0.9; done"]
+    depends_on:
+      - db
+  db:
+    image: windflow-test/busybox:1
+    command: ["sh", "-c", "trap exit TERM; echo 'ready to accept connections'; while true; do sleep 1; echo 'checkpoint complete: wrote 41 buffers'; done"]
+    volumes:
+      - data:/var/lib/data
+    healthcheck:
+      test: ["CMD", "true"]
+      interval: 1s
+volumes:
+  data: {}
+`.replaceAll("${RANDOM}", "$$RANDOM");
+const PHOTOS = `services:
+  app:
+    image: ghcr.io/example/photos:2.4
+    ports:
+      - "2283:2283"
+    depends_on:
+      - database
+      - cache
+  database:
+    image: postgres:17
+    volumes:
+      - data:/var/lib/postgresql/data
+  cache:
+    image: valkey/valkey:8
+volumes:
+  data: {}
+`;
+const SLOW = `services:
+  transcoder:
+    image: fake/slow:3
+  api:
+    image: ghcr.io/example/media:5
+    depends_on:
+      - transcoder
+  cache:
+    image: valkey/valkey:8
+`;
+
+const world = await World.start();
 const browser = await launch();
-const base = "http://127.0.0.1:8471";
 /** @type {string[]} */ const complaints = [];
-const only = process.argv[2];
+/** @type {{ look: string, page: import("playwright-core").Page, context: import("playwright-core").BrowserContext }[]} */ const views = [];
+const wanted = (/** @type {string} */ name) => only.length === 0 || only.some((one) => name.startsWith(one));
+
+/** @param {import("playwright-core").Page} page @param {string} name @param {string} look */
+async function picture(page, name, look) {
+  await page.evaluate(() => document.fonts.ready);
+  await page.waitForTimeout(150);
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  if (over > 0) complaints.push(`${name} ${look}: ${over} px wider than the screen`);
+  await page.screenshot({ path: `${out}${name}-${look}.png` });
+}
+/** One page in every look. @param {string} name @param {string} path @param {string} seen @param {(page: import("playwright-core").Page) => Promise<unknown>} [act] */
+async function shot(name, path, seen, act) {
+  if (!wanted(name)) return;
+  for (const { look, page } of views) {
+    await page.goto(world.base + path);
+    await page.waitForSelector(seen);
+    await act?.(page);
+    await picture(page, name, look);
+  }
+  process.stdout.write(`${name}\n`);
+}
 try {
-  for (const [look, scheme, width, height] of /** @type {const} */ ([["light", "light", 1280, 840], ["dark", "dark", 1280, 840], ["phone", "light", 390, 844], ["phone-dark", "dark", 390, 844]])) {
-    if (only && only !== look) continue;
-    const context = await browser.newContext({ viewport: { width, height }, colorScheme: scheme, deviceScaleFactor: width < 500 ? 2 : 1, reducedMotion: "reduce", locale: "en" });
+  mkdirSync(out, { recursive: true });
+  if (only.length === 0) rmSync(out, { recursive: true }), mkdirSync(out);
+  for (const [look, colorScheme, width, height] of LOOKS) {
+    const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height }, colorScheme, deviceScaleFactor: width < 500 ? 2 : 1, reducedMotion: "reduce", locale: "en" });
     const page = await context.newPage();
     const said = await watch(page);
-    const shot = async (/** @type {string} */ name) => {
-      await page.waitForTimeout(250);
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-      if (over > 0) said.push(`${name} ${look}: ${over} px wider than the screen`);
-      await page.screenshot({ path: `${out}${name}-${look}.png` });
-    };
-    const json = async (/** @type {string} */ path) => (await page.request.get(`${base}/api/v1/${path}`)).json();
-    const stacks = (await json("stacks")).items, agents = (await json("agents")).items, deployments = (await json("deployments")).items;
-    const photos = stacks.find((/** @type {any} */ one) => one.name === "photos");
-    const go = async (/** @type {string} */ path, /** @type {string} */ seen) => { await page.goto(base + path); await page.waitForSelector(seen); };
-    await page.goto("http://127.0.0.1:8472/"); await page.waitForSelector("form"); await shot("setup");
-    await go("/hosts", ".host"); await shot("hosts");
-    await go(`/hosts/${agents[0].id}`, ".table"); await shot("host");
-    await go("/stacks", ".table"); await shot("stacks");
-    await go(`/stacks/${photos.id}/edit`, ".cm-content"); await page.locator(".cm-line", { hasText: "image: mariadb" }).click(); await page.keyboard.press("Home"); await page.keyboard.press("End"); await page.keyboard.press("Enter"); await page.keyboard.type("imagee: typo"); await page.waitForSelector("[data-test=problems]"); await shot("editor");
-    await go(`/stacks/${photos.id}/deploy`, "[data-test=plan]"); await shot("plan");
-    await page.click("[data-test=deploy]"); await page.waitForSelector("[data-test=steps]"); await page.waitForSelector("[role=progressbar] >> nth=1"); await shot("deployment"); await page.waitForSelector("[data-state=succeeded]"); await shot("deployment-done");
-    const rolled = deployments.find((/** @type {any} */ one) => one.state.phase === "rolled_back"), unknown = deployments.find((/** @type {any} */ one) => one.view.view === "unknown");
-    await go(`/deployments/${rolled.id}`, "[role=alert]"); await shot("deployment-rolled-back");
-    await go(`/deployments/${unknown.id}`, "[data-test=state]"); await shot("deployment-unknown");
-    await go("/deployments", ".table"); await shot("deployments");
-    await go(`/stacks/${photos.id}`, ".table"); await shot("stack");
-    await go(`/stacks/${photos.id}/revisions`, "ol li"); await shot("revisions");
-    await go(`/stacks/${photos.id}/logs`, "[data-test=line]"); await shot("logs");
-    await go("/hosts/add", "[data-test=installer]"); await shot("host-add"); await page.waitForSelector("[data-test=host-connected]"); await shot("host-added");
-    complaints.push(...said);
-    await context.close();
+    views.push({ look, page, context });
+    page.on("close", () => complaints.push(...said));
   }
+  await shot("setup", "/setup", "[name=code]");
+  const first = views[0];
+  if (!first) throw new Error("no view");
+  const call = async (/** @type {"get" | "post"} */ method, /** @type {string} */ path, /** @type {unknown} */ data) => {
+    const answer = await first.page.request[method](`${world.base}/api/v1/${path}`, { data });
+    if (!answer.ok()) throw new Error(`${method} ${path}: ${answer.status()} ${await answer.text()}`);
+    return await answer.json();
+  };
+  await call("post", "setup", { code: world.code, username: "admin", password: PASSWORD });
+  const cookies = await first.context.cookies();
+  for (const { context } of views) {
+    await context.addCookies(cookies);
+    await context.addInitScript(() => localStorage.setItem("wf-session", "1"));
+  }
+  await shot("hosts-empty", "/hosts", ".empty");
+  await shot("host-add", "/hosts/add", "[data-test=installer]");
+  for (const [name, target] of /** @type {const} */ ([["workshop", "docker"], ["attic", "docker"], ["nas", "fake"], ["garden", "fake"]])) {
+    await world.host(name, (await call("post", "enrolment-tokens", { note: name })).secret, target);
+    await until(`${name} is connected`, async () => (await call("get", "agents", undefined)).items.some((/** @type {any} */ one) => one.name === name && one.presence.presence === "connected"));
+  }
+  await call("post", "enrolment-tokens", { note: "office" });
+  /** @type {{ id: string, name: string }[]} */ const agents = (await call("get", "agents", undefined)).items;
+  const id = (/** @type {string} */ name) => agents.find((one) => one.name === name)?.id ?? "";
+  const make = async (/** @type {string} */ name, /** @type {string} */ content) => (await call("post", "stacks", { name, spec: { files: [{ path: "compose.yaml", content }] } })).id;
+  const deploy = async (/** @type {string} */ stack, /** @type {string[]} */ ...hosts) => (await call("post", `stacks/${stack}/deployments`, { agents: hosts.map(id) })).items.map((/** @type {any} */ one) => one.id);
+  const ended = (/** @type {string} */ deployment) => until(`${deployment} has ended`, async () => ["succeeded", "failed", "rolled_back", "rejected"].includes((await call("get", `deployments/${deployment}`, undefined)).state.phase), 90_000);
+  const shopName = `shop-${tag}`;
+  world.projects.add(shopName);
+  const shop = await make(shopName, SHOP);
+  await shot("plan", `/stacks/${shop}/deploy`, "fieldset", async (page) => {
+    await page.locator("label", { hasText: "workshop" }).locator("input").check();
+    await page.waitForSelector("[data-test=plan] li");
+  });
+  const [running] = await deploy(shop, "workshop");
+  await ended(running);
+  await ended((await deploy(shop, "workshop"))[0]);
+  const photos = await make("photos", PHOTOS);
+  for (const one of await deploy(photos, "nas", "garden")) await ended(one);
+  const broken = await make("wiki", "services:\n  wiki:\n    image: fake/unpullable:7\n");
+  const [failed] = await deploy(broken, "nas");
+  await ended(failed);
+  await world.stop("garden");
+  const [queued] = await deploy(photos, "garden");
+  const media = await make("media", SLOW);
+  const [live] = await deploy(media, "nas");
+  await shot("deployment-live", `/deployments/${live}`, "[data-test=steps] li");
+  await shot("deployment", `/deployments/${running}`, "[data-state=succeeded]");
+  await shot("deployment-failed", `/deployments/${failed}`, "[role=alert]");
+  await shot("deployment-queued", `/deployments/${queued}`, "[data-state=queued]");
+  await shot("deployments", "/deployments", "tbody tr");
+  await shot("hosts", "/hosts", ".host");
+  await shot("host", `/hosts/${id("workshop")}`, ".table");
+  await shot("tokens", "/hosts/tokens", "[data-test=token-row]");
+  await shot("stacks", "/stacks", "tbody tr");
+  await shot("stack", `/stacks/${shop}`, "tbody tr");
+  await shot("revisions", `/stacks/${shop}/revisions`, "ol li");
+  await shot("logs", `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
+  await shot("editor", `/stacks/${shop}/edit`, ".cm-content", async (page) => {
+    await page.locator(".cm-line", { hasText: "depends_on" }).first().click();
+    await page.keyboard.press("Home");
+    await page.keyboard.type("portss: [80]");
+    await page.keyboard.press("Enter");
+    await page.keyboard.type("    ");
+    await page.waitForSelector("[data-test=problems]");
+  });
+  await shot("remove", `/stacks/${shop}`, "tbody tr", (page) => page.getByRole("button", { name: "Remove from hosts" }).click());
+  await shot("hosts-fr", "/hosts", ".host", async (page) => {
+    await page.getByRole("button", { name: "EN: Language" }).click();
+    await page.locator("h1", { hasText: "Hôtes" }).waitFor();
+  });
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.stack : error}\n${world.logs()}\n`);
+  process.exitCode = 1;
 } finally {
+  for (const { page } of views) await page.close();
   await browser.close();
-  for (const server of servers) server.kill();
+  await world.close();
 }
 if (complaints.length) {
   process.stderr.write(`${complaints.join("\n")}\n`);

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 
 const LIMIT = 200 * 1024;
 const dist = fileURLToPath(new URL("../dist/", import.meta.url));
-/** @type {Record<string, { file: string; imports?: string[]; css?: string[] }>} */
+/** @type {Record<string, { file: string; imports?: string[]; css?: string[]; assets?: string[] }>} */
 const manifest = JSON.parse(readFileSync(`${dist}.vite/manifest.json`, "utf8"));
 const files = new Set();
 /** @param {string} key */
@@ -13,7 +13,7 @@ function walk(key) {
   const chunk = manifest[key];
   if (!chunk || files.has(chunk.file)) return;
   files.add(chunk.file);
-  for (const css of chunk.css ?? []) files.add(css);
+  for (const file of [...(chunk.css ?? []), ...(chunk.assets ?? [])]) files.add(file);
   for (const next of chunk.imports ?? []) walk(next);
 }
 for (const key of ["index.html", "src/app/AppShell.vue", "src/features/hosts/HostsPage.vue"]) {
