@@ -39,7 +39,7 @@ const SHOP = `services:
       interval: 1s
 volumes:
   data: {}
-`.replaceAll("${RANDOM}", "$$RANDOM");
+`.replaceAll("${RANDOM}", () => "$$RANDOM");
 const PHOTOS = `services:
   app:
     image: ghcr.io/example/photos:2.4
@@ -94,8 +94,8 @@ async function shot(name, path, seen, act) {
   process.stdout.write(`${name}\n`);
 }
 try {
+  if (only.length === 0) rmSync(out, { recursive: true, force: true });
   mkdirSync(out, { recursive: true });
-  if (only.length === 0) rmSync(out, { recursive: true }), mkdirSync(out);
   for (const [look, colorScheme, width, height] of LOOKS) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height }, colorScheme, deviceScaleFactor: width < 500 ? 2 : 1, reducedMotion: "reduce", locale: "en" });
     const page = await context.newPage();

@@ -20,7 +20,8 @@ pub(crate) fn run(check: bool) -> Result<Vec<String>> {
             "run",
             "--quiet",
             "--locked",
-            "--package",
+            // Of the whole workspace, so that no dependency is built twice with other features.
+            "--bin",
             "windflow-controller",
             "--",
             "openapi",

@@ -7,6 +7,9 @@ import type { Me } from "@/api/types";
 /** Set while this browser has a session: without it nobody asks who is signed in, and no page begins with a refusal. */
 const KEPT = "wf-session";
 
+/** Pauses between looks at what became of an order whose answer was lost. */
+const LOST_MS = [300, 700, 1_500, 2_500];
+
 /** Who is signed in. The credential itself is an HttpOnly cookie that no script can read. */
 export const useSession = defineStore("session", () => {
   const me = ref<Me | null>(null);
@@ -38,13 +41,19 @@ export const useSession = defineStore("session", () => {
     });
     return known;
   }
+  async function madeMeanwhile(): Promise<boolean> {
+    for (const pause of LOST_MS) {
+      await new Promise((done) => setTimeout(done, pause));
+      if (!(await unwrap(client.GET("/api/v1/setup"))).needed) return true;
+    }
+    return false;
+  }
   async function setUp(code: string, username: string, password: string): Promise<void> {
     try {
       opened((await unwrap(client.POST("/api/v1/setup", { body: { code, username, password } }))).user);
     } catch (error) {
-      // The answer was lost, perhaps not the order: the code works once, so what counts is whether somebody exists now.
-      if (!(error instanceof ApiError) || error.status !== 0) throw error;
-      if ((await unwrap(client.GET("/api/v1/setup"))).needed) throw error;
+      // The answer was lost, perhaps not the order: the code works once, so what counts is whether somebody exists soon.
+      if (!(error instanceof ApiError) || error.status !== 0 || !(await madeMeanwhile())) throw error;
       await signIn(username, password);
     }
     setupNeeded.value = false;

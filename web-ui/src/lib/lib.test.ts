@@ -7,7 +7,7 @@ import fr from "@/locales/fr.json";
 import { ageOf, bytes, countdown, learnClock, serverNow, shortSpan, workSpan } from "./age";
 import { parseAnsi, stripAnsi } from "./ansi";
 import { Ring } from "./ring";
-import { isThere, shown } from "./states";
+import { isThere, pastOnes, shown } from "./states";
 import { done, fold, groups } from "./steps";
 
 describe("ansi", () => {
@@ -118,4 +118,10 @@ describe("texts", () => {
     const t = global.t as unknown as (key: string, n: number) => string;
     for (const key of flat(en)) expect(() => t(key, 2), key).not.toThrow();
   });
+});
+
+test("a deployment is past when a later one went well on its host", () => {
+  const one = (agent: string, rev: number, phase: string) => ({ id: `${agent}${rev}`, stack: "s", agent, rev, state: { phase } }) as Deployment;
+  const all = [one("a", 3, "queued"), one("a", 2, "succeeded"), one("a", 1, "succeeded"), one("b", 2, "failed"), one("b", 1, "succeeded"), one("c", 1, "failed")];
+  expect([...pastOnes(all)]).toEqual(["a1"]);
 });

@@ -13,7 +13,7 @@ const RUNNING: readonly Phase[] = ["queued", "offered", "accepted", "preparing",
 
 export interface Shown {
   /** Key under `deployment.state`. */
-  key: Phase | "unknown" | "removed";
+  key: Phase | "unknown" | "removed" | "past";
   tone: Tone;
   live: boolean;
   /** Last known phase and since when nothing was heard, if the present state is unknown. */
@@ -21,12 +21,25 @@ export interface Shown {
   since?: string;
 }
 
-/** What may honestly be said about a deployment. */
-export function shown(deployment: Pick<Deployment, "state" | "view" | "want">): Shown {
+/**
+ * Those that went well and were followed on their host by one that went well too: what they brought no longer runs. Of a
+ * stack and host, all newer deployments must be among them.
+ */
+export function pastOnes(deployments: readonly Deployment[]): Set<string> {
+  const good = deployments.filter((one) => one.state.phase === "succeeded");
+  const place = (one: Deployment) => `${one.stack} ${one.agent}`;
+  const newest = new Map<string, number>();
+  for (const one of good) newest.set(place(one), Math.max(one.rev, newest.get(place(one)) ?? 0));
+  return new Set(good.filter((one) => one.rev < (newest.get(place(one)) ?? 0)).map((one) => one.id));
+}
+
+/** What may honestly be said about a deployment; `past` if another has come after it. */
+export function shown(deployment: Pick<Deployment, "state" | "view" | "want">, past = false): Shown {
   if (deployment.view.view === "unknown") {
     return { key: "unknown", tone: "warn", live: false, last: deployment.view.last, since: deployment.view.since };
   }
   const { phase } = deployment.state;
+  if (phase === "succeeded" && past) return { key: "past", tone: "idle", live: false };
   if (phase === "succeeded" && deployment.want !== "present") return { key: "removed", tone: "idle", live: false };
   return { key: phase, tone: TONES[phase], live: TONES[phase] === "info" };
 }
