@@ -1,17 +1,32 @@
 // @ts-check
 /** Debian's Chromium, a watch over everything that it complains about, and the accessibility check. */
+import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
 const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
-export function launch() {
+/** Whether this user may make a network namespace, which only root may everywhere. */
+function mayIsolate() {
+  try {
+    execFileSync("unshare", ["--net", "ip", "link", "set", "lo", "up"], { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The browser, in a network of its own where that is allowed. @param {import("./world.mjs").World} world */
+export function launch(world) {
   const executablePath = process.env["WINDFLOW_CHROMIUM"] ?? PLACES.find((path) => existsSync(path));
   if (!executablePath) throw new Error(`no Chromium at ${PLACES.join(", ")}: run scripts/setup browser, or set WINDFLOW_CHROMIUM`);
-  return chromium.launch({ executablePath, args: FLAGS });
+  if (!mayIsolate()) return chromium.launch({ executablePath, args: FLAGS });
+  const env = { ...process.env, WINDFLOW_E2E_CHROMIUM: executablePath, WINDFLOW_E2E_SOCKET: world.socket, WINDFLOW_E2E_PORT: new URL(world.base).port };
+  return chromium.launch({ executablePath: fileURLToPath(new URL("alone.mjs", import.meta.url)), args: FLAGS, env });
 }
 
 /**
@@ -32,7 +47,7 @@ export async function watch(page, answers = []) {
   page.on("console", (message) => {
     if (message.type() !== "error" && message.type() !== "warning") return;
     const status = /status of (\d+)/.exec(message.text())?.[1];
-    // Each container's network interface makes a browser on the engine's own machine drop its connections: no fault of the
+    // Where the browser could not have a network of its own, each container makes it drop its connections: no fault of the
     // page, which has to get over it.
     if (message.text().includes("net::ERR_NETWORK_CHANGED")) return;
     const path = message.location().url.replace(/^https?:\/\/[^/]+/, "");

@@ -39,7 +39,7 @@ const expect = (/** @type {unknown} */ good, /** @type {string} */ what) => { if
 const world = await World.start();
 done("the controller is ready");
 world.projects.add(STACK);
-const browser = await launch();
+const browser = await launch(world);
 const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 860 }, locale: "en", reducedMotion: "reduce" });
 const page = await context.newPage();
 page.setDefaultTimeout(LONG_MS);

@@ -69,7 +69,7 @@ const SLOW = `services:
 `;
 
 const world = await World.start();
-const browser = await launch();
+const browser = await launch(world);
 /** @type {string[]} */ const complaints = [];
 /** @type {{ look: string, page: import("playwright-core").Page, context: import("playwright-core").BrowserContext }[]} */ const views = [];
 const wanted = (/** @type {string} */ name) => only.length === 0 || only.some((one) => name.startsWith(one));

@@ -6,7 +6,7 @@
 import { spawn, execFileSync } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
@@ -46,6 +46,12 @@ export class World {
   #folder = mkdtempSync(join(tmpdir(), "windflow-e2e-"));
   base = "";
   #quic = "";
+  #door = createServer((inner) => {
+    const outer = connect(Number(new URL(this.base).port), "127.0.0.1");
+    inner.pipe(outer).pipe(inner);
+    inner.on("error", () => outer.destroy());
+    outer.on("error", () => inner.destroy());
+  });
   #pin = "";
 
   static async start() {
@@ -60,12 +66,17 @@ export class World {
         world.#mustRun("controller");
         return existsSync(world.#data("setup-code")) && world.#log("controller").includes("controller is ready");
       });
+      world.#door.listen(world.socket);
       world.#pin = /CA pin: (\S+)/.exec(world.#log("controller"))?.[1] ?? "";
       return world;
     } catch (error) {
       await world.close();
       throw error;
     }
+  }
+  /** A socket file that leads to the controller, for a browser in a network of its own. */
+  get socket() {
+    return join(this.#folder, "http.sock");
   }
   /** The one-time code of the first start. */
   get code() {
@@ -103,6 +114,7 @@ export class World {
   async close() {
     // Agents first: an agent that lives would put a stack back.
     for (const name of [...this.#programs.keys()].toReversed()) await this.stop(name);
+    this.#door.close();
     for (const project of this.projects) sweep(project);
     rmSync(this.#folder, { recursive: true, force: true });
   }
