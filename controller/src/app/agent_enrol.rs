@@ -31,9 +31,16 @@ impl App {
             remote: request.remote.clone(),
             ..OpContext::system("enrolment")
         };
-        self.limited(Limit::Enrol, address(&op.remote))?;
+        if let Some(wait) = self.limits().spent(Limit::Enrol, address(&op.remote)) {
+            return Err(AppError::limited(
+                format!("too many refused enrolments from this address; wait {wait} s"),
+                wait,
+            ));
+        }
         let result = self.retry(|| self.enrol_once(&op, &request)).await;
         if let Err(AppError::Refused(refused)) = &result {
+            // Whether it was the last one matters to the next caller.
+            let _left = self.limits().take(Limit::Enrol, address(&op.remote));
             let host: String = request
                 .hostname
                 .chars()

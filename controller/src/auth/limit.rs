@@ -21,7 +21,7 @@ pub(crate) enum Limit {
     LoginAddress,
     /// Setup codes from one address: 5.
     Setup,
-    /// Enrolments from one address: 10.
+    /// Refused enrolments from one address: 10. Those that succeed are not counted: a site may share one address.
     Enrol,
 }
 
@@ -90,6 +90,16 @@ impl Limits {
         Err(u64::try_from(wait).unwrap_or(0).div_ceil(1_000).max(1))
     }
 
+    /// The seconds to wait if there is no try left; counts nothing.
+    pub(crate) fn spent(&self, limit: Limit, who: &str) -> Option<u64> {
+        let now = self.clock.now_ms();
+        let windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = windows.get(&(limit, who.chars().take(128).collect()))?;
+        let wait = window.began_ms + window.length() - now;
+        let full = window.tries >= limit.per_minute() && now >= window.began_ms;
+        (full && wait > 0).then(|| u64::try_from(wait).unwrap_or(0).div_ceil(1_000))
+    }
+
     /// A try that turned out right: the name starts over.
     pub(crate) fn forgive(&self, limit: Limit, who: &str) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,6 +136,20 @@ mod tests {
         assert_eq!(take(), Err(60));
         limits.forgive(Limit::LoginName, "admin");
         take().unwrap();
+    }
+
+    #[test]
+    fn looking_costs_no_try() {
+        let clock = Clock::manual(0);
+        let limits = Limits::new(clock.clone());
+        for _ in 0..10 {
+            assert_eq!(limits.spent(Limit::Enrol, "a"), None);
+            limits.take(Limit::Enrol, "a").unwrap();
+        }
+        assert_eq!(limits.spent(Limit::Enrol, "a"), Some(60));
+        assert_eq!(limits.spent(Limit::Enrol, "b"), None);
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(limits.spent(Limit::Enrol, "a"), None);
     }
 
     #[test]

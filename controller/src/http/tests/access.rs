@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::world::World;
+use super::world::{World, enrol_request};
 use crate::http::{OPEN, document};
 
 /// A new operation is in the document by being routed; if it is open without being listed, this fails.
@@ -154,4 +154,23 @@ async fn pages_carry_the_policy_and_api_paths_are_no_pages() {
         (StatusCode::NOT_FOUND, &json!("WF-1004")),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn many_hosts_of_one_site_join_at_once() {
+    let world = World::new().await;
+    for key in 1..=30 {
+        let made = world
+            .ok("POST", "/api/v1/enrolment-tokens", Some(json!({})))
+            .await;
+        let request = enrol_request(made["secret"].as_str().unwrap(), key);
+        world.app.agent_enrol(request).await.unwrap();
+    }
+    // Guesses from there are counted.
+    for _ in 0..10 {
+        let guess = world.app.agent_enrol(enrol_request("wfj_guess", 40)).await;
+        assert!(!guess.unwrap_err().to_string().contains("too many"));
+    }
+    let guess = world.app.agent_enrol(enrol_request("wfj_guess", 40)).await;
+    assert!(guess.unwrap_err().to_string().contains("too many"));
 }
