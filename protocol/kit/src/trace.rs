@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 /// Environment variable with the filter, e.g. `info,windflow_engine=debug`.
 pub const FILTER_VARIABLE: &str = "WINDFLOW_LOG";
@@ -47,7 +47,8 @@ pub fn init(default_filter: &str, format: Format) -> Result<(), TraceError> {
     } else {
         text.trim()
     };
-    let filter = EnvFilter::try_new(text).map_err(|source| TraceError::Filter {
+    // Targets, not EnvFilter: that one carries a regular expression engine into every program.
+    let filter: Targets = text.parse().map_err(|source| TraceError::Filter {
         filter: text.to_owned(),
         source,
     })?;

@@ -29,17 +29,24 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     let triple = format!("{ARCH}-unknown-linux-gnu");
-    // `--target` keeps the flag away from build scripts and proc-macros, which cannot be static.
-    let mut arguments = vec!["build", "--release", "--locked", "--target", &triple];
+    // One by one: built together, each would carry what the others want of a shared crate (HTTP/2 in the agent).
     for (package, _, _) in BINARIES {
-        arguments.extend(["--package", package]);
+        // `--target` keeps the flag away from build scripts and proc-macros, which cannot be static.
+        tool::run(
+            &root,
+            "cargo",
+            &[
+                "build",
+                "--release",
+                "--locked",
+                "--target",
+                &triple,
+                "--package",
+                package,
+            ],
+            &[("RUSTFLAGS", "-C target-feature=+crt-static")],
+        )?;
     }
-    tool::run(
-        &root,
-        "cargo",
-        &arguments,
-        &[("RUSTFLAGS", "-C target-feature=+crt-static")],
-    )?;
 
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let dist = root.join("dist");
