@@ -165,6 +165,11 @@ impl Fleet {
         .await;
     }
 
+    /// Sets a variable for the next start of the controller.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// The administrator's client.
     #[must_use]
     pub const fn client(&self) -> &Client {

@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsString,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     time::Duration,
@@ -48,7 +49,11 @@ pub struct Launch {
     pub args: Vec<OsString>,
     /// Variables beside `PATH`; nothing is inherited.
     pub env: Vec<(String, OsString)>,
+    user: Option<u32>,
 }
+
+/// The user `nobody` of Debian.
+const NOBODY: u32 = 65_534;
 
 impl Launch {
     /// One of our programs.
@@ -58,7 +63,28 @@ impl Launch {
             program: binary(name),
             args: args.into_iter().map(Into::into).collect(),
             env: Vec::new(),
+            user: None,
         }
+    }
+
+    /// Runs it as a user without rights, from a copy of the program in `folder`, which that user can read. Whoever is
+    /// not root has no rights to give up: then nothing changes.
+    ///
+    /// # Panics
+    /// If the program cannot be copied.
+    #[must_use]
+    pub fn without_rights(mut self, folder: &Path) -> Self {
+        if !rustix::process::geteuid().is_root() {
+            return self;
+        }
+        let copy = folder.join(self.program.file_name().expect("a program has a name"));
+        if !copy.exists() {
+            fs::copy(&self.program, &copy).expect("a copy");
+        }
+        fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).expect("readable");
+        self.program = copy;
+        self.user = Some(NOBODY);
+        self
     }
 
     /// Sets a variable.
@@ -81,6 +107,9 @@ impl Launch {
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .kill_on_drop(true);
+        if let Some(user) = self.user {
+            command.uid(user).gid(user);
+        }
         command
     }
 

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "e2e/bad_input.rs"]
+mod bad_input;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/delivery.rs"]
