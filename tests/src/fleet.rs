@@ -312,7 +312,15 @@ impl Fleet {
     /// # Panics
     /// If the controller refuses.
     pub async fn deploy(&self, name: &str, compose: &str, hosts: &[&Host]) -> Vec<DeploymentView> {
-        let stack = self.save(name, spec(compose)).await;
+        self.deploy_spec(name, spec(compose), hosts).await
+    }
+
+    /// As [`Fleet::deploy`], with a whole spec.
+    ///
+    /// # Panics
+    /// If the controller refuses.
+    pub async fn deploy_spec(&self, name: &str, spec: StackSpec, hosts: &[&Host]) -> Vec<DeploymentView> {
+        let stack = self.save(name, spec).await;
         let request = DeployRequest {
             agents: hosts.iter().map(|host| host.id()).collect(),
             rev: None,

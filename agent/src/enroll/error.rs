@@ -52,7 +52,7 @@ pub enum EnrollError {
     Unexpected,
     /// The clocks are too far apart.
     #[error(
-        "this host's clock says {own}, the controller's {theirs}: set the one that is wrong, then enrol again"
+        "this host's clock says {own}, the controller's {theirs}: set the one that is wrong (with NTP, for example), then try again"
     )]
     Clock {
         /// This host.

@@ -14,12 +14,12 @@ async fn files_with_mistakes() {
         (
             "YAML error",
             "services:\n  web:\n    image: x\n   ports: [80]\n",
-            "…compose.yaml:4:…",
+            "compose.yaml:4:4: not valid YAML: while parsing a block mapping, did not find expected key",
         ),
         (
             "unknown key",
             "services:\n  web:\n    image: x\n    prots: ['80:80']\n",
-            "…compose.yaml:4:5: …prots…",
+            "compose.yaml:4:5: services.web: unknown key \"prots\"",
         ),
     ] {
         fs_err::write(&file, text).unwrap();
@@ -31,6 +31,9 @@ async fn files_with_mistakes() {
             .into_iter()
             .map(|stack| stack.stack.name.to_string())
             .collect();
-        check(&Case::exit(what, &said, left), "2", expected);
+        let expected = format!(
+            "{expected}\nerror: the Compose project has problems\nhint: Correct the lines above; nothing was changed."
+        );
+        check(&Case::exit(what, &said, left), "2", &expected);
     }
 }

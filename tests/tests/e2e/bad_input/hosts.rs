@@ -82,7 +82,7 @@ async fn hosts_that_may_not_join() {
         check(
             &case,
             "1",
-            "error: this host's clock says 20…Z, the controller's 20…Z: set the one that is wrong, then enrol again",
+            "error: this host's clock says 20…Z, the controller's 20…Z: set the one that is wrong (with NTP, for example), then try again",
         );
 
         host.set_env("FAKETIME", "+20m");

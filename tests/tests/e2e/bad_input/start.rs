@@ -4,7 +4,7 @@ use std::{net::SocketAddr, os::unix::fs::PermissionsExt as _, path::Path, time::
 
 use tokio::net::UnixListener;
 use windflow_model::DeploymentState;
-use windflow_tests::{Fleet, Host, Target, fleet::free_port, program::Launch, wait};
+use windflow_tests::{Fleet, Host, Target, fleet::free_port, program::Launch, spec, wait};
 
 use super::{Case, check, files};
 
@@ -28,16 +28,17 @@ async fn programs_that_cannot_start() {
     let said = serve(&dir, fleet.http(), free).finish().await;
     let mut left = files(&dir);
     left.retain(|name| name != "LOCK");
+    let holder = fleet.controller.pid().unwrap();
     let expected = format!(
-        "windflow-controller: port {} is in use by another program; stop that one or choose another port with --http",
+        "windflow-controller: TCP port {} is in use by process {holder} (windflow-contro); stop that or choose another port with --http",
         fleet.http().port()
     );
     check(&Case::exit("HTTPS port in use", &said, left), "1", &expected);
 
     let said = serve(&dir, free, fleet.quic()).finish().await;
     let expected = format!(
-        "windflow-controller: the agent listener cannot start: cannot listen on UDP {}; free the port or choose another with --quic: Address already in use (os error 98)",
-        fleet.quic()
+        "windflow-controller: UDP port {} is in use by process {holder} (windflow-contro); stop that or choose another port with --quic",
+        fleet.quic().port()
     );
     check(&Case::exit("QUIC port in use", &said, Vec::new()), "1", &expected);
 
@@ -125,7 +126,7 @@ async fn unreachable(what: &'static str, mut host: Host, fleet: &Fleet, said: &s
     check(
         &case,
         "1",
-        &format!("FAIL  engine: {said} (WF-2006)\n      {remedy}"),
+        &format!("FAIL  engine: …{said} (WF-2006)\n      {remedy}"),
     );
 
     let mut run = host.command(&["run"]);
@@ -141,9 +142,11 @@ async fn unreachable(what: &'static str, mut host: Host, fleet: &Fleet, said: &s
     });
     let shown = shown.await;
     let compose = "services:\n  web:\n    image: windflow-test/busybox:1\n";
-    let deployed = fleet
-        .deploy(&format!("on-{}", host.name()), compose, &[&host])
-        .await;
+    // An engine may be away for a moment: it is waited for as long as for a service.
+    let mut spec = spec(compose);
+    spec.policy.health_timeout_s = 2;
+    let stack = format!("on-{}", host.name());
+    let deployed = fleet.deploy_spec(&stack, spec, &[&host]).await;
     let ended = fleet.ended(deployed[0].deployment.id, SOON).await.deployment;
     let DeploymentState::Failed { failure } = ended.state else {
         panic!("{what}: {:?}", ended.state);
@@ -153,10 +156,8 @@ async fn unreachable(what: &'static str, mut host: Host, fleet: &Fleet, said: &s
         "WF-2006",
         &format!("…{said}\n{remedy}"),
     );
-    assert!(
-        failure.message.contains(&shown),
-        "the host shows another problem: {shown}"
-    );
+    let place = said.split(": ").next().unwrap_or_default();
+    assert!(shown.contains(place), "the host shows another problem: {shown}");
 }
 
 /// Gives everything in a folder to the user without rights, if this test has rights at all.
@@ -194,6 +195,8 @@ async fn engines_that_cannot_be_reached() {
     fs_err::set_permissions(&socket, std::fs::Permissions::from_mode(mode)).unwrap();
     host.set_env("DOCKER_HOST", &format!("unix://{}", socket.display()));
     let place = socket.display();
-    let said = format!("the engine at unix://{place}: …");
+    let said = format!(
+        "the engine at unix://{place}: this user may not open the socket; add it to the socket's group (usually docker) or run as root: …Permission denied (os error 13)"
+    );
     unreachable("socket forbidden", host, &fleet, &said).await;
 }

@@ -1,0 +1,231 @@
+//! Who gets into which lane, over real QUIC on loopback; and that nothing can be resumed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests fail like tests"
+)]
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+use rustls_pki_types::CertificateDer;
+use windflow_model::AgentId;
+use windflow_protocol::{EnrollRequest, VersionRange};
+use windflow_transport::{
+    HostKey, Lane,
+    endpoint::{self, StableKeys},
+    enroll::ask,
+    identity, quinn,
+    tls::{self, LiveCertificate},
+};
+
+const NAME: &str = "controller.test.windflow";
+const WITHIN: Duration = Duration::from_secs(10);
+
+/// A root of its own.
+struct Root {
+    certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Root {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let issuer = Issuer::from_ca_cert_der(&certificate, key).unwrap();
+        Self { certificate, issuer }
+    }
+
+    fn sign(
+        &self,
+        mut params: CertificateParams,
+        key: &HostKey,
+        usage: ExtendedKeyUsagePurpose,
+    ) -> CertificateDer<'static> {
+        params.extended_key_usages = vec![usage];
+        params.signed_by(key.pair(), &self.issuer).unwrap().der().clone()
+    }
+
+    fn server(&self, names: &[&str]) -> (Arc<LiveCertificate>, HostKey) {
+        let key = HostKey::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
+        let leaf = self.sign(params, &key, ExtendedKeyUsagePurpose::ServerAuth);
+        let chain = vec![leaf, self.certificate.clone()];
+        (
+            Arc::new(LiveCertificate::new(chain, &key.private_der()).unwrap()),
+            key,
+        )
+    }
+
+    /// A host's certificate that began and ends so many days from now.
+    fn agent(&self, key: &HostKey, days: (i64, i64)) -> CertificateDer<'static> {
+        let mut params = CertificateParams::default();
+        let agent: AgentId = "agt_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        let uri = identity::agent_uri(agent, 1);
+        params.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+        let now = windflow_kit::Clock::system().now_ms() / 1_000;
+        let at = |day: i64| {
+            let seconds = u64::try_from(now + day * 86_400).unwrap();
+            rcgen::date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds)
+        };
+        (params.not_before, params.not_after) = (at(days.0), at(days.1));
+        self.sign(params, key, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+}
+
+fn listen(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, SocketAddr) {
+    let config = tls::server(certificate, &root.certificate).unwrap();
+    assert_eq!(config.send_tls13_tickets, 0);
+    assert_eq!(config.max_early_data_size, 0);
+    assert!(!config.session_storage.can_cache());
+    let keys = StableKeys {
+        reset: [1; 64],
+        connection_id: 1,
+    };
+    let any = "127.0.0.1:0".parse().unwrap();
+    let endpoint = endpoint::controller(any, tls::quic_server(config).unwrap(), &keys).unwrap();
+    let address = endpoint.local_addr().unwrap();
+    (endpoint, address)
+}
+
+/// The lane of the next connection, or why it came to none.
+async fn lane(endpoint: &quinn::Endpoint) -> String {
+    let incoming = tokio::time::timeout(WITHIN, endpoint.accept())
+        .await
+        .unwrap()
+        .unwrap();
+    match incoming.await {
+        Ok(connection) => match endpoint::lane(&connection) {
+            Lane::Control(certificate) => format!("control, {}", identity::agent_facts(&certificate).is_ok()),
+            Lane::Enroll => "enrolment".to_owned(),
+            Lane::Nothing(reason) => reason.to_owned(),
+        },
+        Err(error) => error.to_string(),
+    }
+}
+
+#[tokio::test]
+async fn only_hosts_of_this_root_get_into_the_control_lane() {
+    let (root, foreign) = (Root::new(), Root::new());
+    let (certificate, _key) = root.server(&[NAME]);
+    let (server, address) = listen(certificate, &root);
+    let key = HostKey::generate().unwrap();
+    let check = async |what: &str, certificate: CertificateDer<'static>, name: &str, expected: &str| {
+        let tls = tls::agent(certificate, key.private_der(), &root.certificate).unwrap();
+        let client = endpoint::agent(address).unwrap();
+        let (dialled, found) = tokio::join!(endpoint::dial(&client, address, name, tls), lane(&server));
+        assert!(found.contains(expected), "{what}: {found} ({dialled:?})");
+    };
+    check("a host", root.agent(&key, (-1, 1)), NAME, "control, true").await;
+    check(
+        "a host of another controller",
+        foreign.agent(&key, (-1, 1)),
+        NAME,
+        "certificate",
+    )
+    .await;
+    check(
+        "a certificate that ran out",
+        root.agent(&key, (-2, -1)),
+        NAME,
+        "certificate",
+    )
+    .await;
+    check(
+        "a certificate of tomorrow",
+        root.agent(&key, (1, 2)),
+        NAME,
+        "certificate",
+    )
+    .await;
+    check(
+        "another controller's name",
+        root.agent(&key, (-1, 1)),
+        "controller.other.windflow",
+        "certificate",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_host_that_joins_trusts_the_pinned_key_and_no_other_host() {
+    let root = Root::new();
+    let request = EnrollRequest::Join {
+        versions: VersionRange::SUPPORTED,
+        token: "wfj_x_y".to_owned(),
+        csr: Vec::new(),
+        hostname: String::new(),
+        name: None,
+        labels: Default::default(),
+        wall_ms: 0,
+    };
+    let pin = identity::key_hash(&root.certificate).unwrap();
+    let (certificate, _key) = root.server(&[NAME]);
+    let (server, address) = listen(certificate, &root);
+    let (_silence, found) = tokio::join!(
+        tokio::time::timeout(Duration::from_millis(500), ask(address, vec![pin], &request)),
+        lane(&server)
+    );
+    assert_eq!(found, "enrolment");
+    let (refused, _lane) = tokio::join!(ask(address, vec![[7; 32]], &request), lane(&server));
+    assert!(refused.unwrap_err().is_pin_mismatch());
+
+    // A host of the same root that plays the controller.
+    let key = HostKey::generate().unwrap();
+    let chain = vec![root.agent(&key, (-1, 1)), root.certificate.clone()];
+    let posing = Arc::new(LiveCertificate::new(chain, &key.private_der()).unwrap());
+    let (server, address) = listen(posing, &root);
+    let (refused, _lane) = tokio::join!(ask(address, vec![pin], &request), lane(&server));
+    assert!(refused.unwrap_err().is_pin_mismatch());
+}
+
+#[tokio::test]
+async fn a_second_connection_has_nothing_to_resume() {
+    let root = Root::new();
+    let (certificate, _key) = root.server(&[NAME]);
+    let (server, address) = listen(certificate, &root);
+    let key = HostKey::generate().unwrap();
+    let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(tls));
+    let client = endpoint::agent(address).unwrap();
+    for round in 0..2 {
+        let dialling = client.connect_with(config.clone(), address, NAME).unwrap();
+        let Err(dialling) = dialling.into_0rtt() else {
+            panic!("round {round}: early data");
+        };
+        let (connected, found) = tokio::join!(dialling, lane(&server));
+        assert_eq!(found, "control, true");
+        // Tickets would come right after the handshake, before this answer.
+        connected.unwrap().close(0_u32.into(), b"");
+    }
+}
+
+#[tokio::test]
+async fn a_new_certificate_serves_the_next_handshake() {
+    let root = Root::new();
+    let (certificate, _key) = root.server(&[NAME]);
+    let (server, address) = listen(Arc::clone(&certificate), &root);
+    let key = HostKey::generate().unwrap();
+    let client = endpoint::agent(address).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
+        let (connection, _lane) = tokio::join!(endpoint::dial(&client, address, NAME, tls), lane(&server));
+        let shown = connection.unwrap().peer_identity().unwrap();
+        seen.push(shown.downcast::<Vec<CertificateDer<'static>>>().unwrap()[0].clone());
+        let (other, other_key) = root.server(&[NAME]);
+        certificate
+            .replace(other.chain(), &other_key.private_der())
+            .unwrap();
+        // A key that does not fit changes nothing.
+        assert!(
+            certificate
+                .replace(other.chain(), &HostKey::generate().unwrap().private_der())
+                .is_err()
+        );
+    }
+    assert_ne!(seen[0], seen[1]);
+}
