@@ -49,7 +49,8 @@ pub struct Launch {
     pub args: Vec<OsString>,
     /// Variables beside `PATH`; nothing is inherited.
     pub env: Vec<(String, OsString)>,
-    user: Option<u32>,
+    /// Another user than this test's.
+    pub user: Option<u32>,
 }
 
 /// The user `nobody` of Debian.

@@ -183,6 +183,7 @@ impl Small {
                 .map(Into::into)
                 .into(),
             env: ours.env.clone(),
+            user: None,
         };
         launch.args.push(mount.into());
         launch.args.push(ours.program.into());

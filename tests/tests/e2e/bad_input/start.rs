@@ -30,21 +30,21 @@ async fn programs_that_cannot_start() {
     left.retain(|name| name != "LOCK");
     let holder = fleet.controller.pid().unwrap();
     let expected = format!(
-        "windflow-controller: TCP port {} is in use by process {holder} (windflow-contro); stop that or choose another port with --http",
+        "error: TCP port {} is in use by process {holder} (windflow-contro); stop that or choose another port with --http",
         fleet.http().port()
     );
     check(&Case::exit("HTTPS port in use", &said, left), "1", &expected);
 
     let said = serve(&dir, free, fleet.quic()).finish().await;
     let expected = format!(
-        "windflow-controller: UDP port {} is in use by process {holder} (windflow-contro); stop that or choose another port with --quic",
+        "error: UDP port {} is in use by process {holder} (windflow-contro); stop that or choose another port with --quic",
         fleet.quic().port()
     );
     check(&Case::exit("QUIC port in use", &said, Vec::new()), "1", &expected);
 
     let said = serve(&fleet.data_dir(), free, free).finish().await;
     let expected = format!(
-        "windflow-controller: data directory {} is in use by process {}; stop it or choose another with --data-dir",
+        "error: data directory {} is in use by process {}; stop it or choose another with --data-dir",
         fleet.data_dir().display(),
         fleet.controller.pid().unwrap()
     );
@@ -74,7 +74,7 @@ async fn programs_that_cannot_start() {
         .finish()
         .await;
     let expected = format!(
-        "windflow-controller: data directory {} is not writable; give it to this user (chown) or choose another with --data-dir: failed to open file `{}`: Permission denied (os error 13)",
+        "error: data directory {} is not writable; give it to this user (chown) or choose another with --data-dir: failed to open file `{}`: Permission denied (os error 13)",
         closed.display(),
         closed.join("LOCK").display()
     );
@@ -90,9 +90,7 @@ async fn programs_that_cannot_start() {
         .without_rights(other.scratch());
     launch = launch.env("WINDFLOW_STATE_DIR", &closed);
     let said = launch.finish().await;
-    let expected = expected
-        .replace("windflow-controller:", "error:")
-        .replace("--data-dir", "--state-dir");
+    let expected = expected.replace("--data-dir", "--state-dir");
     check(
         &Case::exit("state directory not writable", &said, files(&closed)),
         "1",
