@@ -99,6 +99,7 @@ try {
   for (const [look, colorScheme, width, height] of LOOKS) {
     const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width, height }, colorScheme, deviceScaleFactor: width < 500 ? 2 : 1, reducedMotion: "reduce", locale: "en" });
     const page = await context.newPage();
+    page.setDefaultTimeout(60_000);
     const said = await watch(page);
     views.push({ look, page, context });
     page.on("close", () => complaints.push(...said));
