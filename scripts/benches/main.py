@@ -1,6 +1,7 @@
 """Runs the benches that are named, prints the table, writes JSON. Called by scripts/bench."""
 import json
 import os
+import signal
 import sys
 
 import agent_footprint
@@ -32,6 +33,8 @@ def table(rows):
 
 
 def main():
+    # An end by signal must end what was started, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     words, file = sys.argv[1:], None
     if "--json" in words:
         at = words.index("--json")
