@@ -177,6 +177,38 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// Every line of the guide parses, and the guide shows every command.
+    #[test]
+    fn the_guide_is_true_and_whole() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/cli.md");
+        let guide = fs_err::read_to_string(path).unwrap();
+        let fences = guide.split("```sh\n").skip(1);
+        let code = fences.filter_map(|part| part.split("```").next());
+        let lines: Vec<_> = code.flat_map(str::lines).collect();
+        assert!(lines.len() > 30, "{lines:?}");
+        for line in &lines {
+            let words = line.replace("\"web server\"", "word");
+            let parsed = Cli::try_parse_from(words.split_whitespace());
+            assert!(parsed.is_ok(), "{line}: {parsed:?}");
+        }
+        fn check(command: &clap::Command, path: &str, lines: &[&str]) {
+            let own: Vec<_> = command
+                .get_subcommands()
+                .filter(|sub| sub.get_name() != "help")
+                .collect();
+            if own.is_empty() {
+                let shown = lines
+                    .iter()
+                    .any(|line| *line == path || line.starts_with(&format!("{path} ")));
+                assert!(shown, "docs/cli.md does not show `{path}`");
+            }
+            for sub in own {
+                check(sub, &format!("{path} {}", sub.get_name()), lines);
+            }
+        }
+        check(&Cli::command(), "windflow", &lines);
+    }
+
     #[test]
     fn lines_that_people_type() {
         let check = |line: &str, good: bool| {

@@ -58,7 +58,8 @@ pub struct RedbOptions {
     /// Saves redb's free-page list with every commit: a second sync per commit, and a reopen after a crash that takes
     /// 0.5 ms instead of 269 ms at 200 MB.
     pub quick_repair: bool,
-    /// Verifies redb's page checksums before the first use; reads the whole file. Without it a damaged page between
+    /// Verifies redb's page checksums before the first use; reads the whole file: 0.1 s at 34 MB, 2 s at 270 MB (2 busy
+    /// cores). Left out if the disk is full, because it ends with a commit. Without it a damaged page between
     /// the records is noticed only by `integrity`.
     pub check_on_open: bool,
     /// The clock leases expire by.

@@ -12,6 +12,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/README.md",
     "docs/install.md",
     "docs/configuration.md",
+    "docs/cli.md",
 ];
 
 /// Every command or link of a document that leads nowhere.

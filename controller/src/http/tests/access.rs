@@ -174,3 +174,69 @@ async fn many_hosts_of_one_site_join_at_once() {
     let guess = world.app.agent_enrol(enrol_request("wfj_guess", 40)).await;
     assert!(guess.unwrap_err().to_string().contains("too many"));
 }
+
+#[tokio::test]
+async fn guessing_passwords_and_setup_codes_is_slow() {
+    let mut world = World::new().await;
+    world.token.clear();
+    let answer = async |path: &str, body: serde_json::Value| {
+        let (status, headers, answer) = world.send(world.request("POST", path, Some(body))).await;
+        let wait = headers
+            .get("retry-after")
+            .map(|wait| wait.to_str().unwrap().to_owned());
+        (
+            status.as_u16(),
+            answer["code"].as_str().unwrap_or_default().to_owned(),
+            wait,
+        )
+    };
+    let login = |password: &str| json!({"username": "admin", "password": password});
+    for _ in 0..5 {
+        let (status, code, _) = answer("/api/v1/sessions", login("wrong horse")).await;
+        assert_eq!((status, code.as_str()), (401, "WF-1002"));
+    }
+    // The right one does not help either, until the time is over.
+    let (status, code, wait) = answer("/api/v1/sessions", login("correct horse")).await;
+    assert_eq!((status, code.as_str()), (429, "WF-1007"));
+    assert_eq!(wait.as_deref(), Some("60"));
+    world.clock.advance(std::time::Duration::from_secs(61));
+    assert_eq!(answer("/api/v1/sessions", login("correct horse")).await.0, 200);
+    let guess = json!({"code": "AAAA-BBBB-CCCC", "username": "x", "password": "correct horse"});
+    for _ in 0..5 {
+        assert_eq!(answer("/api/v1/setup", guess.clone()).await.1, "WF-1011");
+    }
+    assert_eq!(answer("/api/v1/setup", guess).await.0, 429);
+}
+
+#[tokio::test]
+async fn a_websocket_of_another_site_is_refused() {
+    let mut world = World::new().await;
+    let stack = world.stack("web").await;
+    world.token.clear();
+    let login = json!({"username": "admin", "password": "correct horse"});
+    let (_, headers, _) = world
+        .send(world.request("POST", "/api/v1/sessions", Some(login)))
+        .await;
+    let cookie = headers["set-cookie"].to_str().unwrap();
+    let cookie = cookie.split(';').next().unwrap().to_owned();
+    let check = async |origin: Option<&str>, refused: bool| {
+        let mut request = world.request("GET", &format!("/api/v1/stacks/{stack}/logs"), None);
+        let headers = request.headers_mut();
+        headers.insert("cookie", cookie.parse().unwrap());
+        if let Some(origin) = origin {
+            headers.insert("origin", origin.parse().unwrap());
+        }
+        let (status, _, answer) = world.send(request).await;
+        assert_eq!(
+            status == StatusCode::FORBIDDEN,
+            refused,
+            "{origin:?}: {status} {answer}"
+        );
+    };
+    // Browsers always say where they come from; a cookie without that is no browser of ours.
+    check(None, true).await;
+    check(Some("https://evil.example"), true).await;
+    check(Some("http://wf.example:8443"), true).await;
+    check(Some("null"), true).await;
+    check(Some("https://wf.example:8443"), false).await;
+}

@@ -22,10 +22,10 @@ async fn requests() {
             message.contains(says),
             "{method} {path}: {says:?} is not in {message:?}"
         );
-        assert!(
-            !answer["hint"].as_str().unwrap_or_default().is_empty(),
-            "{answer}"
-        );
+        for field in ["hint", "request_id"] {
+            let text = answer[field].as_str().unwrap_or_default();
+            assert!(!text.is_empty(), "{method} {path}: no {field} in {answer}");
+        }
     };
     let spec = |text: &str| json!({"files": [{"path": "compose.yaml", "content": text}]});
     let stacks = "/api/v1/stacks";
@@ -115,6 +115,8 @@ async fn requests() {
     check("GET", "/api/v1/stacks?limit=0", None, 400, "WF-1001", "limit").await;
     check("GET", "/api/v1/stacks?cursor=x", None, 400, "WF-1001", "cursor").await;
     check("GET", "/api/v1/stacks?color=x", None, 400, "WF-1001", "color").await;
+    let unknown = "/api/v1/deployments?state=done";
+    check("GET", unknown, None, 400, "WF-1001", "there are active, queued").await;
     check(
         "GET",
         "/api/v1/me?token=wft_x",
