@@ -82,7 +82,7 @@ async fn rounds(victim: Victim, default: u64) {
             .deploy(project.name(), &compose(round, scale, broken), &[&host])
             .await;
         assert_eq!(queued.len(), 1, "{context}");
-        let deployment = queued[0].deployment.id;
+        let deployment = queued.first().unwrap().deployment.id;
         for _ in 0..=random.up_to(1) {
             tokio::time::sleep(Duration::from_millis(random.up_to(KILL_WITHIN))).await;
             let view = fleet.deployment(deployment).await.deployment;

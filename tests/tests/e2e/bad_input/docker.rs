@@ -11,7 +11,10 @@ const WITHIN: Duration = Duration::from_secs(60);
 
 async fn fails(fleet: &Fleet, project: &Project, host: &Host, compose: &str) -> (Failure, Vec<String>) {
     let deployed = fleet.deploy(project.name(), compose, &[host]).await;
-    let ended = fleet.ended(deployed[0].deployment.id, WITHIN).await.deployment;
+    let ended = fleet
+        .ended(deployed.first().unwrap().deployment.id, WITHIN)
+        .await
+        .deployment;
     let failure = match ended.state {
         DeploymentState::Failed { failure } | DeploymentState::Rejected { failure } => failure,
         other => panic!("{other:?}"),

@@ -145,7 +145,10 @@ async fn unreachable(what: &'static str, mut host: Host, fleet: &Fleet, said: &s
     spec.policy.health_timeout_s = 2;
     let stack = format!("on-{}", host.name());
     let deployed = fleet.deploy_spec(&stack, spec, &[&host]).await;
-    let ended = fleet.ended(deployed[0].deployment.id, SOON).await.deployment;
+    let ended = fleet
+        .ended(deployed.first().unwrap().deployment.id, SOON)
+        .await
+        .deployment;
     let DeploymentState::Failed { failure } = ended.state else {
         panic!("{what}: {:?}", ended.state);
     };
