@@ -1,9 +1,5 @@
 //! Who gets into which lane, over real QUIC on loopback; and that nothing can be resumed.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests fail like tests"
-)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
