@@ -176,7 +176,12 @@ fn lines<F: Frame>(frames: &[F]) -> Vec<(String, Vec<u8>)> {
         let mut bytes = Vec::new();
         encode(frame, &mut bytes).unwrap();
         // The first byte behind the length is the variant: enums are append-only.
-        assert_eq!(usize::from(bytes[4]), variant, "{}", F::KIND);
+        assert_eq!(
+            bytes.get(4).map(|byte| usize::from(*byte)),
+            Some(variant),
+            "{}",
+            F::KIND
+        );
         lines.push((format!("{} {variant}", F::KIND), bytes));
     }
     lines
