@@ -5,7 +5,6 @@
 //! `reset.key cid.key` what must survive a restart for agents to notice it quickly.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -16,13 +15,11 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer};
-use thiserror::Error;
-use windflow_kit::{Clock, Random, random::RandomError};
+use windflow_kit::{Clock, Random};
 use windflow_model::AgentId;
 use windflow_transport::{
     endpoint::StableKeys,
-    identity::{self, AgentFacts, HostKey, IdentityError},
-    tls::TlsError,
+    identity::{self, AgentFacts, HostKey},
 };
 
 /// Life of an agent's certificate; renewed at half of it.
@@ -34,71 +31,11 @@ const BACKDATE: Duration = Duration::from_secs(3_600);
 const BACKDATE_PART: u32 = 24;
 const ROOT_LIFE: Duration = Duration::from_secs(20 * 365 * 24 * 3_600);
 
+mod error;
 mod server;
 
+pub use error::CaError;
 pub use server::{ServerCertificate, ServerIdentity};
-
-/// Why the authority cannot work.
-#[derive(Debug, Error)]
-pub enum CaError {
-    /// A key or certificate file is of no use.
-    #[error("the certificate authority in {} cannot be opened", dir.display())]
-    Open {
-        /// Its directory.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: IdentityError,
-    },
-    /// A file cannot be read or written.
-    #[error("the certificate authority in {} cannot be read", dir.display())]
-    Read {
-        /// Its directory.
-        dir: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// A certificate cannot be made.
-    #[error("cannot make {what}")]
-    Make {
-        /// What.
-        what: &'static str,
-        /// Why.
-        #[source]
-        source: rcgen::Error,
-    },
-    /// One half of the authority is gone.
-    #[error(
-        "the certificate authority in {} is not whole: {missing} is missing. Restore it from a backup; without it every \
-         host has to enrol again: move the directory away and start once more",
-        dir.display()
-    )]
-    Incomplete {
-        /// Its directory.
-        dir: PathBuf,
-        /// Which file.
-        missing: &'static str,
-    },
-    /// Key and certificate are not a pair.
-    #[error("ca.key and ca.crt in {} do not belong together; restore both from one backup", dir.display())]
-    Mismatch {
-        /// Its directory.
-        dir: PathBuf,
-    },
-    /// No randomness.
-    #[error("cannot make a key")]
-    Random(#[source] RandomError),
-    /// The request is no certificate request or its signature is wrong.
-    #[error("the certificate request is not valid")]
-    Request(#[source] rcgen::Error),
-    /// TLS does not take the controller's own certificate.
-    #[error("TLS cannot use the controller's certificate")]
-    Tls(#[source] TlsError),
-    /// A certificate just made cannot be read.
-    #[error("the new certificate cannot be read")]
-    Unreadable(#[source] IdentityError),
-}
 
 /// The authority.
 pub struct Ca {
