@@ -10,7 +10,7 @@ use std::time::Duration;
 use windflow_controller::fleet::{Assignment, Report};
 use windflow_kit::{Clock, Random};
 use windflow_model::{
-    Code, DeploymentEvent, DeploymentId, Doc, OpId, Rev, StackId, StackSpec, Timestamp, Want,
+    Code, DeploymentEvent, DeploymentId, Doc, OpId, Presence, Rev, StackId, StackSpec, Timestamp, Want,
 };
 use windflow_protocol::{AgentFrame, ControllerFrame, EnrollReply, EnrollRequest, Version, VersionRange};
 use windflow_transport::{HostKey, endpoint, enroll::ask, identity};
@@ -27,7 +27,7 @@ mod home;
 mod rig;
 
 use home::TOKEN;
-use rig::rig;
+use rig::{eventually, rig, rig_at};
 
 fn assignment() -> Assignment {
     let spec = StackSpec::default();
@@ -150,6 +150,48 @@ async fn strangers_are_refused_with_a_reason() {
             );
         }
         other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_host_was_last_seen_when_it_last_spoke_and_not_when_it_was_missed() {
+    const SILENT: Duration = Duration::from_secs(22);
+    let clock = Clock::manual(Clock::system().now_ms());
+    let rig = rig_at(clock.clone());
+    let key = HostKey::generate().unwrap();
+    let (agent, certificate) = rig.joined(&key).await;
+    // Who ends the session, and whether its end is a word of the host's.
+    for (by_the_host, generation) in [(false, 1), (true, 2)] {
+        let mut peer = rig.dial(&key, &certificate, VersionRange::SUPPORTED).await;
+        peer.resume().await;
+        rig.connected(agent).await;
+        // The answer shows that the frame was taken in at the time before the silence.
+        clock.advance(Duration::from_secs(5));
+        let spoke = clock.now_ms();
+        peer.writer
+            .send(&AgentFrame::Ping { nonce: generation })
+            .await
+            .unwrap();
+        peer.until(|frame| *frame == ControllerFrame::Pong { nonce: generation })
+            .await;
+        clock.advance(SILENT);
+        let expected = if by_the_host {
+            peer.connection.close(0_u32.into(), b"the agent stops");
+            clock.now_ms()
+        } else {
+            rig.handle.disconnect(agent, "no packet for 22 s").await;
+            spoke
+        };
+        let expected = Timestamp::from_millis(expected);
+        eventually(async || match rig.handle.presence(agent).await {
+            Presence::Connected { .. } => false,
+            Presence::Offline { since, .. } => {
+                assert_eq!(since, Some(expected), "by the host: {by_the_host}");
+                true
+            }
+        })
+        .await;
+        eventually(async || rig.home.0.lock().unwrap().last_heard.last() == Some(&expected)).await;
     }
 }
 

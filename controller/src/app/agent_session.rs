@@ -1,6 +1,6 @@
 //! A host's certificate and sessions: who is let in, and what is durably known of it.
 
-use windflow_model::{AgentId, AgentRecord, Code, FleetEventKind, Inventory};
+use windflow_model::{AgentId, AgentRecord, Code, FleetEventKind, Inventory, Timestamp};
 use windflow_store::{Entry, Txn};
 
 use super::{
@@ -122,13 +122,16 @@ impl App {
         Ok(epoch)
     }
 
-    /// The newest session has ended.
-    pub(crate) async fn agent_disconnected(&self, agent: AgentId, reason: String) {
+    /// The newest session has ended; the host was last heard at `heard_at`.
+    pub(crate) async fn agent_disconnected(&self, agent: AgentId, heard_at: Timestamp, reason: String) {
         tracing::info!(agent = %agent, reason, "host disconnected");
         self.publish(FleetEventKind::AgentDisconnected { agent, reason });
-        let noted = self.agent_change("agent_disconnected", agent, |record, now| {
-            record.last_seen_at = Some(now);
-            true
+        let noted = self.agent_change("agent_disconnected", agent, |record| {
+            let newer = record.last_seen_at.is_none_or(|seen| seen < heard_at);
+            if newer {
+                record.last_seen_at = Some(heard_at);
+            }
+            newer
         });
         if let Err(error) = noted.await {
             tracing::warn!(agent = %agent, error = %windflow_kit::Chain(&error), "last contact not noted");
@@ -137,7 +140,7 @@ impl App {
 
     /// The host described itself.
     pub(crate) async fn agent_inventory(&self, agent: AgentId, inventory: Inventory) -> AppResult<()> {
-        let changed = self.agent_change("agent_inventory", agent, |record, _| {
+        let changed = self.agent_change("agent_inventory", agent, |record| {
             let changed = record.inventory != inventory;
             record.inventory = inventory.clone();
             changed
@@ -153,7 +156,7 @@ impl App {
         &self,
         operation: &'static str,
         agent: AgentId,
-        change: impl Fn(&mut AgentRecord, windflow_model::Timestamp) -> bool + Sync,
+        change: impl Fn(&mut AgentRecord) -> bool + Sync,
     ) -> AppResult<bool> {
         let org = OpContext::system("").org;
         self.retry(|| async {
@@ -164,7 +167,7 @@ impl App {
                 return Ok(false);
             };
             let mut record = was.value.clone();
-            if !change(&mut record, self.now()) {
+            if !change(&mut record) {
                 return Ok(false);
             }
             let txn = Txn::new().expect(was.key.clone(), was.expect());

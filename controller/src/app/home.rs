@@ -2,7 +2,7 @@
 
 use windflow_kit::Chain;
 use windflow_model::{
-    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, container::ContainerList,
+    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
 };
 
 use super::{App, AppError, AppResult};
@@ -60,8 +60,8 @@ impl Home for App {
         Box::pin(async move { self.agent_connected(agent, &facts).await.map_err(refusal) })
     }
 
-    fn agent_disconnected(&self, agent: AgentId, reason: String) -> Answer<'_, ()> {
-        Box::pin(self.agent_disconnected(agent, reason))
+    fn agent_disconnected(&self, agent: AgentId, heard_at: Timestamp, reason: String) -> Answer<'_, ()> {
+        Box::pin(self.agent_disconnected(agent, heard_at, reason))
     }
 
     fn agent_inventory(&self, agent: AgentId, inventory: Inventory) -> Answer<'_, ()> {

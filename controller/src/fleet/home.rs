@@ -130,8 +130,8 @@ pub trait Home: Send + Sync + 'static {
     /// A session begins. Gives its number, durable and strictly rising per agent.
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>>;
 
-    /// The newest session has ended.
-    fn agent_disconnected(&self, agent: AgentId, reason: String) -> Answer<'_, ()>;
+    /// The newest session has ended; the host was last heard at `heard_at`.
+    fn agent_disconnected(&self, agent: AgentId, heard_at: Timestamp, reason: String) -> Answer<'_, ()>;
 
     /// The host described itself.
     fn agent_inventory(&self, agent: AgentId, inventory: Inventory) -> Answer<'_, ()>;

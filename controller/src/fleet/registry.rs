@@ -1,7 +1,7 @@
 //! The one owner of all sessions.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, hash_map},
     future::Future,
     io,
     net::SocketAddr,
@@ -155,10 +155,18 @@ impl FleetOptions {
 struct Entry {
     epoch: u64,
     connection: Connection,
-    presence: watch::Receiver<Presence>,
+    proof: watch::Receiver<Proof>,
     nudge: Arc<Notify>,
     withdrawals: mpsc::Sender<Withdrawal>,
     stop: Stop,
+}
+
+/// What a session knows of its host.
+#[derive(Debug)]
+pub(super) struct Proof {
+    pub(super) presence: Presence,
+    /// When it last said anything: a silent host is missed only much later.
+    pub(super) heard_at: Timestamp,
 }
 
 /// How a session ended.
@@ -248,11 +256,14 @@ impl Fleet {
             older.stop.trigger();
         }
         let now = self.shared.now();
-        let (proofs, presence) = watch::channel(Presence::Connected {
-            since: now,
-            proven_at: now,
-            rtt_us: u64::try_from(greeted.connection.rtt().as_micros()).unwrap_or(u64::MAX),
-            remote: greeted.connection.remote_address().to_string(),
+        let (proofs, proof) = watch::channel(Proof {
+            presence: Presence::Connected {
+                since: now,
+                proven_at: now,
+                rtt_us: u64::try_from(greeted.connection.rtt().as_micros()).unwrap_or(u64::MAX),
+                remote: greeted.connection.remote_address().to_string(),
+            },
+            heard_at: now,
         });
         let (withdrawals, inbox) = mpsc::channel(32);
         let (nudge, stop) = (Arc::new(Notify::new()), Stop::new());
@@ -271,7 +282,7 @@ impl Fleet {
         let entry = Entry {
             epoch,
             connection,
-            presence,
+            proof,
             nudge,
             withdrawals,
             stop,
@@ -294,22 +305,22 @@ impl Fleet {
     /// Takes a session off the list; gives the chore of telling the application.
     fn end(&mut self, ended: Ended) -> Option<TaskHandle<()>> {
         let Ended { agent, epoch, reason } = ended;
-        if self.sessions.get(&agent).is_none_or(|entry| entry.epoch != epoch) {
-            return None;
-        }
-        if let Some(entry) = self.sessions.remove(&agent) {
-            entry.stop.trigger();
-            entry.connection.close(CLOSE_REFUSED, reason.as_bytes());
-        }
+        let entry = match self.sessions.entry(agent) {
+            hash_map::Entry::Occupied(entry) if entry.get().epoch == epoch => entry.remove(),
+            _ => return None,
+        };
+        entry.stop.trigger();
+        entry.connection.close(CLOSE_REFUSED, reason.as_bytes());
+        let heard_at = entry.proof.borrow().heard_at;
         tracing::info!(%agent, epoch, reason, "host disconnected");
         let gone = Presence::Offline {
-            since: Some(self.shared.now()),
+            since: Some(heard_at),
             reason: reason.clone(),
         };
         self.offline.insert(agent, gone);
         let home = Arc::clone(&self.shared.home);
         Some(spawn_scoped("disconnected", async move {
-            home.agent_disconnected(agent, reason).await;
+            home.agent_disconnected(agent, heard_at, reason).await;
         }))
     }
 
@@ -320,7 +331,7 @@ impl Fleet {
                 all.extend(
                     self.sessions
                         .iter()
-                        .map(|(agent, entry)| (*agent, entry.presence.borrow().clone())),
+                        .map(|(agent, entry)| (*agent, entry.proof.borrow().presence.clone())),
                 );
                 // The asker may have gone: then nobody misses the answer.
                 let _gone = reply.send(all);

@@ -17,7 +17,7 @@ use windflow_protocol::{
 use super::{
     home::{KeyHash, Withdrawal},
     listener::Greeted,
-    registry::Shared,
+    registry::{Proof, Shared},
 };
 
 /// A host that takes no bytes for so long is as good as gone.
@@ -27,7 +27,7 @@ const WRITE_WITHIN: Duration = Duration::from_secs(20);
 pub(super) async fn run(
     shared: Shared,
     greeted: Greeted,
-    proofs: watch::Sender<Presence>,
+    proofs: watch::Sender<Proof>,
     nudge: Arc<Notify>,
     withdrawals: mpsc::Receiver<Withdrawal>,
     stop: Stop,
@@ -45,7 +45,7 @@ struct Session {
     origin: Instant,
     shared: Shared,
     greeted: Greeted,
-    proofs: watch::Sender<Presence>,
+    proofs: watch::Sender<Proof>,
 }
 
 enum Event {
@@ -100,14 +100,22 @@ impl Session {
             };
             let now = self.now();
             actions = match event {
-                Event::Frame(frame) => self.greeted.machine.on_frame(frame, now),
+                Event::Frame(frame) => {
+                    self.heard();
+                    self.greeted.machine.on_frame(frame, now)
+                }
                 Event::Tick => self.greeted.machine.on_tick(now),
                 Event::Nudge => self.waiting().await,
                 Event::Withdraw(withdrawal) => sealed(&withdrawal)
                     .map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc)))
                     .into_iter()
                     .collect(),
-                Event::Gone(reason) => return reason,
+                Event::Gone(reason) => {
+                    if self.said_goodbye() {
+                        self.heard();
+                    }
+                    return reason;
+                }
             };
         }
     }
@@ -229,15 +237,29 @@ impl Session {
         Ok(Vec::new())
     }
 
+    /// Whether the end came from the host itself, and not from its silence or from here.
+    fn said_goodbye(&self) -> bool {
+        use windflow_transport::quinn::ConnectionError as E;
+        matches!(
+            self.greeted.connection.close_reason(),
+            Some(E::ApplicationClosed(_) | E::ConnectionClosed(_) | E::Reset)
+        )
+    }
+
+    fn heard(&self) {
+        let now = self.shared.now();
+        self.proofs.send_modify(|proof| proof.heard_at = now);
+    }
+
     fn prove(&self, rtt: Duration) {
         let (now, connection) = (self.shared.now(), &self.greeted.connection);
-        self.proofs.send_modify(|presence| {
+        self.proofs.send_modify(|proof| {
             if let Presence::Connected {
                 proven_at,
                 rtt_us,
                 remote,
                 ..
-            } = presence
+            } = &mut proof.presence
             {
                 *proven_at = now;
                 *rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);

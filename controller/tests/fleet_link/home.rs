@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) agent: Option<AgentId>,
     pub(crate) removed: bool,
     pub(crate) sessions: u64,
+    /// One for each session that ended.
+    pub(crate) last_heard: Vec<Timestamp>,
     pub(crate) reports: Vec<Report>,
     pub(crate) assignments: Vec<Assignment>,
     pub(crate) generation: HashMap<AgentId, u64>,
@@ -100,7 +102,8 @@ impl Home for Memory {
         now(Ok(state.sessions))
     }
 
-    fn agent_disconnected(&self, _agent: AgentId, _reason: String) -> Answer<'_, ()> {
+    fn agent_disconnected(&self, _agent: AgentId, heard_at: Timestamp, _reason: String) -> Answer<'_, ()> {
+        self.0.lock().unwrap().last_heard.push(heard_at);
         now(())
     }
     fn agent_inventory(&self, _agent: AgentId, _inventory: Inventory) -> Answer<'_, ()> {

@@ -33,6 +33,11 @@ pub(crate) struct Rig {
 }
 
 pub(crate) fn rig() -> Rig {
+    rig_at(Clock::system())
+}
+
+/// With a wall clock of its own.
+pub(crate) fn rig_at(clock: Clock) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let ca = Arc::new(Ca::open_or_create(dir.path(), "test", Clock::system(), Random::system()).unwrap());
     let home = Memory::default();
@@ -42,7 +47,7 @@ pub(crate) fn rig() -> Rig {
         controller_epoch: 1,
         certificate: certificate.live(),
         build: "test".to_owned(),
-        clock: Clock::system(),
+        clock,
     };
     let (fleet, handle) = options.build(Arc::clone(&ca), Arc::new(home.clone())).unwrap();
     let (address, stop) = (fleet.local_addr(), Stop::new());
