@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::Instant;
 use windflow_engine::EngineHandle;
 use windflow_kit::error::Chain;
 use windflow_model::{Code, Doc, Failure, LogEvent, LogQuery, LogSource};
@@ -16,6 +17,10 @@ use super::report;
 
 /// A header that does not come is no reason to hold a stream.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
+/// Log events taken at once.
+const CHUNK: usize = 512;
+/// Between two writes of log lines, unless a whole chunk is ready. The first line after a pause goes at once.
+const GATHER: Duration = Duration::from_millis(5);
 
 pub(super) async fn serve(engine: EngineHandle, send: SendStream, receive: RecvStream) {
     let mut reader = FrameReader::new(receive);
@@ -76,9 +81,15 @@ async fn logs(
         lines: Vec::new(),
     };
     writer.send(&nothing).await?;
-    // What is ready together travels together; nothing waits for a batch to fill.
-    let mut batches = events.ready_chunks(512);
-    while let Some(events) = batches.next().await {
+    // What is ready together travels together. Lines that follow each other closely wait for each other a moment: a
+    // packet for each line would cost both ends many times the work.
+    let mut batches = events.ready_chunks(CHUNK);
+    let mut next_write = Instant::now();
+    while let Some(mut events) = batches.next().await {
+        if events.len() < CHUNK && Instant::now() < next_write {
+            tokio::time::sleep_until(next_write).await;
+            events.extend(batches.next().now_or_never().flatten().into_iter().flatten());
+        }
         let mut batch = Batch::default();
         for event in events {
             match event {
@@ -115,6 +126,7 @@ async fn logs(
         }
         batch.feed(writer)?;
         writer.flush().await?;
+        next_write = Instant::now() + GATHER;
     }
     let end = StreamItem::End {
         reason: "the log ended".to_owned(),

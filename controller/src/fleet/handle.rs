@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
+    vec,
 };
 
 use futures_util::Stream;
@@ -112,21 +113,24 @@ pub(super) fn offline(agent: AgentId) -> Failure {
 /// stream on the host. The last event is `End`, also when the host went away.
 #[derive(Debug)]
 pub struct LogStream {
-    pub(super) events: mpsc::Receiver<LogEvent>,
+    pub(super) frames: mpsc::Receiver<Vec<LogEvent>>,
+    /// What is left of the frame in hand.
+    pub(super) ready: vec::IntoIter<LogEvent>,
     pub(super) _pump: TaskHandle<()>,
-}
-
-impl LogStream {
-    /// The next event, or `None` after the end.
-    pub async fn next_event(&mut self) -> Option<LogEvent> {
-        self.events.recv().await
-    }
 }
 
 impl Stream for LogStream {
     type Item = LogEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<LogEvent>> {
-        self.events.poll_recv(context)
+        loop {
+            if let Some(event) = self.ready.next() {
+                return Poll::Ready(Some(event));
+            }
+            match ready!(self.frames.poll_recv(context)) {
+                Some(frame) => self.ready = frame.into_iter(),
+                None => return Poll::Ready(None),
+            }
+        }
     }
 }

@@ -14,8 +14,8 @@ use super::{handle::LogStream, home::Assignment};
 const PLAN_WITHIN: Duration = Duration::from_secs(60);
 /// The first answer of a log stream.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
-/// Events between the stream and its reader; behind it QUIC's flow control holds the host back.
-const EVENTS: usize = 256;
+/// Frames between the stream and its reader; behind them QUIC's flow control holds the host back.
+const FRAMES: usize = 4;
 
 fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(
@@ -80,33 +80,31 @@ pub(super) async fn logs(connection: Connection, query: LogQuery) -> Result<LogS
     let (reader, first) = tokio::time::timeout(OPEN_WITHIN, ask)
         .await
         .unwrap_or_else(|_| Err(late("the log stream", OPEN_WITHIN)))?;
-    let (events, inbox) = mpsc::channel(EVENTS);
+    let (events, inbox) = mpsc::channel(FRAMES);
     let pump = spawn_scoped("log relay", relay(reader, first, events));
     Ok(LogStream {
-        events: inbox,
+        frames: inbox,
+        ready: Vec::new().into_iter(),
         _pump: pump,
     })
 }
 
-async fn relay(mut reader: FrameReader, first: StreamItem, events: mpsc::Sender<LogEvent>) {
+async fn relay(mut reader: FrameReader, first: StreamItem, events: mpsc::Sender<Vec<LogEvent>>) {
     let mut item = first;
     let reason = loop {
-        match item {
-            StreamItem::Lines { first, lines } => {
-                for (seq, line) in (first..).zip(lines) {
-                    if events.send(line.into_event(seq)).await.is_err() {
-                        return;
-                    }
-                }
-            }
-            StreamItem::Gap { from, lost, reason } => {
-                if events.send(LogEvent::Gap { from, lost, reason }).await.is_err() {
-                    return;
-                }
-            }
+        // A frame's lines stay together: the reader writes them together, too.
+        let batch = match item {
+            StreamItem::Lines { first, lines } => (first..)
+                .zip(lines)
+                .map(|(seq, line)| line.into_event(seq))
+                .collect(),
+            StreamItem::Gap { from, lost, reason } => vec![LogEvent::Gap { from, lost, reason }],
             StreamItem::End { reason } => break reason,
             StreamItem::Failed(failure) => break failure.message,
             StreamItem::Plan(_) => break "protocol error: a plan among log lines".to_owned(),
+        };
+        if events.send(batch).await.is_err() {
+            return;
         }
         item = match reader.next().await {
             Ok(Some(next)) => next,
@@ -115,5 +113,5 @@ async fn relay(mut reader: FrameReader, first: StreamItem, events: mpsc::Sender<
         };
     };
     // If the reader has gone, nobody waits for the end.
-    let _gone = events.send(LogEvent::End { reason }).await;
+    let _gone = events.send(vec![LogEvent::End { reason }]).await;
 }

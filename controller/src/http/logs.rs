@@ -30,7 +30,7 @@ const STALLED: Duration = Duration::from_secs(60);
 /// A ping this often keeps the way open.
 const PING: Duration = Duration::from_secs(20);
 /// Lines written at once, at most.
-const BATCH: usize = 128;
+const BATCH: usize = 512;
 /// Readers only send close and pong.
 const MAX_MESSAGE: usize = 4 << 10;
 

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use futures_util::FutureExt as _;
 use windflow_api::{LogFrame, LogParams};
 use windflow_model::LogEvent;
 
@@ -34,7 +35,20 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
     let mut feed = client.stack_logs(stack.stack.id, &params).await?;
     let mut seen: Vec<String> = Vec::new();
     let mut cut = false;
-    while let Some(frame) = feed.next().await? {
+    let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout());
+    loop {
+        // Shown as soon as nothing more is ready: a write for each line would be slow.
+        let ready = feed.next().now_or_never();
+        let next = match ready {
+            Some(next) => next?,
+            None if out.flush().is_err() => return Ok(()),
+            None => feed.next().await?,
+        };
+        let Some(frame) = next else { break };
+        // Notes go to another stream, and must not come before the lines they follow.
+        if !matches!(frame.event, LogEvent::Line { .. }) && out.flush().is_err() {
+            return Ok(());
+        }
         cut |= matches!(&frame.event, LogEvent::End { reason } if reason != LogEvent::COMPLETE);
         let line = match session.out.format {
             Format::Json => {
@@ -55,11 +69,13 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
                 }
             }
         };
-        let mut out = std::io::stdout().lock();
-        if writeln!(out, "{line}").and_then(|()| out.flush()).is_err() {
+        if writeln!(out, "{line}").is_err() {
             // The reader of our pipe has had enough.
             return Ok(());
         }
+    }
+    if out.flush().is_err() {
+        return Ok(());
     }
     if cut {
         return Err(Error::failed("not all logs could be read"));
