@@ -19,21 +19,20 @@ async fn fails(fleet: &Fleet, project: &Project, host: &Host, compose: &str) -> 
         DeploymentState::Failed { failure } | DeploymentState::Rejected { failure } => failure,
         other => panic!("{other:?}"),
     };
-    (failure, running(project).await)
+    (failure, there(project).await)
 }
 
-/// What runs of a project.
-async fn running(project: &Project) -> Vec<String> {
-    let containers = project.containers().await.into_iter();
-    containers
-        .filter(|container| {
-            container
-                .status
-                .as_deref()
-                .is_some_and(|status| status.starts_with("Up"))
-        })
-        .map(|container| windflow_tests::project::container_name(&container))
-        .collect()
+/// What the engine has of a project, as `docker ps -a`, `docker network ls` and `docker volume ls` show it: also
+/// containers that were only created.
+async fn there(project: &Project) -> Vec<String> {
+    let containers = project.containers().await.into_iter().map(|container| {
+        let name = windflow_tests::project::container_name(&container);
+        let status = container.status.unwrap_or_default();
+        let state = status.split_whitespace().next().unwrap_or_default();
+        format!("container {name} {state} {}", container.id.unwrap_or_default())
+    });
+    let (networks, volumes) = project.networks_and_volumes().await;
+    containers.chain(networks).chain(volumes).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -55,13 +54,24 @@ async fn docker_what_the_engine_refuses() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let compose = format!(
-        "services:\n  web:\n    image: windflow-test/busybox:1\n    init: true\n    command: [sleep, '60']\n    stop_grace_period: 1s\n    ports: ['127.0.0.1:{port}:80']\n"
+        "services:\n  web:\n    image: windflow-test/busybox:1\n    init: true\n    command: [sleep, '60']\n    stop_grace_period: 1s\n    volumes: ['data:/data']\n    ports: ['127.0.0.1:{port}:80']\nvolumes: {{ data: {{}} }}\n"
     );
+    let says = format!("…{port}…\nChoose another host port, or stop what uses it.");
     let (failure, left) = fails(&fleet, &project, &host, &compose).await;
+    check(&Case::failure("port taken", &failure, left), "WF-2003", &says);
+    // The same over a stack that runs: it runs on, and nothing stands beside it.
+    let runs = "services:\n  web:\n    image: windflow-test/busybox:1\n    init: true\n    command: [sleep, '600']\n    stop_grace_period: 1s\n";
+    let deployed = fleet.deploy(project.name(), runs, &[&host]).await;
+    let ended = fleet.ended(deployed.first().unwrap().deployment.id, WITHIN);
+    assert_eq!(ended.await.deployment.state, DeploymentState::Succeeded);
+    let before = there(&project).await;
+    assert!(before.iter().any(|one| one.contains(" Up ")), "{before:?}");
+    let (failure, after) = fails(&fleet, &project, &host, &compose).await;
+    assert_eq!(after, before, "the stack is as it was");
     check(
-        &Case::failure("port taken", &failure, left),
+        &Case::failure("port taken in an update", &failure, Vec::new()),
         "WF-2003",
-        &format!("…{port}…\nChoose another host port, or stop what uses it."),
+        &says,
     );
     drop(taken);
 
@@ -74,8 +84,12 @@ async fn docker_what_the_engine_refuses() {
     let path = file.display().to_string();
     let up = ["local", "-f", &path, "-p", clash.name(), "up", "-d"];
     let _said = host.command(&up).finish().await.ok();
-    let before = running(&clash).await;
-    assert_eq!(before.len(), 1);
+    let before = there(&clash).await;
+    assert_eq!(
+        before.iter().filter(|one| one.contains(" Up ")).count(),
+        1,
+        "{before:?}"
+    );
     host.start();
     fleet.connected(&host).await;
     let (failure, after) = fails(&fleet, &clash, &host, compose).await;
