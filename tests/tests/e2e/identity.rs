@@ -1,14 +1,66 @@
 //! Certificates of hosts over their life.
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use windflow_model::Presence;
+use windflow_model::{Code, Presence};
+use windflow_protocol::{EnrollReply, EnrollRequest, VersionRange};
 use windflow_tests::{Fleet, Target, wait};
-use windflow_transport::identity;
+use windflow_transport::{HostKey, enroll::ask, identity};
 
 /// Life of certificates here; renewed after half of it.
 const LIFE_S: &str = "12";
 const SOON: Duration = Duration::from_secs(40);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_hosts_behind_one_address_join_and_only_refused_joins_are_held_against_it() {
+    const HOSTS: usize = 30;
+    let fleet = Fleet::start().await;
+    let pin = identity::parse_pin(fleet.pin()).unwrap();
+    let join = async |host: String, token: String| {
+        let key = HostKey::generate().unwrap();
+        let request = EnrollRequest::Join {
+            versions: VersionRange::SUPPORTED,
+            token,
+            csr: key.csr().unwrap(),
+            hostname: host,
+            name: None,
+            labels: BTreeMap::new(),
+            wall_ms: windflow_kit::Clock::system().now_ms(),
+        };
+        match ask(fleet.quic(), vec![pin], &request).await.unwrap() {
+            EnrollReply::Granted { agent, .. } => Ok(agent),
+            EnrollReply::Refused { denial, .. } => Err(denial),
+            other => panic!("{other:?}"),
+        }
+    };
+    let mut tokens = Vec::new();
+    for _ in 0..HOSTS {
+        tokens.push(fleet.token().await);
+    }
+    let begun = tokio::time::Instant::now();
+    let tokens = tokens.into_iter().enumerate();
+    let joins = tokens.map(|(n, token)| join(format!("site-{n}"), token));
+    let joined = futures_util::future::join_all(joins).await;
+    let agents: Result<BTreeSet<_>, _> = joined.into_iter().collect();
+    assert_eq!(agents.unwrap().len(), HOSTS);
+    println!(
+        "{HOSTS} hosts joined from one address in {} ms",
+        begun.elapsed().as_millis()
+    );
+    // Wrong tokens: ten are told so, then the address waits, with a good token too.
+    for guess in 0..10 {
+        let denial = join("stranger".to_owned(), format!("wfj_guess_{guess}"))
+            .await
+            .unwrap_err();
+        assert_eq!(denial.code, Code::TokenInvalid.as_str(), "{denial:?}");
+    }
+    let denial = join("late".to_owned(), fleet.token().await).await.unwrap_err();
+    assert_eq!(denial.code, Code::RateLimited.as_str(), "{denial:?}");
+    assert!(denial.retry_after_ms > 0, "{denial:?}");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_renewed_without_a_reconnect_and_the_newest_one_is_used_afterwards() {
