@@ -127,7 +127,7 @@ impl Link {
                 continue;
             }
             let Some(left) = session::connect_and_run(&mut self, &stop).await else {
-                self.down("the agent stops");
+                self.down("the agent was stopped");
                 return;
             };
             if left.was_up {

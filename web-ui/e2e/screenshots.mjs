@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * Pictures of every page against the real programs: light, dark and phone width, into docs/screenshots.
+ * Pictures of every page against the real programs, into docs/screenshots: each in the looks that show something new.
  *
  *   node e2e/screenshots.mjs [NAME…]   only pictures whose name begins so
  */
@@ -12,8 +12,8 @@ import { until, World } from "./world.mjs";
 const out = fileURLToPath(new URL("../../docs/screenshots/", import.meta.url));
 const only = process.argv.slice(2);
 const PASSWORD = "a long picture password";
+/** @typedef {"light" | "dark" | "phone" | "phone-dark"} Look */
 const LOOKS = /** @type {const} */ ([["light", "light", 1280, 800], ["dark", "dark", 1280, 800], ["phone", "light", 390, 844], ["phone-dark", "dark", 390, 844]]);
-const tag = process.pid;
 
 const SHOP = `services:
   web:
@@ -60,18 +60,24 @@ volumes:
 const SLOW = `services:
   transcoder:
     image: fake/slow:3
+    depends_on:
+      - indexer
+  indexer:
+    image: fake/slow:3
+    depends_on:
+      - store
+  store:
+    image: fake/slow:4
   api:
     image: ghcr.io/example/media:5
     depends_on:
       - transcoder
-  cache:
-    image: valkey/valkey:8
 `;
 
 const world = await World.start();
 const browser = await launch(world);
 /** @type {string[]} */ const complaints = [];
-/** @type {{ look: string, page: import("playwright-core").Page, context: import("playwright-core").BrowserContext }[]} */ const views = [];
+/** @type {{ look: Look, page: import("playwright-core").Page, context: import("playwright-core").BrowserContext }[]} */ const views = [];
 const wanted = (/** @type {string} */ name) => only.length === 0 || only.some((one) => name.startsWith(one));
 
 /** @param {import("playwright-core").Page} page @param {string} name @param {string} look */
@@ -82,10 +88,10 @@ async function picture(page, name, look) {
   if (over > 0) complaints.push(`${name} ${look}: ${over} px wider than the screen`);
   await page.screenshot({ path: `${out}${name}-${look}.png` });
 }
-/** One page in every look. @param {string} name @param {string} path @param {string} seen @param {(page: import("playwright-core").Page) => Promise<unknown>} [act] */
-async function shot(name, path, seen, act) {
+/** One page in some looks. @param {string} name @param {readonly Look[]} looks @param {string} path @param {string} seen @param {(page: import("playwright-core").Page) => Promise<unknown>} [act] */
+async function shot(name, looks, path, seen, act) {
   if (!wanted(name)) return;
-  for (const { look, page } of views) {
+  for (const { look, page } of views.filter((one) => looks.includes(one.look))) {
     await page.goto(world.base + path);
     await page.waitForSelector(seen);
     await act?.(page);
@@ -104,7 +110,7 @@ try {
     views.push({ look, page, context });
     page.on("close", () => complaints.push(...said));
   }
-  await shot("setup", "/setup", "[name=code]");
+  await shot("setup", ["light", "phone-dark"], "/setup", "[name=code]");
   const first = views[0];
   if (!first) throw new Error("no view");
   const call = async (/** @type {"get" | "post"} */ method, /** @type {string} */ path, /** @type {unknown} */ data) => {
@@ -112,15 +118,21 @@ try {
     if (!answer.ok()) throw new Error(`${method} ${path}: ${answer.status()} ${await answer.text()}`);
     return await answer.json();
   };
+  const remove = async (/** @type {string} */ path) => {
+    const answer = await first.page.request.delete(`${world.base}/api/v1/${path}`);
+    if (!answer.ok()) throw new Error(`delete ${path}: ${answer.status()} ${await answer.text()}`);
+  };
   await call("post", "setup", { code: world.code, username: "admin", password: PASSWORD });
   const cookies = await first.context.cookies();
   for (const { context } of views) {
     await context.addCookies(cookies);
     await context.addInitScript(() => localStorage.setItem("wf-session", "1"));
   }
-  await shot("hosts-empty", "/hosts", ".empty");
-  await shot("host-add", "/hosts/add", "[data-test=installer]");
-  for (const [name, target] of /** @type {const} */ ([["workshop", "docker"], ["attic", "docker"], ["nas", "fake"], ["garden", "fake"]])) {
+  await shot("hosts-empty", ["light"], "/hosts", ".empty");
+  await shot("host-add", ["light", "phone"], "/hosts/add", "[data-test=installer]");
+  // Those that the dialogue has just made are nobody's.
+  for (const token of (await call("get", "enrolment-tokens", undefined)).items) await remove(`enrolment-tokens/${token.id}`);
+  for (const [name, target] of /** @type {const} */ ([["workshop", "docker"], ["attic", "docker"], ["nas", "fake"], ["studio", "fake"], ["garden", "fake"], ["cabin", "fake"]])) {
     await world.host(name, (await call("post", "enrolment-tokens", { note: name })).secret, target);
     await until(`${name} is connected`, async () => (await call("get", "agents", undefined)).items.some((/** @type {any} */ one) => one.name === name && one.presence.presence === "connected"));
   }
@@ -130,10 +142,9 @@ try {
   const make = async (/** @type {string} */ name, /** @type {string} */ content) => (await call("post", "stacks", { name, spec: { files: [{ path: "compose.yaml", content }] } })).id;
   const deploy = async (/** @type {string} */ stack, /** @type {string[]} */ ...hosts) => (await call("post", `stacks/${stack}/deployments`, { agents: hosts.map(id) })).items.map((/** @type {any} */ one) => one.id);
   const ended = (/** @type {string} */ deployment) => until(`${deployment} has ended`, async () => ["succeeded", "failed", "rolled_back", "rejected"].includes((await call("get", `deployments/${deployment}`, undefined)).state.phase), 90_000);
-  const shopName = `shop-${tag}`;
-  world.projects.add(shopName);
-  const shop = await make(shopName, SHOP);
-  await shot("plan", `/stacks/${shop}/deploy`, "fieldset", async (page) => {
+  world.projects.add("shop");
+  const shop = await make("shop", SHOP);
+  await shot("plan", ["light", "phone"], `/stacks/${shop}/deploy`, "fieldset", async (page) => {
     await page.locator("label", { hasText: "workshop" }).locator("input").check();
     await page.waitForSelector("[data-test=plan] li");
   });
@@ -141,36 +152,39 @@ try {
   await ended(running);
   await ended((await deploy(shop, "workshop"))[0]);
   const photos = await make("photos", PHOTOS);
-  for (const one of await deploy(photos, "nas", "garden")) await ended(one);
+  for (const one of await deploy(photos, "nas", "garden", "cabin")) await ended(one);
   const broken = await make("wiki", "services:\n  wiki:\n    image: fake/unpullable:7\n");
   const [failed] = await deploy(broken, "nas");
   await ended(failed);
   await world.stop("garden");
   const [queued] = await deploy(photos, "garden");
   const media = await make("media", SLOW);
-  const [live] = await deploy(media, "nas");
-  await shot("deployment-live", `/deployments/${live}`, "[data-test=steps] li");
-  await shot("deployment", `/deployments/${running}`, "[data-state=succeeded]");
-  await shot("deployment-failed", `/deployments/${failed}`, "[role=alert]");
-  await shot("deployment-queued", `/deployments/${queued}`, "[data-state=queued]");
-  await shot("deployments", "/deployments", "tbody tr");
-  await shot("hosts", "/hosts", ".host");
-  await shot("host", `/hosts/${id("workshop")}`, ".table");
-  await shot("tokens", "/hosts/tokens", "[data-test=token-row]");
-  await shot("stacks", "/stacks", "tbody tr");
-  await shot("stack", `/stacks/${shop}`, "tbody tr");
-  await shot("revisions", `/stacks/${shop}/revisions`, "ol li");
-  await shot("logs", `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
-  await shot("editor", `/stacks/${shop}/edit`, ".cm-content", async (page) => {
+  await world.stop("cabin");
+  for (const [look, host] of /** @type {const} */ ([["light", "nas"], ["phone-dark", "studio"]])) {
+    const [live] = await deploy(media, host);
+    await shot("deployment-live", [look], `/deployments/${live}`, "[data-test=steps] li.running", (page) => page.waitForTimeout(700));
+  }
+  await shot("deployment", ["dark", "phone"], `/deployments/${running}`, "[data-state=succeeded]");
+  await shot("deployment-failed", ["light", "phone"], `/deployments/${failed}`, "[role=alert]");
+  await shot("deployment-queued", ["light"], `/deployments/${queued}`, "[data-state=queued]");
+  await shot("deployments", ["light", "phone-dark"], "/deployments", "tbody tr");
+  await shot("hosts", ["light", "dark", "phone", "phone-dark"], "/hosts", ".host");
+  await shot("host", ["light", "phone"], `/hosts/${id("workshop")}`, ".table");
+  await shot("tokens", ["light", "phone"], "/hosts/tokens", "[data-test=token-row]");
+  await shot("stacks", ["light", "phone"], "/stacks", "tbody tr");
+  await shot("stack", ["dark", "phone"], `/stacks/${shop}`, "tbody tr");
+  await shot("revisions", ["light"], `/stacks/${shop}/revisions`, "ol li");
+  await shot("logs", ["dark", "phone"], `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
+  await shot("editor", ["light", "phone-dark"], `/stacks/${shop}/edit`, ".cm-content", async (page) => {
     await page.locator(".cm-line", { hasText: "depends_on" }).first().click();
     await page.keyboard.press("Home");
     await page.keyboard.type("portss: [80]");
     await page.keyboard.press("Enter");
-    await page.keyboard.type("    ");
+    await page.locator(".cm-scroller").evaluate((it) => it.scrollTo({ left: 0 }));
     await page.waitForSelector("[data-test=problems]");
   });
-  await shot("remove", `/stacks/${shop}`, "tbody tr", (page) => page.getByRole("button", { name: "Remove from hosts" }).click());
-  await shot("hosts-fr", "/hosts", ".host", async (page) => {
+  await shot("remove", ["light", "phone"], `/stacks/${shop}`, "tbody tr", (page) => page.getByRole("button", { name: "Remove from hosts" }).click());
+  await shot("hosts-fr", ["phone"], "/hosts", ".host", async (page) => {
     await page.getByRole("button", { name: "EN: Language" }).click();
     await page.locator("h1", { hasText: "Hôtes" }).waitFor();
   });

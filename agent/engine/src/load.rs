@@ -33,11 +33,7 @@ const OVERRIDES: [&str; 4] = [
 /// [`Code::ComposeInvalid`] with all problems, [`Code::HostFailure`] if a file cannot be read.
 pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
     let (request, files) = match &order.source {
-        Source::Files => {
-            let directory = directory(order, work_dir);
-            let files = Files::of(&order.spec, &directory)?;
-            (request_files(order, &directory, &files)?, files)
-        }
+        Source::Files => return load_files(order, &directory(order, work_dir)),
         Source::Directory {
             project_directory,
             config_files,
@@ -59,6 +55,33 @@ pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
         }
     };
     compose::load(&request, &files).map_err(|problems| invalid(&problems))
+}
+
+/// Where the files of a link order lie on this host says nothing to whoever wrote them: paths are told as in the spec.
+fn load_files(order: &Order, directory: &Path) -> Result<Loaded, Failure> {
+    let files = Files::of(&order.spec, directory)?;
+    let prefix = format!("{}/", text(directory));
+    let relative = |problem: &mut Problem| {
+        for text in [&mut problem.file, &mut problem.message]
+            .into_iter()
+            .chain(&mut problem.hint)
+        {
+            *text = text.replace(&prefix, "");
+        }
+    };
+    let request = request_files(order, directory, &files).map_err(|mut failure| {
+        failure.message = failure.message.replace(&prefix, "");
+        failure
+    })?;
+    let mut loaded = compose::load(&request, &files).map_err(|mut problems| {
+        problems.iter_mut().for_each(relative);
+        invalid(&problems)
+    })?;
+    loaded.warnings.iter_mut().for_each(relative);
+    for place in loaded.locations.values_mut() {
+        place.file = place.file.replace(&prefix, "");
+    }
+    Ok(loaded)
 }
 
 /// Writes the files of a link order to where its containers mount them from.
@@ -159,12 +182,14 @@ fn discover(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
     };
     let base = first(BASES).ok_or_else(|| {
         let names = BASES.join(", ");
+        let place = if files.are_of_spec() {
+            "the stack".to_owned()
+        } else {
+            text(directory)
+        };
         Failure::new(
             Code::ComposeInvalid,
-            format!(
-                "no Compose file in {}: one of {names} is needed",
-                directory.display()
-            ),
+            format!("no Compose file in {place}: one of {names} is needed"),
         )
     })?;
     Ok(std::iter::once(base).chain(first(OVERRIDES)).collect())

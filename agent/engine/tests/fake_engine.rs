@@ -15,3 +15,5 @@ mod orders;
 mod paths;
 #[path = "fake_engine/random.rs"]
 mod random;
+#[path = "fake_engine/steps.rs"]
+mod steps;

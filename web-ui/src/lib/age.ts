@@ -27,9 +27,10 @@ export function shortSpan(ms: number): string {
   return `${Math.floor(hours / 24)} d`;
 }
 
-/** How long work took: `0.4 s`, `12 s`, `3 min 05 s`. */
+/** How long work took: `< 0.1 s`, `0.4 s`, `12 s`, `3 min 05 s`. */
 export function workSpan(ms: number): string {
-  if (ms < 10_000) return `${(Math.max(0, ms) / 1_000).toFixed(1)} s`;
+  if (ms < 50) return "< 0.1 s";
+  if (ms < 10_000) return `${(ms / 1_000).toFixed(1)} s`;
   const seconds = Math.round(ms / 1_000);
   if (seconds < 60) return `${seconds} s`;
   return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;

@@ -63,7 +63,7 @@ describe("age", () => {
   });
   test.each([[0, "0 s"], [59_999, "59 s"], [60_000, "1 min"], [7_200_000, "2 h"], [4 * 86_400_000, "4 d"]])("%d", (ms, text) => expect(shortSpan(ms)).toBe(text));
   test("other spans", () => {
-    expect([workSpan(420), workSpan(12_400), workSpan(185_000)]).toEqual(["0.4 s", "12 s", "3 min 05 s"]);
+    expect([workSpan(-3), workSpan(49), workSpan(420), workSpan(12_400), workSpan(185_000)]).toEqual(["< 0.1 s", "< 0.1 s", "0.4 s", "12 s", "3 min 05 s"]);
     expect([countdown("2026-11-21T12:14:59Z", noon), countdown("2026-11-21T11:00:00Z", noon)]).toEqual(["14:59", "00:00"]);
     expect([bytes(0), bytes(1536), bytes(16 * 2 ** 30)]).toEqual(["0 B", "1.5 KiB", "16.0 GiB"]);
   });

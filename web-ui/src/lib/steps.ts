@@ -44,8 +44,8 @@ export function groups(steps: readonly StepView[]): StepGroup[] {
   return [...by].map(([service, views]) => ({ service, steps: views })).filter((group) => group.steps.length > 0);
 }
 
-/** What stays as it is: the host has nothing to do for it, so it never runs and never ends. */
-export const isKept = (view: StepView) => view.step.action === "keep" && view.state === "pending";
+/** What stays as it is: the host has nothing to do for it. */
+export const isKept = (view: StepView) => view.step.action === "keep";
 
 /** Share of the work that has ended, 0 to 1; a running step counts with its own part. */
 export function done(all: readonly StepView[]): number {

@@ -35,6 +35,11 @@ impl Files {
         })
     }
 
+    /// Whether these are the files of a spec; files in place otherwise.
+    pub(super) const fn are_of_spec(&self) -> bool {
+        self.directory.is_some()
+    }
+
     pub(super) fn has(&self, path: &Path) -> bool {
         match &self.directory {
             Some(directory) if path.starts_with(directory) => self.content.contains_key(path),

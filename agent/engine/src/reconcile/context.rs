@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::Semaphore, time::Instant};
 use windflow_compose::model::Project;
 use windflow_kit::Stop;
-use windflow_model::{Progress, StackName, StepId, Steps};
+use windflow_model::{Action, Plan, Progress, StackName, StepId, StepState, Steps};
 
 use super::list::List;
 use crate::{
@@ -137,6 +137,50 @@ impl Run {
         };
         // Nobody listening is fine.
         let _ = self.shared.view.progress.send(told);
+    }
+
+    /// A plan replaces the tree. What stays as it is has nothing to wait for and ends at once.
+    pub(super) fn planned(&self, plan: &Plan) {
+        self.progress(Progress::Planned { plan: plan.clone() });
+        for step in plan.steps.iter().filter(|step| step.action == Action::Keep) {
+            self.ended(step.id, StepState::Done);
+        }
+    }
+
+    /// An image step of the plan that was replaced, with its times: the new plan begins with the same ones.
+    pub(super) fn repeat(&self, before: &Steps, step: StepId) {
+        let Some(view) = before.steps.iter().find(|view| view.step.id == step) else {
+            return;
+        };
+        if let Some(at) = view.started_at {
+            self.progress(Progress::Started { step, at });
+        }
+        let now = self.shared.journal.now();
+        self.progress(Progress::Ended {
+            step,
+            state: view.state,
+            at: view.ended_at.unwrap_or(now),
+            failure: view.failure.clone(),
+        });
+    }
+
+    /// No step stays open in the tree of a deployment that is over, whatever it broke off at.
+    pub(super) fn close(&self) {
+        for view in self.steps().steps {
+            if matches!(view.state, StepState::Pending | StepState::Running) {
+                self.ended(view.step.id, StepState::Skipped);
+            }
+        }
+    }
+
+    fn ended(&self, step: StepId, state: StepState) {
+        let at = self.shared.journal.now();
+        self.progress(Progress::Ended {
+            step,
+            state,
+            at,
+            failure: None,
+        });
     }
 
     pub(super) fn note(&self, text: String) {

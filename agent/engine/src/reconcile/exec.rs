@@ -44,9 +44,7 @@ pub(super) struct Fetched {
 
 /// The image steps alone: still preparing, nothing has changed.
 pub(super) async fn images(run: &Arc<Run>, world: &World, planned: &Arc<Planned>) -> Result<Fetched, Early> {
-    run.progress(Progress::Planned {
-        plan: planned.plan.clone(),
-    });
+    run.planned(&planned.plan);
     let mut exec = Exec::new(run, world, Arc::clone(planned), None);
     exec.phase(Phase::Images).await?;
     let names = planned.work.iter().filter_map(|work| match work {
@@ -67,9 +65,8 @@ pub(super) async fn carry_out(
     start: Start,
     last: bool,
 ) -> Result<(), Early> {
-    run.progress(Progress::Planned {
-        plan: planned.plan.clone(),
-    });
+    let before = run.steps();
+    run.planned(&planned.plan);
     let changes = planned
         .plan
         .steps
@@ -84,16 +81,10 @@ pub(super) async fn carry_out(
         Some((base, u32::try_from(changes).unwrap_or(u32::MAX))),
     );
     if let Start::ImagesDone(states) = start {
-        let now = run.shared.journal.now();
         for (step, state) in states.into_iter().filter(|(_, state)| *state == StepState::Done) {
             exec.states.insert(step, state);
             exec.done += 1;
-            run.progress(Progress::Ended {
-                step,
-                state,
-                at: now,
-                failure: None,
-            });
+            run.repeat(&before, step);
         }
     }
     if planned.plan.steps.iter().any(|step| step.action.changes()) {

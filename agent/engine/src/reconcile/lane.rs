@@ -122,6 +122,7 @@ async fn deploy(
     loop {
         let failure = match attempt(&run).await {
             Ok(world) => {
+                run.close();
                 let event = DeploymentEvent::Succeeded;
                 shared
                     .journal
@@ -144,6 +145,7 @@ async fn deploy(
                 failure
             }
         };
+        run.close();
         let event = DeploymentEvent::Failed { failure };
         shared
             .journal

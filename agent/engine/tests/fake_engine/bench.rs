@@ -18,7 +18,7 @@ pub(crate) struct Bench {
     tasks: TaskSet,
     random: Random,
     clock: Clock,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Bench {
