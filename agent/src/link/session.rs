@@ -55,7 +55,14 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
         }
         Err(error) => Some(down(explain(&error, link))),
     };
-    connection.close(CLOSE_DONE, if left.is_none() { b"the agent was stopped" } else { b"" });
+    connection.close(
+        CLOSE_DONE,
+        if left.is_none() {
+            b"the agent was stopped"
+        } else {
+            b""
+        },
+    );
     // The farewell must leave the socket before it closes.
     let _in_time = tokio::time::timeout(Duration::from_secs(2), keep.wait_idle()).await;
     left
