@@ -1,10 +1,15 @@
 //! Who may do what: nobody anything without a credential, but for the listed operations.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use serde_json::json;
 
 use super::world::{World, enrol_request};
-use crate::http::{OPEN, document};
+use crate::{
+    fleet::EnrolRequest,
+    http::{OPEN, document},
+};
 
 /// A new operation is in the document by being routed; if it is open without being listed, this fails.
 #[tokio::test]
@@ -173,6 +178,20 @@ async fn many_hosts_of_one_site_join_at_once() {
     }
     let guess = world.app.agent_enrol(enrol_request("wfj_guess", 40)).await;
     assert!(guess.unwrap_err().to_string().contains("too many"));
+    // That address waits, with a good token too, whatever its port; others do not, and the token is not used up.
+    let made = world
+        .ok("POST", "/api/v1/enrolment-tokens", Some(json!({})))
+        .await;
+    let from = |remote: &str| EnrolRequest {
+        remote: remote.to_owned(),
+        ..enrol_request(made["secret"].as_str().unwrap(), 41)
+    };
+    let refused = world.app.agent_enrol(from("10.0.0.9:2")).await.unwrap_err();
+    assert!(refused.to_string().contains("too many"), "{refused}");
+    let granted = world.app.agent_enrol(from("10.0.0.10:1")).await.unwrap();
+    world.clock.advance(Duration::from_secs(60));
+    let again = world.app.agent_enrol(from("10.0.0.9:3")).await.unwrap();
+    assert_eq!(again.agent, granted.agent, "a minute later it may try again");
 }
 
 #[tokio::test]
