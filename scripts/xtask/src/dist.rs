@@ -30,19 +30,28 @@ pub(crate) fn run() -> Result<()> {
     }
     let triple = format!("{ARCH}-unknown-linux-gnu");
     // One by one: built together, each would carry what the others want of a shared crate (HTTP/2 in the agent).
-    for (package, _, _) in BINARIES {
+    for (package, binary, _) in BINARIES {
         // `--target` keeps the flag away from build scripts and proc-macros, which cannot be static.
         tool::run(
             &root,
             "cargo",
             &[
-                "build",
+                "rustc",
                 "--release",
                 "--locked",
                 "--target",
                 &triple,
                 "--package",
                 package,
+                "--bin",
+                binary,
+                "--",
+                // The relocations of a static, position-independent program take 3 % of it as a plain table (RELR: 0.1 %).
+                "-C",
+                "link-arg=-Wl,-z,pack-relative-relocs",
+                // A profile's `strip` does not reach the linker of every toolchain.
+                "-C",
+                "link-arg=-Wl,--strip-all",
             ],
             &[("RUSTFLAGS", "-C target-feature=+crt-static")],
         )?;
