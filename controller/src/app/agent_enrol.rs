@@ -122,14 +122,18 @@ impl App {
             enrolled_at: self.now(),
             last_seen_at: None,
         };
-        let held = self
-            .find::<NameHolder>(OP, &keys::agent_name(op.org, &name))
-            .await?;
-        if held.is_some() {
-            return Err(AppError::conflict(
-                format!("the name {name:?} is taken by another host"),
-                "Choose another with --name.",
-            ));
+        // A name that somebody chose is refused if it is taken. One made from the host name is not: `hold` fails if another
+        // joining host took it in between, and the next attempt finds the next free one.
+        if request.name.is_some() {
+            let held = self
+                .find::<NameHolder>(OP, &keys::agent_name(op.org, &name))
+                .await?;
+            if held.is_some() {
+                return Err(AppError::conflict(
+                    format!("the name {name:?} is taken by another host"),
+                    "Choose another with --name.",
+                ));
+            }
         }
         let txn = self.use_token(Txn::new(), token, &spki, id)?;
         let txn = create(txn, OP, keys::agent(op.org, id), &record)?;
