@@ -102,13 +102,13 @@ async fn a_removed_host_is_cut_off_at_once_and_for_good() {
     // A new process, the same certificate.
     host.agent.stop(SOON).await;
     host.start();
-    wait::until("its certificate is refused", SOON, async || {
-        host.agent.said().contains("(WF-3007)").then_some(())
-    })
-    .await;
+    let refused = wait::until("its certificate is refused", SOON, async || {
+        let status = host.command(&["status"]).finish().await;
+        status.stderr.contains("(WF-3007)").then_some(status)
+    });
+    let refused = refused.await;
+    assert_eq!(refused.code, 1, "{}{}", refused.stdout, refused.stderr);
     assert!(fleet.client().agent_list().await.unwrap().is_empty());
-    let status = host.command(&["status"]).finish().await;
-    assert_eq!(status.code, 1, "{}{}", status.stdout, status.stderr);
 }
 
 /// As many lines as a busy service writes in some seconds, each with its number.
