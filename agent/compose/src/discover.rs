@@ -28,13 +28,15 @@ pub struct Invocation {
     pub env: BTreeMap<String, String>,
 }
 
-const BASES: [&str; 4] = [
+/// Names of the main file that are tried in a directory; the first that exists wins.
+pub const BASES: [&str; 4] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",
     "docker-compose.yaml",
 ];
-const OVERRIDES: [&str; 4] = [
+/// Names of the file that is merged on top of a main file found by [`BASES`]; the first that exists wins.
+pub const OVERRIDES: [&str; 4] = [
     "compose.override.yml",
     "compose.override.yaml",
     "docker-compose.override.yml",

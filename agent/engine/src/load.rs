@@ -7,25 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use windflow_compose::{self as compose, Files as _, LoadRequest, Loaded, Problem, dotenv};
+use windflow_compose::{
+    self as compose, Files as _, LoadRequest, Loaded, Problem,
+    discover::{BASES, OVERRIDES},
+    dotenv,
+};
 use windflow_model::{Code, Failure};
 
 use self::files::Files;
 use crate::order::{Order, Source};
-
-/// What `docker compose` looks for, first hit wins; the second list is merged on top.
-const BASES: [&str; 4] = [
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yml",
-    "docker-compose.yaml",
-];
-const OVERRIDES: [&str; 4] = [
-    "compose.override.yml",
-    "compose.override.yaml",
-    "docker-compose.override.yml",
-    "docker-compose.override.yaml",
-];
 
 /// Loads the project of an order. Blocks on files: call it off the async workers. Writes nothing.
 ///
