@@ -88,16 +88,18 @@ pub(crate) async fn docker() -> Option<Docker> {
     }
     assert!(
         std::env::var("WINDFLOW_TEST_DOCKER").as_deref() != Ok("1"),
-        "no Docker engine answers at /var/run/docker.sock"
+        "no Docker engine answers at DOCKER_HOST or /var/run/docker.sock"
     );
-    eprintln!("SKIPPED: no Docker engine answers at /var/run/docker.sock");
+    eprintln!("SKIPPED: no Docker engine answers at DOCKER_HOST or /var/run/docker.sock");
     None
 }
 
 /// An engine on a journal in `dir`.
 pub(crate) async fn engine(dir: &Path) -> (Engine, EngineHandle) {
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(dir.join("state"), RedbOptions::default()).unwrap());
-    let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(DockerOptions::default()).unwrap());
+    // The engine that the test itself looks at.
+    let host = std::env::var("DOCKER_HOST").ok();
+    let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(DockerOptions { host }).unwrap());
     let options = EngineOptions::new(store, dir.join("stacks"), Clock::system(), Random::system());
     options.build(target).await.unwrap()
 }
