@@ -10,7 +10,8 @@ use windflow_model::{
 };
 
 use crate::{
-    command::{Act, Command, Lifecycle},
+    command::Command,
+    lifecycle::{Act, Lifecycle},
     order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, StackProgress},
     targets::Target,
     view::View,
@@ -215,12 +216,11 @@ impl EngineHandle {
     ) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
         let order = Lifecycle {
-            stack: stack.clone(),
             services,
             timeout,
-            act,
+            ..Lifecycle::new(stack.clone(), act)
         };
-        self.ask(Command::Lifecycle(order, reply), answer)
+        self.ask(Command::Lifecycle(Box::new(order), reply), answer)
             .await
             .unwrap_or_else(|| Err(stopped()))
     }

@@ -15,9 +15,12 @@
 
 mod command;
 mod handle;
+mod hooks;
 mod journal;
+pub mod lifecycle;
 mod load;
 mod logs;
+pub mod oneoff;
 mod options;
 pub mod order;
 pub mod plan;

@@ -64,6 +64,9 @@ pub struct ApplyOptions {
     pub services: Vec<String>,
     /// With `services`: leave their dependencies alone.
     pub no_deps: bool,
+    /// With `services`: not these themselves, only what they need: images, networks, volumes, and (without `no_deps`)
+    /// what they depend on, waited for as they ask. What `run` needs before its container.
+    pub only_needs: bool,
     /// Replace containers even if nothing changed.
     pub force_recreate: bool,
     /// Never replace a container that exists.
@@ -80,6 +83,8 @@ pub struct ApplyOptions {
     pub scale: BTreeMap<String, u32>,
     /// Overrides the policy's `remove_orphans`.
     pub remove_orphans: Option<bool>,
+    /// Say nothing of orphans that stay.
+    pub ignore_orphans: bool,
     /// Give anonymous volumes up instead of moving them to the new container.
     pub renew_anon_volumes: bool,
     /// Seconds a container gets to stop, instead of its own.

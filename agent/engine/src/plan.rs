@@ -10,8 +10,8 @@
 
 mod adopt;
 mod builder;
-mod containers;
-mod hash;
+pub(crate) mod containers;
+pub(crate) mod hash;
 mod images;
 pub mod labels;
 mod pairs;
@@ -33,7 +33,7 @@ pub use self::{
     adopt::settings_of,
     hash::{ContentDigests, world_digest},
     images::image_of,
-    remove::{RemovalInput, removal},
+    remove::{Known, RemovalInput, removal},
     work::{Phase, Replacement, Subject, Until, Work},
 };
 use crate::{
@@ -175,8 +175,6 @@ fn refuse_unsupported(project: &Project) -> Result<(), Failure> {
         no(service.use_api_socket, "use_api_socket");
         no(service.credential_spec.is_some(), "credential_spec");
         no(!service.pre_start.is_empty(), "pre_start");
-        no(!service.post_start.is_empty(), "post_start");
-        no(!service.pre_stop.is_empty(), "pre_stop");
         for mount in &service.volumes {
             use windflow_compose::model::MountKind::{Cluster, Npipe};
             no(

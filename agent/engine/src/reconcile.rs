@@ -124,6 +124,9 @@ impl Reconciler {
     async fn replay(&mut self) -> Result<(), JournalError> {
         for record in self.shared.journal.records().await {
             self.shared.journal.superseded(&record.stack).await?;
+            if self.shared.options.only_asked {
+                continue;
+            }
             if !record.state.is_terminal() {
                 tracing::info!(stack = %record.stack, rev = %record.rev, state = record.state.name(), "goes on after a restart");
                 self.start(&record.stack, Job::Deploy { op: record.op });
@@ -240,6 +243,9 @@ impl Reconciler {
     }
 
     async fn signal(&mut self, signal: Signal) {
+        if self.shared.options.only_asked {
+            return;
+        }
         let Ok(stack) = signal.project.parse::<StackName>() else {
             return;
         };
@@ -265,6 +271,9 @@ impl Reconciler {
     }
 
     async fn look_at_all(&mut self) {
+        if self.shared.options.only_asked {
+            return;
+        }
         for record in self.shared.journal.records().await {
             if record.steady().is_some() && !self.lanes.contains_key(&record.stack) {
                 self.start(

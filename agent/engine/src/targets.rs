@@ -8,6 +8,7 @@ mod error;
 pub mod fake;
 mod observed;
 mod operation;
+mod session;
 
 use std::fmt;
 
@@ -20,7 +21,8 @@ pub use self::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
         ObservedNetwork, ObservedPort, ObservedVolume,
     },
-    operation::{ContainerCreate, Evidence, Operation, Tick, Ticker},
+    operation::{ContainerCreate, Evidence, OneOff, Operation, Tick, Ticker},
+    session::{Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
 };
 
 /// A place where containers run.
@@ -53,6 +55,55 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         &self,
         request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>>;
+
+    /// Runs a command in a container that runs.
+    fn exec(&self, _request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(unsupported("exec"))
+    }
+
+    /// Connects to a container's own process. Before its start nothing of its output is missed.
+    fn attach(&self, _request: AttachRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(unsupported("attach"))
+    }
+
+    /// Tells a terminal's size.
+    fn resize<'a>(
+        &'a self,
+        _id: &'a SessionId,
+        _columns: u16,
+        _rows: u16,
+    ) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(unsupported("resize"))
+    }
+
+    /// The exit code of a command whose session has ended.
+    fn exec_code<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
+        Box::pin(unsupported("exec"))
+    }
+
+    /// Begins to wait for a container; the future it gives ends with the exit code.
+    fn wait<'a>(
+        &'a self,
+        _container: &'a str,
+        _ending: Ending,
+    ) -> BoxFuture<'a, Result<BoxFuture<'static, Result<i64, TargetError>>, TargetError>> {
+        Box::pin(unsupported("wait"))
+    }
+
+    /// The processes of a container.
+    fn top<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Processes, TargetError>> {
+        Box::pin(unsupported("top"))
+    }
+
+    /// Takes files out of a container as a tar, or puts them in (the answer is then empty).
+    fn archive(&self, _archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {
+        Box::pin(unsupported("cp"))
+    }
+}
+
+async fn unsupported<T>(what: &'static str) -> Result<T, TargetError> {
+    let text = format!("{what}: this target has no processes of its own");
+    Err(TargetError::new(TargetErrorKind::Unsupported, text))
 }
 
 /// A change of a container on the host, whoever made it.

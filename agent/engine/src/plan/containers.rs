@@ -121,7 +121,7 @@ fn short(id: &str) -> String {
 }
 
 /// The services whose containers a service cannot live without: namespaces and `volumes_from`.
-pub(super) fn parents(input: &PlanInput, spec: &Service) -> Vec<String> {
+pub(crate) fn parents(input: &PlanInput, spec: &Service) -> Vec<String> {
     let modes = [&spec.network_mode, &spec.ipc, &spec.pid, &spec.uts, &spec.cgroup];
     let modes = modes
         .into_iter()

@@ -69,7 +69,7 @@ fn keyed(key: &[u8; 32], bytes: &[u8]) -> String {
 
 /// The hash of a service and, short, of each of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServiceHash {
+pub(crate) struct ServiceHash {
     /// `1:` and 64 hex digits.
     pub(super) full: String,
     /// Without the form, for compose's label.
@@ -78,7 +78,7 @@ pub(super) struct ServiceHash {
     pub(super) keys: String,
 }
 
-pub(super) fn service(project: &Project, service: &Service, contents: &ContentDigests) -> ServiceHash {
+pub(crate) fn service(project: &Project, service: &Service, contents: &ContentDigests) -> ServiceHash {
     let keys = canonical_service(project, service, contents);
     let short: Vec<String> = keys
         .iter()

@@ -30,7 +30,7 @@ enum Need {
 pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
     let project = builder.input.project.clone();
     for (name, service) in &project.services {
-        if !super::services::is_selected(builder.input, name) {
+        if !super::services::needs_image(builder.input, name) {
             continue;
         }
         let image = image_of(&project, name);

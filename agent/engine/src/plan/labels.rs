@@ -11,6 +11,8 @@ pub const SERVICE: &str = "com.docker.compose.service";
 pub const NUMBER: &str = "com.docker.compose.container-number";
 /// Compose: `True` on `run` containers.
 pub const ONEOFF: &str = "com.docker.compose.oneoff";
+/// Compose: what makes a `run` container's name unique.
+pub const SLUG: &str = "com.docker.compose.slug";
 /// Compose: its own configuration hash. `ps`, `ls` and `down` look for the label, not its value.
 pub const COMPOSE_HASH: &str = "com.docker.compose.config-hash";
 /// Compose: digest of the image.
@@ -89,23 +91,26 @@ fn resource(input: &PlanInput, kind: &str, key: &str, user: &Values, hash: &str)
 }
 
 /// What tells one container from its siblings.
-pub(super) struct ContainerLabels<'a> {
-    pub(super) service: &'a str,
-    pub(super) number: u32,
-    pub(super) hash: &'a ServiceHash,
-    pub(super) image: &'a str,
-    pub(super) image_id: Option<&'a str>,
+pub(crate) struct ContainerLabels<'a> {
+    pub(crate) service: &'a str,
+    /// From 1; 0 for a container that `run` makes, which has none.
+    pub(crate) number: u32,
+    pub(crate) hash: &'a ServiceHash,
+    pub(crate) image: &'a str,
+    pub(crate) image_id: Option<&'a str>,
     /// Id of the container it replaces.
-    pub(super) replaces: Option<&'a str>,
+    pub(crate) replaces: Option<&'a str>,
 }
 
-pub(super) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<'_>) -> Labels {
+pub(crate) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<'_>) -> Labels {
     let project: &Project = &input.project;
     let mut labels = spec.labels.clone();
     labels.extend(own(input));
     let mut set = |name: &str, value: String| drop(labels.insert(name.to_owned(), value));
     set(SERVICE, of.service.to_owned());
-    set(NUMBER, of.number.to_string());
+    if of.number > 0 {
+        set(NUMBER, of.number.to_string());
+    }
     set(ONEOFF, "False".to_owned());
     set(COMPOSE_HASH, of.hash.bare.clone());
     set(WF_SERVICE, of.service.to_owned());

@@ -19,10 +19,19 @@ pub struct RemovalInput {
     pub want: Want,
     /// How to go about it.
     pub options: ApplyOptions,
-    /// Services that the file still has; `None` if there is no file: then nothing is an orphan.
-    pub services: Option<BTreeSet<String>>,
+    /// Services of the file; `None` if there is no file, or nobody cares: then every container goes.
+    pub services: Option<Known>,
     /// Whether containers of other services go too.
     pub remove_orphans: bool,
+}
+
+/// Services of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Switched on.
+    pub enabled: BTreeSet<String>,
+    /// Behind a profile: their containers are no orphans, and stay.
+    pub disabled: BTreeSet<String>,
 }
 
 /// Containers in reverse dependency order, then networks, then volumes and images if asked for.
@@ -44,10 +53,19 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
     let project = input.stack.as_str();
     let mine =
         |labels: &BTreeMap<String, String>| labels.get(labels::PROJECT).is_some_and(|name| name == project);
+    let named = named(input, &observed);
     let (doomed, kept): (Vec<_>, Vec<_>) = observed
         .containers
         .iter()
         .filter(|c| mine(&c.labels))
+        .filter(|c| {
+            let service = c.service().unwrap_or_default();
+            let orphan = input
+                .services
+                .as_ref()
+                .is_some_and(|known| !known.enabled.contains(service));
+            named.as_ref().is_none_or(|named| named.contains(service)) || (orphan && input.remove_orphans)
+        })
         .partition(|container| is_doomed(input, container));
     for container in kept {
         out.planned.plan.warnings.push(format!(
@@ -113,8 +131,31 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
 fn is_doomed(input: &RemovalInput, container: &ObservedContainer) -> bool {
     let service = container.service().unwrap_or_default();
     match &input.services {
-        Some(services) => input.remove_orphans || services.contains(service),
+        Some(known) => {
+            known.enabled.contains(service) || (input.remove_orphans && !known.disabled.contains(service))
+        }
         None => true,
+    }
+}
+
+/// Whom a removal of single services is about: these, and whatever depends on them.
+fn named(input: &RemovalInput, observed: &Observed) -> Option<BTreeSet<String>> {
+    if input.options.services.is_empty() {
+        return None;
+    }
+    let mut out: BTreeSet<String> = input.options.services.iter().cloned().collect();
+    loop {
+        let more: Vec<String> = observed
+            .containers
+            .iter()
+            .filter(|container| depends_on(container).any(|name| out.contains(name)))
+            .filter_map(|container| container.service().map(str::to_owned))
+            .filter(|service| !out.contains(service))
+            .collect();
+        if more.is_empty() {
+            return Some(out);
+        }
+        out.extend(more);
     }
 }
 

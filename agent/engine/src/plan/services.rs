@@ -6,7 +6,7 @@ mod switch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use windflow_compose::model::Project;
-use windflow_model::{Action, Failure, ResourceKind, StepId};
+use windflow_model::{Action, ContainerState, Failure, ResourceKind, StepId};
 
 use self::slots::{Fate, Service};
 use super::{
@@ -27,9 +27,17 @@ pub(super) fn container_name(project: &Project, service: &str, number: u32) -> S
 
 /// Whether the deploy is about this service at all.
 pub(super) fn is_selected(input: &PlanInput, service: &str) -> bool {
-    !input.options.no_deps
-        || input.options.services.is_empty()
-        || input.options.services.iter().any(|s| s == service)
+    let options = &input.options;
+    let named = options.services.iter().any(|s| s == service);
+    if options.only_needs && named {
+        return false;
+    }
+    !options.no_deps || options.services.is_empty() || named
+}
+
+/// Whether the deploy needs the service's image: for a container of it, or for one that `run` makes afterwards.
+pub(super) fn needs_image(input: &PlanInput, service: &str) -> bool {
+    is_selected(input, service) || input.options.services.iter().any(|s| s == service)
 }
 
 pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
@@ -207,7 +215,8 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
         let service = container.service().unwrap_or_default();
         let known = project.any_service(service).is_some();
         let orphan = if container.is_oneoff() {
-            !container.is_up() && !known
+            // What `run` left behind and has ended, whatever its service.
+            matches!(container.state, ContainerState::Exited | ContainerState::Dead)
         } else {
             !known
         };
@@ -215,14 +224,21 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
             continue;
         }
         if !remove {
+            if builder.input.options.ignore_orphans || container.is_oneoff() {
+                continue;
+            }
             let text = format!(
-                "container {} belongs to the project, but no service {service} exists",
+                "orphan container {}: it belongs to the project, but no service {service} exists",
                 container.name
             );
             builder.warn(text);
             continue;
         }
-        let reason = plainly(format!("no service {service} exists any more"));
+        let reason = if container.is_oneoff() {
+            plainly("a one-off container that has ended")
+        } else {
+            plainly(format!("no service {service} exists any more"))
+        };
         let work = Work::Remove {
             id: container.id.clone(),
             volumes: false,

@@ -184,8 +184,10 @@ async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
     if run.order.want.is_absent() {
         let planned = removal(&run.shared, &run.order).await?;
         expected(run, &planned).await?;
+        // Its hooks, if the files are still there to tell them.
+        let known = loaded(&run.shared, &run.order, false).await.ok();
         let world = World {
-            project: Arc::default(),
+            project: Arc::new(known.map(|known| known.project).unwrap_or_default()),
         };
         exec::carry_out(run, &world, Arc::new(planned), exec::Start::Plain, last).await?;
         let rest = removal(&run.shared, &run.order).await?;

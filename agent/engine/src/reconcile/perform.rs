@@ -6,12 +6,15 @@ use std::{
     time::Duration,
 };
 
+use windflow_model::ContainerState;
+
 use super::{
     context::{Run, World},
     exec::Made,
     wait,
 };
 use crate::{
+    hooks::{self, When},
     plan::{self, Planned, Subject, Work},
     targets::{ContainerCreate, Evidence, Operation, TargetError, TargetErrorKind, Ticker},
 };
@@ -135,26 +138,34 @@ pub(super) async fn perform(
                 labels: labels.clone(),
                 containers,
                 inherits: inherits.clone(),
+                one_off: None,
             };
             one(Operation::Create(Box::new(create))).await
         }
         Work::Start { subject, service } => {
             let files = Some((Arc::clone(&world.project), service.clone()));
+            let id = id(subject, made)?;
             let started = one(Operation::Start {
-                id: id(subject, made)?,
+                id: id.clone(),
                 files,
             })
             .await;
-            started.map_err(|error| named(error, service))
+            let evidence = started.map_err(|error| named(error, service))?;
+            hooks::run(target, &world.project, service, &id, When::Started).await?;
+            Ok(evidence)
         }
         Work::Restart { id } => {
-            one(Operation::Restart {
+            hook(run, world, id, When::Stopping).await?;
+            let restart = Operation::Restart {
                 id: id.clone(),
                 timeout,
-            })
-            .await
+            };
+            let evidence = one(restart).await?;
+            hook(run, world, id, When::Started).await?;
+            Ok(evidence)
         }
         Work::Stop { id } => {
+            hook(run, world, id, When::Stopping).await?;
             one(Operation::Stop {
                 id: id.clone(),
                 timeout,
@@ -179,6 +190,7 @@ pub(super) async fn perform(
         }
         Work::Remove { id, volumes, stop } => {
             if *stop {
+                hook(run, world, id, When::Stopping).await?;
                 one(Operation::Stop {
                     id: id.clone(),
                     timeout,
@@ -218,6 +230,23 @@ pub(super) async fn perform(
             })
             .await
         }
+    }
+}
+
+/// Runs the hooks of a container whose service only the host can tell. One that does not run has none.
+async fn hook(run: &Arc<Run>, world: &World, id: &str, when: When) -> Result<(), TargetError> {
+    if !hooks::any(&world.project, when) {
+        return Ok(());
+    }
+    let list = run.shared.list.get().await?;
+    let runs = |state| when == When::Started || state == ContainerState::Running;
+    let found = list.iter().find(|container| container.id == id);
+    let service = found
+        .filter(|container| runs(container.state))
+        .and_then(|container| container.service.clone());
+    match service {
+        Some(service) => hooks::run(&run.shared.target, &world.project, &service, id, when).await,
+        None => Ok(()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::context::{Early, Shared};
 use crate::{
     load,
     order::Order,
-    plan::{self, ContentDigests, Mode, PlanInput, Planned, RemovalInput, Stamp},
+    plan::{self, ContentDigests, Known, Mode, PlanInput, Planned, RemovalInput, Stamp},
     targets::{ObserveQuery, Observed, ObservedContainer},
 };
 
@@ -101,28 +101,22 @@ fn label_query(order: &Order) -> ObserveQuery {
 /// The plan of a removal.
 pub(super) async fn removal(shared: &Arc<Shared>, order: &Order) -> Result<Planned, Early> {
     let observed = settled(shared, &label_query(order)).await?;
-    let remove_orphans = order.options.remove_orphans.unwrap_or(true);
     // Orphans can only be told where the file is there to tell.
-    let services = match (remove_orphans, loaded(shared, order, false).await) {
-        (false, Ok(loaded)) => {
-            let project = loaded.project;
-            Some(
-                project
-                    .services
-                    .into_keys()
-                    .chain(project.disabled_services.into_keys())
-                    .collect(),
-            )
-        }
-        _ => None,
+    let known = match order.options.remove_orphans {
+        Some(_) => loaded(shared, order, false).await.ok(),
+        None => None,
     };
+    let services = known.map(|known| Known {
+        enabled: known.project.services.into_keys().collect(),
+        disabled: known.project.disabled_services.into_keys().collect(),
+    });
     debug_assert!(order.want != Want::Present);
     let input = RemovalInput {
         stack: order.stack.clone(),
         want: order.want,
         options: order.options.clone(),
         services,
-        remove_orphans,
+        remove_orphans: order.options.remove_orphans.unwrap_or(true),
     };
     Ok(plan::removal(&input, &observed))
 }

@@ -19,6 +19,7 @@ mod logs;
 mod networks;
 mod observe;
 mod pull;
+mod session;
 mod settings;
 mod spec;
 mod wire;
@@ -31,8 +32,8 @@ use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
 
 use self::connect::Address;
 use super::{
-    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetEvent,
-    Ticker,
+    Archive, AttachRequest, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed,
+    Operation, Processes, Session, SessionId, Target, TargetError, TargetEvent, Ticker,
 };
 
 /// Where the engine is.
@@ -99,5 +100,42 @@ impl Target for DockerTarget {
         request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>> {
         Box::pin(logs::open(self, request))
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(session::exec(self, request))
+    }
+
+    fn attach(&self, request: AttachRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(session::attach(self, request))
+    }
+
+    fn resize<'a>(
+        &'a self,
+        id: &'a SessionId,
+        columns: u16,
+        rows: u16,
+    ) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(session::resize(self, id, columns, rows))
+    }
+
+    fn exec_code<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
+        Box::pin(session::exec_code(self, id))
+    }
+
+    fn wait<'a>(
+        &'a self,
+        container: &'a str,
+        ending: Ending,
+    ) -> BoxFuture<'a, Result<BoxFuture<'static, Result<i64, TargetError>>, TargetError>> {
+        Box::pin(session::wait(self, container, ending))
+    }
+
+    fn top<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Processes, TargetError>> {
+        Box::pin(session::top(self, container))
+    }
+
+    fn archive(&self, archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {
+        Box::pin(session::archive(self, archive))
     }
 }

@@ -26,8 +26,8 @@ use windflow_model::{ContainerState, ContainerSummary, EngineInfo, EngineKind, T
 
 use self::host::Host;
 use super::{
-    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetErrorKind,
-    TargetEvent, TargetEventKind, Ticker,
+    Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed, Operation, Session, SessionId,
+    Target, TargetError, TargetErrorKind, TargetEvent, TargetEventKind, Ticker,
 };
 
 /// Events kept for a reader that lags.
@@ -227,5 +227,25 @@ impl Target for FakeTarget {
             self.check()?;
             logs::open(self, &request)
         })
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.state()
+                .done
+                .push(format!("exec {}", request.command.join(" ")));
+            // The id carries what the command would end with.
+            let fails = request.command.first().is_some_and(|program| program == "false");
+            Ok(Session {
+                id: SessionId::Exec(u8::from(fails).to_string()),
+                output: stream::empty().boxed(),
+                input: Box::pin(tokio::io::sink()),
+            })
+        })
+    }
+
+    fn exec_code<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
+        Box::pin(std::future::ready(Ok(id.parse().unwrap_or(-1))))
     }
 }

@@ -111,6 +111,23 @@ pub enum Operation {
         /// Time until the kill.
         timeout: Option<Duration>,
     },
+    /// Sends a signal to a container's process.
+    Kill {
+        /// Its id.
+        id: String,
+        /// The signal, `SIGKILL`, `HUP`, `9`, ….
+        signal: String,
+    },
+    /// Freezes a container.
+    Pause {
+        /// Its id.
+        id: String,
+    },
+    /// Wakes a frozen container.
+    Unpause {
+        /// Its id.
+        id: String,
+    },
     /// Removes images nobody uses.
     ImagesRemove {
         /// The project.
@@ -143,6 +160,19 @@ pub struct ContainerCreate {
     pub containers: BTreeMap<String, Vec<String>>,
     /// The container whose anonymous volumes it takes over.
     pub inherits: Option<String>,
+    /// Set for a container that `run` makes.
+    pub one_off: Option<OneOff>,
+}
+
+/// What is different about a container that `run` makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OneOff {
+    /// The engine removes it when it ends.
+    pub auto_remove: bool,
+    /// Somebody writes to its standard input, once.
+    pub stdin: bool,
+    /// It answers to the service's name in its networks.
+    pub aliases: bool,
 }
 
 /// What an operation left behind; goes into the journal.

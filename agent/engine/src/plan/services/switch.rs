@@ -37,6 +37,8 @@ pub(super) fn plan(
         if let Some(service) = services.get(name) {
             let done = switch(builder, service, &mut passed);
             passed.insert(name.clone(), done);
+        } else if builder.input.options.only_needs && builder.input.options.services.contains(name) {
+            gates(builder, name, &mut passed);
         }
     }
 }
@@ -48,7 +50,7 @@ fn switch(builder: &mut Builder<'_>, service: &Service<'_>, passed: &mut BTreeMa
         .iter()
         .any(|slot| !matches!(slot.fate, Fate::Keep { .. }));
     let gates = if moves {
-        gates(builder, service, passed)
+        gates(builder, &service.name, passed)
     } else {
         Vec::new()
     };
@@ -257,14 +259,10 @@ impl Chain<'_, '_> {
 }
 
 /// What a service's starts wait for.
-fn gates(
-    builder: &mut Builder<'_>,
-    service: &Service<'_>,
-    passed: &mut BTreeMap<String, Passed>,
-) -> Vec<StepId> {
+fn gates(builder: &mut Builder<'_>, service: &str, passed: &mut BTreeMap<String, Passed>) -> Vec<StepId> {
     let project = builder.input.project.clone();
     let mut out = Vec::new();
-    let dependencies = project.services.get(&service.name).map(|spec| &spec.depends_on);
+    let dependencies = project.services.get(service).map(|spec| &spec.depends_on);
     for (name, dependency) in dependencies.into_iter().flatten() {
         let Some(other) = passed.get_mut(name) else {
             continue;
@@ -289,7 +287,7 @@ fn gates(
                 until,
                 required: dependency.required,
             };
-            let reason = builder.because(word, format!("services.{}.depends_on.{name}", service.name));
+            let reason = builder.because(word, format!("services.{service}.depends_on.{name}"));
             builder.step(step(name, Action::Wait, name, reason, other.starts.clone()), work)
         });
         other.waits.insert(word, id);

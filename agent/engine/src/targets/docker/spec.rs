@@ -40,6 +40,11 @@ pub(super) fn container(
         user: service.user.clone(),
         tty: Some(service.tty),
         open_stdin: Some(service.stdin_open),
+        attach_stdin: create.one_off.as_ref().map(|once| once.stdin),
+        stdin_once: create
+            .one_off
+            .as_ref()
+            .map(|once| once.stdin && service.stdin_open),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         working_dir: service.working_dir.clone(),

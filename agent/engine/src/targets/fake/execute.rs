@@ -86,6 +86,9 @@ fn describe(target: &FakeTarget, operation: &Operation) -> (&'static str, String
         Operation::Connect { id, key, .. } => ("connect", format!("{} {key}", name(id))),
         Operation::Disconnect { id, network } => ("disconnect", format!("{} {network}", name(id))),
         Operation::Restart { id, .. } => ("restart", name(id)),
+        Operation::Kill { id, signal } => ("kill", format!("{} {signal}", name(id))),
+        Operation::Pause { id } => ("pause", name(id)),
+        Operation::Unpause { id } => ("unpause", name(id)),
         Operation::ImagesRemove { .. } => ("images-remove", String::new()),
     }
 }
@@ -214,6 +217,18 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 events.push((TargetEventKind::Died, id.clone()));
                 events.push((TargetEventKind::Stopped, id.clone()));
             }
+        }
+        Operation::Kill { id, .. } => {
+            host.set(id, ContainerState::Exited, Some(137));
+            events.push((TargetEventKind::Died, id.clone()));
+        }
+        Operation::Pause { id } => {
+            host.set(id, ContainerState::Paused, None);
+            events.push((TargetEventKind::Changed, id.clone()));
+        }
+        Operation::Unpause { id } => {
+            host.set(id, ContainerState::Running, None);
+            events.push((TargetEventKind::Changed, id.clone()));
         }
         Operation::Remove { id, .. } => {
             events.push((TargetEventKind::Removed, id.clone()));

@@ -21,6 +21,10 @@ pub(super) fn config(
         network_mode: Some(network::mode(create, service)?),
         port_bindings: Some(bindings(service)).filter(|ports| !ports.is_empty()),
         restart_policy: Some(restart(service)?),
+        auto_remove: create
+            .one_off
+            .as_ref()
+            .and_then(|once| once.auto_remove.then_some(true)),
         init: service.init,
         ipc_mode: namespace(create, service.ipc.as_deref())?,
         pid_mode: namespace(create, service.pid.as_deref())?,
