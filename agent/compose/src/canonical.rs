@@ -80,7 +80,7 @@ fn resource(node: &mut Node, path: &str, report: &mut Report) {
 }
 
 fn service(node: &mut Node, path: &str, report: &mut Report) {
-    at(node, "environment", path, report, |n, _, _| dict(n, true));
+    at(node, "environment", path, report, environment);
     for key in ["labels", "annotations", "sysctls", "storage_opt"] {
         at(node, key, path, report, |n, _, _| dict(n, false));
     }
@@ -171,7 +171,7 @@ fn service(node: &mut Node, path: &str, report: &mut Report) {
 
 fn hook(node: &mut Node, path: &str, report: &mut Report) {
     at(node, "command", path, report, words::command);
-    at(node, "environment", path, report, |n, _, _| dict(n, true));
+    at(node, "environment", path, report, environment);
 }
 
 fn healthcheck(node: &mut Node, path: &str, report: &mut Report) {
@@ -215,7 +215,7 @@ fn build(node: &mut Node, path: &str, report: &mut Report) {
         let context = Node::text(text.clone(), node.at);
         node.value = Node::map([("context", context)], node.at).value;
     }
-    at(node, "args", path, report, |n, _, _| dict(n, true));
+    at(node, "args", path, report, environment);
     at(node, "labels", path, report, |n, _, _| dict(n, false));
     at(node, "additional_contexts", path, report, |n, _, _| {
         dict(n, false)
@@ -266,6 +266,25 @@ fn dict(node: &mut Node, nulls: bool) {
         _ => return,
     }
     node.value = Value::Map(out);
+}
+
+/// As [`dict`], for variables: in a list, a name with a blank behind it is a mistake.
+fn environment(node: &mut Node, path: &str, report: &mut Report) {
+    for (index, item) in node.as_list().into_iter().flatten().enumerate() {
+        let name = item
+            .as_str()
+            .and_then(|text| text.split('=').next())
+            .unwrap_or("");
+        if name.ends_with(char::is_whitespace) {
+            let path = format!("{path}[{index}]");
+            report.error(
+                item.at,
+                &path,
+                format!("the variable name {name:?} ends with a blank"),
+            );
+        }
+    }
+    dict(node, true);
 }
 
 /// One text becomes a list of one.

@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
 /// Escapes of double quotes. `\$` becomes `$$`, which the expansion reads as a dollar sign.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
             out.push(c);
@@ -208,15 +208,14 @@ fn unescape(text: &str) -> String {
             Some('$') => out.push_str("$$"),
             Some(quoted @ ('"' | '\\')) => out.push(quoted),
             Some('0') => {
-                let mut code = 0_u32;
-                for _ in 0..3 {
-                    let Some(digit) = chars.peek().and_then(|c| c.to_digit(8)) else {
-                        break;
-                    };
-                    code = code * 8 + digit;
-                    chars.next();
+                let digits: String = chars.clone().take(3).take_while(|c| c.is_ascii_digit()).collect();
+                let code = u32::from_str_radix(&digits, 8).ok().filter(|code| *code < 128);
+                match code.and_then(char::from_u32).filter(|_| digits.len() == 3) {
+                    Some(c) => out.push(c),
+                    // As in the reference, a number that is no character loses its zero.
+                    None => out.extend(['\\'].into_iter().chain(digits.chars())),
                 }
-                out.extend(char::from_u32(code));
+                chars.by_ref().take(digits.len()).for_each(drop);
             }
             Some(other) => out.extend(['\\', other]),
             None => out.push('\\'),

@@ -116,17 +116,22 @@ fn braced(
             }
             Ok(value.unwrap_or_default())
         }
-        (Some('-'), _) if present => Ok(value.unwrap_or_default()),
-        (Some('-'), _) => expand(argument, lookup, unset, depth + 1),
-        (Some('+'), _) if present => expand(argument, lookup, unset, depth + 1),
-        (Some('+'), _) => Ok(String::new()),
-        (Some('?'), _) if present => Ok(value.unwrap_or_default()),
-        (Some('?'), _) => {
-            let message = expand(argument, lookup, unset, depth + 1)?;
-            Err(TemplateError::Required {
-                name: name.to_owned(),
-                message,
-            })
+        (Some(operator @ ('-' | '+' | '?')), _) => {
+            // An argument that is not used must be right as well, but nobody hears of its variables.
+            let argument = if present == (operator == '+') {
+                expand(argument, lookup, unset, depth + 1)?
+            } else {
+                expand(argument, lookup, &mut |_| {}, depth + 1)?
+            };
+            match (operator, present) {
+                ('+', true) | ('-', false) => Ok(argument),
+                ('+', false) => Ok(String::new()),
+                ('?', false) => Err(TemplateError::Required {
+                    name: name.to_owned(),
+                    message: argument,
+                }),
+                _ => Ok(value.unwrap_or_default()),
+            }
         }
         _ => Err(TemplateError::Invalid(whole.to_owned())),
     }

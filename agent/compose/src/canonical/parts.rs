@@ -123,8 +123,13 @@ pub(super) fn file_references(node: &mut Node, path: &str, secret: bool, report:
 }
 
 pub(super) fn device(node: &mut Node, path: &str, report: &mut Report) {
-    let Value::Str(text) = &node.value else { return };
     let mark = node.at;
+    let Value::Str(text) = &node.value else {
+        if node.get("target").is_none() {
+            report.error(mark, path, "the key \"target\" is missing");
+        }
+        return;
+    };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, permissions) = match parts.as_slice() {
         [source] => (*source, *source, "rwm"),

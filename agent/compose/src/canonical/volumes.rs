@@ -53,7 +53,12 @@ fn short(text: &str, mark: Mark, path: &str, report: &mut Report) -> Result<Node
         return Err("a mount must not be empty".to_owned());
     }
     if text.chars().count() <= 2 {
-        return Ok(mount("volume", None, text, mark));
+        let mut node = mount("volume", None, text, mark);
+        // The reference leaves the options away here.
+        if let Some(map) = node.as_map_mut() {
+            map.shift_remove("volume");
+        }
+        return Ok(node);
     }
     let parts = sections(text);
     if parts.iter().any(String::is_empty) {

@@ -21,7 +21,6 @@ pub(super) fn load(
         report,
         interpolate: request.interpolate,
         read: 0,
-        imported: BTreeMap::new(),
     };
     let mut texts = Vec::new();
     for source in &request.files {

@@ -69,7 +69,7 @@ pub(crate) fn service(node: &mut Node, directory: &str, env: &BTreeMap<String, S
         if let Some(Value::Str(context)) = build.get_mut("context").map(|n| &mut n.value)
             && !is_remote(context)
         {
-            *context = absolute(directory, context, env);
+            *context = kept(directory, context, env);
         }
         for context in build
             .get_mut("additional_contexts")

@@ -20,8 +20,6 @@ pub(super) struct Loader<'a> {
     pub(super) report: &'a mut Report,
     pub(super) interpolate: bool,
     pub(super) read: usize,
-    /// Resources that came by `include` of this document: it may not define them again.
-    pub(super) imported: BTreeMap<String, Mark>,
 }
 
 /// Where and with what a file is read.
@@ -88,7 +86,7 @@ impl Loader<'_> {
             interpolate_tree(&mut document, env, self.report);
             let directives = take_directives(&mut document);
             if let Some(include) = document.as_map_mut().and_then(|map| map.shift_remove("include")) {
-                self.include(include, scope, into);
+                self.include(include, &document, scope, into);
             }
             remove(into, &directives);
             let original = document.clone();
@@ -107,22 +105,7 @@ impl Loader<'_> {
             }
             canonical::file(&mut document, self.report);
             unify(&mut document);
-            self.conflicts(&document);
-            self.imported.clear();
             merge_files(into, document, self.report);
-        }
-    }
-
-    /// What was included may not be defined again.
-    fn conflicts(&mut self, document: &Node) {
-        for (section, node) in document.as_map().into_iter().flatten() {
-            for (name, entry) in node.as_map().into_iter().flatten() {
-                let key = format!("{section}.{name}");
-                if self.imported.contains_key(&key) {
-                    self.report
-                        .error(entry.key, &key, "is defined here and in an included file");
-                }
-            }
         }
     }
 

@@ -26,7 +26,6 @@ pub(super) fn variables(
             continue;
         }
         let own: BTreeMap<String, String> = texts(service.get("environment"));
-        let lookup = |key: &str| env.get(key).or_else(|| own.get(key)).cloned();
         let key = format!("services.{name}");
         let mut found = Map::new();
         for item in env_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
@@ -43,6 +42,12 @@ pub(super) fn variables(
                     );
                     continue;
                 }
+            };
+            // The files before this one come last.
+            let before = texts_of(&found);
+            let lookup = |key: &str| {
+                let own = env.get(key).or_else(|| own.get(key));
+                own.or_else(|| before.get(key)).cloned()
             };
             read(
                 path,
@@ -68,6 +73,9 @@ pub(super) fn variables(
         let mut found = Map::new();
         for item in label_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
             let path = item.as_str().unwrap_or("");
+            // Files of labels see nothing but those before them.
+            let before = texts_of(&found);
+            let lookup = |key: &str| before.get(key).cloned();
             read(
                 path,
                 false,
@@ -93,9 +101,11 @@ pub(super) fn variables(
 }
 
 fn texts(node: Option<&Node>) -> BTreeMap<String, String> {
-    let map = node.and_then(Node::as_map);
-    map.into_iter()
-        .flatten()
+    node.and_then(Node::as_map).map(texts_of).unwrap_or_default()
+}
+
+fn texts_of(map: &Map) -> BTreeMap<String, String> {
+    map.iter()
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
         .collect()
 }

@@ -59,7 +59,12 @@ fn float(text: &str) -> Option<Value> {
     if !shaped || plain.len() - body.len() > 1 {
         return None;
     }
-    plain.parse::<f64>().ok().map(Value::Float)
+    // What no float can hold stays a text.
+    plain
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .map(Value::Float)
 }
 
 /// `2001-12-14`, with or without a time behind it.
