@@ -51,7 +51,20 @@ fn network(node: &mut Node, path: &str, report: &mut Report) {
                 at(item, "aux_addresses", path, report, |n, _, _| dict(n, false));
             }
         }
-        at(ipam, "options", path, report, |n, _, _| dict(n, false));
+        unused(
+            ipam,
+            "options",
+            path,
+            report,
+            "options of the address manager are not passed on; use `driver_opts` of the network",
+        );
+    }
+}
+
+/// Takes out a key that has no effect, and says so.
+fn unused(node: &mut Node, key: &str, path: &str, report: &mut Report, message: &str) {
+    if let Some(taken) = node.as_map_mut().and_then(|map| map.shift_remove(key)) {
+        report.warn(taken.key, &join(path, key), message);
     }
 }
 
@@ -130,6 +143,13 @@ fn service(node: &mut Node, path: &str, report: &mut Report) {
         size(node, key, path, report);
     }
     duration(node, "stop_grace_period", path, report);
+    unused(
+        node,
+        "pull_refresh_after",
+        path,
+        report,
+        "the key has no effect; say when to pull with `pull_policy`: daily, weekly or every_12h",
+    );
     at(node, "healthcheck", path, report, healthcheck);
     at(node, "deploy", path, report, deploy);
     at(node, "build", path, report, build);
@@ -180,6 +200,11 @@ fn healthcheck(node: &mut Node, path: &str, report: &mut Report) {
     {
         let (mark, text) = (test.at, text.clone());
         test.value = Value::List(vec![Node::text("CMD-SHELL", mark), Node::text(text, mark)]);
+    }
+    if let Some(retries) = node.get_mut("retries")
+        && let Value::Float(number) = retries.value
+    {
+        retries.value = Value::Int(number as i64);
     }
     for key in ["interval", "timeout", "start_period", "start_interval"] {
         duration(node, key, path, report);

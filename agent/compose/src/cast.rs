@@ -69,7 +69,6 @@ const SERVICE: &[(&str, Cast)] = &[
     ("ulimits.*.soft", Cast::Int),
     ("volumes.*.bind.create_host_path", Cast::Bool),
     ("volumes.*.read_only", Cast::Bool),
-    ("volumes.*.tmpfs.mode", Cast::Int),
     ("volumes.*.volume.nocopy", Cast::Bool),
 ];
 

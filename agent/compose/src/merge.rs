@@ -48,16 +48,20 @@ pub(crate) fn merge(base: &mut Node, over: Node, keys: &mut Vec<String>, report:
         (Value::Map(map), Value::Map(other)) => {
             for (name, node) in other {
                 match map.get_mut(&name) {
-                    Some(own) if !name.starts_with("x-") => {
+                    Some(own) => {
                         keys.push(name);
                         merge(own, node, keys, report);
                         keys.pop();
                     }
-                    _ => {
+                    None => {
                         map.insert(name, node);
                     }
                 }
             }
+            return;
+        }
+        (Value::List(items), Value::List(other)) if fits(&path, "networks.*.ipam.config") => {
+            *items = pools(items, &other);
             return;
         }
         (Value::List(items), Value::List(other)) => {
@@ -96,6 +100,54 @@ pub(crate) fn merge(base: &mut Node, over: Node, keys: &mut Vec<String>, report:
     base.key = key;
 }
 
+/// Address pools, as the reference merges them: pools of one subnet are merged, and of the base only those stay that the
+/// override names. With several pools on both sides the outcome is odd, but it is the one that users have.
+fn pools(base: &[Node], over: &[Node]) -> Vec<Node> {
+    let mut base = base.to_vec();
+    // A pool of the override by itself, or a pool of the base, which may change while it stands here.
+    let mut out: Vec<Result<usize, usize>> = Vec::new();
+    let subnet = |base: &[Node], place: &Result<usize, usize>| {
+        let pool = match place {
+            Ok(own) => base.get(*own),
+            Err(other) => over.get(*other),
+        };
+        pool.and_then(|pool| pool.get("subnet"))
+            .and_then(Node::scalar_text)
+    };
+    for own in 0..base.len() {
+        for other in 0..over.len() {
+            let wanted = subnet(&base, &Err(other));
+            let known = out.iter().any(|place| subnet(&base, place) == wanted);
+            if subnet(&base, &Ok(own)) != wanted && !known {
+                out.push(Err(other));
+                continue;
+            }
+            let taken = over
+                .get(other)
+                .and_then(Node::as_map)
+                .cloned()
+                .unwrap_or_default();
+            if let Some(map) = base.get_mut(own).and_then(Node::as_map_mut) {
+                map.extend(taken);
+            }
+            match out.iter().position(|place| subnet(&base, place) == wanted) {
+                Some(place) => out
+                    .iter_mut()
+                    .skip(place)
+                    .take(1)
+                    .for_each(|place| *place = Ok(own)),
+                None => out.push(Ok(own)),
+            }
+        }
+    }
+    out.iter()
+        .filter_map(|place| match place {
+            Ok(own) => base.get(*own).cloned(),
+            Err(other) => over.get(*other).cloned(),
+        })
+        .collect()
+}
+
 fn drivers_differ(base: &Node, over: &Node) -> bool {
     match (base.str_at("driver"), over.str_at("driver")) {
         (Some(own), Some(other)) => own != other,
@@ -126,6 +178,25 @@ pub(crate) fn unify_service(name: &str, service: &mut Node) {
     for key in LISTS {
         if let Some(items) = service.get_mut(key).and_then(Node::as_list_mut) {
             unify(items, &["services", name, key]);
+        }
+    }
+    if let Some(tags) = service
+        .get_mut("build")
+        .and_then(|build| build.get_mut("tags"))
+        .and_then(Node::as_list_mut)
+    {
+        unify(tags, &["services", name, "build", "tags"]);
+    }
+    for attachment in service
+        .get_mut("networks")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        for key in ["aliases", "link_local_ips"] {
+            if let Some(items) = attachment.get_mut(key).and_then(Node::as_list_mut) {
+                unify(items, &["services", name, "networks", "", key]);
+            }
         }
     }
 }
@@ -169,7 +240,6 @@ fn identity(path: &[&str]) -> Option<fn(&Node) -> String> {
             )
         }),
         ["services", _, "env_file"] => Some(|item| item.str_at("path").unwrap_or("").to_owned()),
-        ["networks", _, "ipam", "config"] => Some(|item| item.str_at("subnet").unwrap_or("").to_owned()),
         [
             "services",
             _,

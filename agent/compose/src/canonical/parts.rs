@@ -67,9 +67,7 @@ pub(super) fn hosts(node: &mut Node, path: &str, report: &mut Report) {
             for (index, item) in items.iter().enumerate() {
                 let text = item.as_str().unwrap_or("");
                 match text.split_once('=').or_else(|| text.split_once(':')) {
-                    Some((host, address)) if !host.is_empty() && !address.is_empty() => {
-                        add(host, address, item)
-                    }
+                    Some((host, address)) if !host.is_empty() => add(host, address, item),
                     _ => report.error(
                         item.at,
                         &format!("{path}[{index}]"),

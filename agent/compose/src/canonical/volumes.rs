@@ -25,6 +25,13 @@ pub(super) fn canonical(node: &mut Node, path: &str, report: &mut Report) {
         {
             bind.set("create_host_path", Node::new(Value::Bool(true), mark));
         }
+        if item.str_at("type") == Some("bind") && item.get("source").is_none() {
+            report.error(
+                mark,
+                &path,
+                "the key \"source\" is missing: which directory or file of the host?",
+            );
+        }
         match item.str_at("target").map(clean) {
             Some(target) => item.set("target", Node::text(target, mark)),
             None => report.error(mark, &path, "the key \"target\" is missing"),

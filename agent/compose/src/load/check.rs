@@ -260,7 +260,7 @@ fn dependencies(services: &Map, enabled: &BTreeSet<String>, node: &Node, name: &
         .flatten()
     {
         let required = dependency.get("required").is_none_or(Node::is_true);
-        if enabled.contains(target) || !required {
+        if enabled.contains(target) || !required && services.contains_key(target) {
             continue;
         }
         let at = if dependency.key.line > 0 {
@@ -307,7 +307,6 @@ fn resources(tree: &Node, report: &mut Report) {
                     &path,
                     format!("{} exclude each other", given.join(" and ")),
                 ),
-                1 if external => report.error(node.key, &path, "an external one has no content of its own"),
                 _ => {}
             }
         }

@@ -97,6 +97,9 @@ fn normalise_service(service: &mut Node, directory: &str) {
         service.set("pull_policy", Node::text("missing", mark));
     }
     if let Some(build) = service.get_mut("build") {
+        if let Some(args) = build.get_mut("args").and_then(Node::as_map_mut) {
+            args.retain(|_, value| !value.is_null());
+        }
         if build.get("context").is_none() {
             build.set("context", Node::text(directory, mark));
         }

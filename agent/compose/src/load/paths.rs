@@ -120,6 +120,10 @@ pub(crate) fn service(node: &mut Node, directory: &str, env: &BTreeMap<String, S
         .flatten()
     {
         if item.str_at("type") == Some("bind") {
+            if item.str_at("source") == Some("") {
+                let here = Node::text(directory, item.at);
+                item.set("source", here);
+            }
             resolve(item.get_mut("source"), directory, env);
         }
     }
