@@ -42,6 +42,8 @@ pub struct LoadRequest {
     pub profiles: Vec<String>,
     /// Services to take, with what they depend on; empty is all.
     pub services: Vec<String>,
+    /// Keep networks, volumes, configs and secrets that no service uses.
+    pub all_resources: bool,
     /// Replace variables.
     pub interpolate: bool,
     /// Check that everything that is named exists and fits together.
@@ -64,6 +66,7 @@ impl Default for LoadRequest {
             environment_files: Vec::new(),
             profiles: Vec::new(),
             services: Vec::new(),
+            all_resources: false,
             interpolate: true,
             consistency: true,
             resolve_env: true,

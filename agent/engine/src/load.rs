@@ -159,6 +159,7 @@ fn request(
         environment_files: env_files.iter().map(|path| text(path)).collect(),
         profiles,
         services: order.options.services.clone(),
+        all_resources: order.options.all_resources,
         ..LoadRequest::default()
     })
 }

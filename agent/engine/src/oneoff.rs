@@ -114,7 +114,8 @@ pub async fn create(
     labels.insert(labels::ONEOFF.to_owned(), "True".to_owned());
     labels.insert(labels::SLUG.to_owned(), slug.clone());
     let short = slug.get(..12).unwrap_or(&slug);
-    let name = name.unwrap_or_else(|| format!("{}-{service}-run-{short}", project.name));
+    let name =
+        name.unwrap_or_else(|| [project.name.as_str(), &service, "run", short].join(project.separator()));
     let mut refers: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for parent in containers::parents(&input, &spec) {
         let ids: Vec<String> = observed

@@ -67,8 +67,12 @@ pub struct ApplyOptions {
     /// With `services`: not these themselves, only what they need: images, networks, volumes, and (without `no_deps`)
     /// what they depend on, waited for as they ask. What `run` needs before its container.
     pub only_needs: bool,
-    /// Replace containers even if nothing changed.
+    /// Also networks and volumes that no service uses.
+    pub all_resources: bool,
+    /// Replace containers even if nothing changed; with `services` only theirs.
     pub force_recreate: bool,
+    /// With `services`: also replace the containers of what they depend on.
+    pub recreate_deps: bool,
     /// Never replace a container that exists.
     pub no_recreate: bool,
     /// Create, but start nothing.
@@ -95,6 +99,8 @@ pub struct ApplyOptions {
     pub expect_world: Option<String>,
     /// Accept the stack without waiting for health: succeeded as soon as every container was started.
     pub no_wait: bool,
+    /// Wait as `up --wait` does: a service that ends is a failure unless another one waits for its end.
+    pub strict_wait: bool,
 }
 
 /// When to pull, for all services.

@@ -52,13 +52,15 @@ pub(super) struct Board {
     steps: BTreeMap<u32, ProgressBar>,
     said: BTreeMap<u32, StepState>,
     notes: usize,
+    quiet: bool,
 }
 
 impl Board {
-    /// An empty board; `live` if a person looks on.
-    pub(super) fn new(live: bool) -> Self {
+    /// An empty board; `live` if a person looks on, `quiet` if nothing shall be seen.
+    pub(super) fn new(live: bool, quiet: bool) -> Self {
         Self {
-            bars: live.then(MultiProgress::new),
+            bars: (live && !quiet).then(MultiProgress::new),
+            quiet,
             steps: BTreeMap::new(),
             said: BTreeMap::new(),
             notes: 0,
@@ -66,6 +68,9 @@ impl Board {
     }
 
     fn show(&mut self, steps: &Steps) {
+        if self.quiet {
+            return;
+        }
         for line in steps.notes.iter().skip(self.notes) {
             self.line(line);
         }

@@ -69,8 +69,14 @@ pub(super) fn load(
     project.compose_files = request.files.iter().map(|source| source.path.clone()).collect();
     project.environment_files.clone_from(&request.environment_files);
     project.profiles.clone_from(&request.profiles);
+    project.compatibility = env.get("COMPOSE_COMPATIBILITY").is_some_and(|value| {
+        matches!(
+            value.to_ascii_lowercase().as_str(),
+            "1" | "true" | "t" | "yes" | "y"
+        )
+    });
     contents(&mut project, &env, report);
-    if request.normalize {
+    if request.normalize && !request.all_resources {
         drop_unused(&mut project);
     }
     Some((project, locations))

@@ -17,7 +17,7 @@ pub fn image_of(project: &Project, service: &str) -> String {
         .services
         .get(service)
         .and_then(|service| service.image.clone());
-    own.unwrap_or_else(|| format!("{}-{service}", project.name))
+    own.unwrap_or_else(|| [project.name.as_str(), service].join(project.separator()))
 }
 
 enum Need {

@@ -22,7 +22,7 @@ pub(super) fn container_name(project: &Project, service: &str, number: u32) -> S
         .services
         .get(service)
         .and_then(|spec| spec.container_name.clone());
-    own.unwrap_or_else(|| format!("{}-{service}-{number}", project.name))
+    own.unwrap_or_else(|| [project.name.as_str(), service, &number.to_string()].join(project.separator()))
 }
 
 /// Whether the deploy is about this service at all.

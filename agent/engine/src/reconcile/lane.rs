@@ -116,7 +116,7 @@ async fn deploy(
     {
         run.note(format!("was interrupted and is looked at again: {}", entry.what));
     }
-    let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.max(1)));
+    let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.clamp(1, 600)));
     let mut delays = RETRY.build(shared.options.random.clone());
     let mut silent_since: Option<Instant> = None;
     loop {

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
-use windflow_compose::model::Service;
+use windflow_compose::model::{Condition, Project, Service};
 use windflow_model::{ContainerState, ContainerSummary, Health};
 
 use super::context::{Run, World};
@@ -46,6 +46,7 @@ pub(super) async fn until(
     let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.max(1)));
     let started = Instant::now();
     let spec = world.project.services.get(service);
+    let strict = run.order.options.strict_wait;
     let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
     loop {
         let list = run.shared.list.get().await?;
@@ -53,7 +54,14 @@ pub(super) async fn until(
         for id in ids {
             let found = list.iter().find(|container| container.id == *id);
             let seen = seen.entry(id).or_default();
-            match judge(found, spec, until, seen, run.shared.options.settle) {
+            let stays = !strict || awaited_end(&world.project, service);
+            match judge(
+                found,
+                spec.filter(|_| stays),
+                until,
+                seen,
+                run.shared.options.settle,
+            ) {
                 Verdict::Good => good += 1,
                 Verdict::NotYet(word) => {
                     why = format!(
@@ -154,9 +162,16 @@ fn is_young(status: &str) -> bool {
         || !status.starts_with("Up")
 }
 
+/// Whether another service waits for the end of this one.
+fn awaited_end(project: &Project, service: &str) -> bool {
+    let dependencies = project.services.values().flat_map(|other| &other.depends_on);
+    let mut of_it = dependencies.filter(|(name, _)| *name == service);
+    of_it.any(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully)
+}
+
 fn ended(container: &ContainerSummary, spec: Option<&Service>, until: Until) -> Verdict {
     let code = container.exit_code.unwrap_or(-1);
-    let stays_down = spec.is_none_or(|spec| {
+    let stays_down = spec.is_some_and(|spec| {
         matches!(
             spec.restart.as_deref().unwrap_or("no").split(':').next(),
             Some("no" | "on-failure")

@@ -116,7 +116,13 @@ pub(super) fn decide<'o>(
             let text = format!("service {parent}, whose namespaces or volumes it uses, gets a new container");
             return Some(plainly(text));
         }
-        if builder.input.options.force_recreate {
+        let options = &builder.input.options;
+        let named = options.services.is_empty() || options.services.iter().any(|service| service == name);
+        if if named {
+            options.force_recreate
+        } else {
+            options.recreate_deps
+        } {
             return Some(plainly("a recreate was asked for"));
         }
         let differs = containers::diverged(builder, name, spec, &hash, container)?;
