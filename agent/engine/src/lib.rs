@@ -36,6 +36,6 @@ pub use order::{
 };
 pub use targets::{
     Target,
-    docker::{DockerOptions, DockerTarget},
+    docker::{DockerOptions, DockerTarget, PULL_STALL, client_config_dir},
     fake::{FakeOptions, FakeTarget},
 };

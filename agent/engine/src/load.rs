@@ -44,7 +44,23 @@ pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
             )
         }
     };
-    compose::load(&request, &files).map_err(|problems| invalid(&problems))
+    let mut loaded = compose::load(&request, &files).map_err(|problems| invalid(&problems))?;
+    default_platform(&mut loaded, &request);
+    Ok(loaded)
+}
+
+/// `DOCKER_DEFAULT_PLATFORM` is for services that name none.
+fn default_platform(loaded: &mut Loaded, request: &LoadRequest) {
+    let Some(platform) = request
+        .env
+        .get("DOCKER_DEFAULT_PLATFORM")
+        .filter(|text| !text.is_empty())
+    else {
+        return;
+    };
+    for service in loaded.project.services.values_mut() {
+        service.platform.get_or_insert_with(|| platform.clone());
+    }
 }
 
 /// Where the files of a link order lie on this host says nothing to whoever wrote them: paths are told as in the spec.
@@ -67,6 +83,7 @@ fn load_files(order: &Order, directory: &Path) -> Result<Loaded, Failure> {
         problems.iter_mut().for_each(relative);
         invalid(&problems)
     })?;
+    default_platform(&mut loaded, &request);
     loaded.warnings.iter_mut().for_each(relative);
     for place in loaded.locations.values_mut() {
         place.file = place.file.replace(&prefix, "");

@@ -35,7 +35,7 @@ pub struct OneOffContainer {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// What starts it: its inline configs and secrets go in first.
+    /// What starts it.
     pub start: Operation,
 }
 
@@ -127,6 +127,19 @@ pub async fn create(
             .collect();
         refers.insert(parent, ids);
     }
+    // Links, and the service's own containers, as docker compose gives them to what it runs once.
+    let targets = spec.links.iter().map(|link| link.split(':').next().unwrap_or(link));
+    let names = |target: &str| {
+        let there = observed.containers.iter();
+        there
+            .filter(|other| other.service() == Some(target) && !other.is_oneoff())
+            .map(|other| other.name.clone())
+            .collect()
+    };
+    let linked = targets
+        .chain([service.as_str()])
+        .map(|target| (target.to_owned(), names(target)))
+        .collect();
     let create = ContainerCreate {
         project: Arc::clone(&project),
         service: service.clone(),
@@ -136,6 +149,7 @@ pub async fn create(
         image,
         labels,
         containers: refers,
+        linked,
         inherits: None,
         one_off: Some(one_off),
     };
@@ -147,7 +161,7 @@ pub async fn create(
         name,
         start: Operation::Start {
             id: id.clone(),
-            files: Some((project, service)),
+            files: None,
         },
         id,
     })

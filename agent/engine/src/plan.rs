@@ -16,6 +16,7 @@ mod images;
 pub mod labels;
 mod pairs;
 mod ports;
+mod refuse;
 mod remove;
 mod resources;
 mod services;
@@ -27,7 +28,7 @@ use std::{
 };
 
 use windflow_compose::{Location, model::Project};
-use windflow_model::{Code, DeployPolicy, Failure, OpId, Plan, Rev, StackName};
+use windflow_model::{DeployPolicy, Failure, OpId, Plan, Rev, StackName};
 
 pub use self::{
     adopt::settings_of,
@@ -139,7 +140,9 @@ pub fn query(project: &Project) -> ObserveQuery {
 /// What makes the project impossible on this host as it is: a name taken by something foreign, an external network or
 /// volume that is missing, a key that is not carried out, an image that may not be fetched.
 pub fn plan(input: &PlanInput, observed: &Observed) -> Result<Planned, Failure> {
-    refuse_unsupported(&input.project)?;
+    if input.mode == Mode::Deploy {
+        refuse::check(&input.project)?;
+    }
     let observed = sorted(observed);
     let mut builder = builder::Builder::new(input, &observed);
     images::plan(&mut builder)?;
@@ -159,50 +162,4 @@ fn sorted(observed: &Observed) -> Observed {
         .sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     observed.volumes.sort_by(|a, b| a.name.cmp(&b.name));
     observed
-}
-
-/// Keys that are understood and not carried out are refused by name, never dropped in silence.
-fn refuse_unsupported(project: &Project) -> Result<(), Failure> {
-    let mut found = Vec::new();
-    for (name, service) in &project.services {
-        let mut no = |there: bool, key: &str| {
-            if there {
-                found.push(format!("services.{name}.{key}"));
-            }
-        };
-        no(service.provider.is_some(), "provider");
-        no(!service.models.is_empty(), "models");
-        no(service.use_api_socket, "use_api_socket");
-        no(service.credential_spec.is_some(), "credential_spec");
-        no(!service.pre_start.is_empty(), "pre_start");
-        for mount in &service.volumes {
-            use windflow_compose::model::MountKind::{Cluster, Npipe};
-            no(
-                matches!(mount.kind, Cluster | Npipe),
-                "volumes: npipe and cluster mounts",
-            );
-        }
-    }
-    for (kind, name, external) in project
-        .configs
-        .iter()
-        .map(|(name, config)| ("configs", name, config.external))
-        .chain(
-            project
-                .secrets
-                .iter()
-                .map(|(name, secret)| ("secrets", name, secret.external)),
-        )
-    {
-        if external {
-            found.push(format!("{kind}.{name}.external"));
-        }
-    }
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Unsupported,
-        format!("not carried out by this engine: {}", found.join(", ")),
-    ))
 }

@@ -20,11 +20,6 @@ pub(super) fn canonical(node: &mut Node, path: &str, report: &mut Report) {
         if let Some(labels) = item.get_mut("volume").and_then(|n| n.get_mut("labels")) {
             super::dict(labels, false);
         }
-        if let Some(bind) = item.get_mut("bind")
-            && bind.get("create_host_path").is_none()
-        {
-            bind.set("create_host_path", Node::new(Value::Bool(true), mark));
-        }
         if item.str_at("type") == Some("bind") && item.get("source").is_none() {
             report.error(
                 mark,

@@ -22,20 +22,20 @@ pub struct ContentDigests(pub BTreeMap<String, String>);
 
 impl ContentDigests {
     /// Digests every content with a key of the host: labels are readable, and a short secret could be guessed from a
-    /// plain hash. `read` gives the bytes of a file.
+    /// plain hash. `read` gives the bytes of a file, `None` if there is none.
     ///
     /// # Errors
-    /// What `read` says: a config or secret file that is missing.
+    /// What `read` says of a config or secret file.
     pub fn of<E>(
         project: &Project,
         key: &[u8; 32],
-        read: impl Fn(&str) -> Result<Vec<u8>, E>,
+        read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Self, E> {
         let mut out = BTreeMap::new();
         for (name, config) in &project.configs {
             let bytes = match (&config.content, &config.file) {
                 (Some(content), _) => content.clone().into_bytes(),
-                (None, Some(file)) => read(file)?,
+                (None, Some(file)) => read(file)?.unwrap_or_default(),
                 (None, None) => continue,
             };
             out.insert(format!("configs.{name}"), keyed(key, &bytes));
@@ -43,7 +43,7 @@ impl ContentDigests {
         for (name, secret) in &project.secrets {
             let bytes = match (secret.content.reveal(), &secret.file) {
                 (Some(content), _) => content.as_bytes().to_vec(),
-                (None, Some(file)) => read(file)?,
+                (None, Some(file)) => read(file)?.unwrap_or_default(),
                 (None, None) => continue,
             };
             out.insert(format!("secrets.{name}"), keyed(key, &bytes));

@@ -16,7 +16,8 @@ pub fn image_of(project: &Project, service: &str) -> String {
     let own = project
         .services
         .get(service)
-        .and_then(|service| service.image.clone());
+        .and_then(|service| service.image.clone())
+        .filter(|image| !image.is_empty());
     own.unwrap_or_else(|| [project.name.as_str(), service].join(project.separator()))
 }
 

@@ -123,6 +123,8 @@ pub(crate) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<
     let depends: Vec<String> = spec
         .depends_on
         .iter()
+        // One that is not required may be switched off.
+        .filter(|(name, _)| project.services.contains_key(*name))
         .map(|(name, dependency)| format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart))
         .collect();
     set(DEPENDS_ON, depends.join(","));

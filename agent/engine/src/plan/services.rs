@@ -5,7 +5,7 @@ mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windflow_compose::model::Project;
+use windflow_compose::model::{Project, Service as ServiceSpec};
 use windflow_model::{Action, ContainerState, Failure, ResourceKind, StepId};
 
 use self::slots::{Fate, Service};
@@ -116,6 +116,11 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
         }));
         refers.insert(parent, subjects);
     }
+    let linked = linked(builder, spec, others);
+    for name in linked.keys() {
+        let slots = others.get(name).into_iter().flat_map(|linked| &linked.slots);
+        after.extend(slots.filter_map(|slot| slot.made));
+    }
     for slot in &mut service.slots {
         let (old, reason, action) = match &slot.fate {
             Fate::New { reason } => (None, reason.clone(), Action::Create),
@@ -172,6 +177,7 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
             labels,
             inherits,
             refers: refers.clone(),
+            linked: linked.clone(),
         };
         let id = builder.step(
             step(&slot.name, action, &service.name, reason, after.clone()),
@@ -179,6 +185,30 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
         );
         slot.made = Some(id);
     }
+}
+
+/// The containers of the services it has links to, by the names they shall have.
+fn linked(
+    builder: &Builder<'_>,
+    spec: &ServiceSpec,
+    others: &BTreeMap<String, Service<'_>>,
+) -> BTreeMap<String, Vec<String>> {
+    let targets = spec
+        .links
+        .iter()
+        .map(|link| link.split_once(':').map_or(link.as_str(), |(target, _)| target));
+    let names = |target: &str| match others.get(target) {
+        Some(service) => service.slots.iter().map(|slot| slot.name.clone()).collect(),
+        // Not part of this deploy: those that are there.
+        None => {
+            let there = builder.observed.containers.iter();
+            there
+                .filter(|container| container.service() == Some(target) && !container.is_oneoff())
+                .map(|container| container.name.clone())
+                .collect()
+        }
+    };
+    targets.map(|target| (target.to_owned(), names(target))).collect()
 }
 
 /// What a container is called until it takes over.

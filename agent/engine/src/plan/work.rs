@@ -133,6 +133,8 @@ pub enum Work {
         inherits: Option<String>,
         /// Containers of the services it refers to.
         refers: BTreeMap<String, Vec<Subject>>,
+        /// Names of the containers of the services it has links to.
+        linked: BTreeMap<String, Vec<String>>,
     },
     /// Start a container.
     Start {

@@ -121,6 +121,7 @@ pub(super) async fn perform(
             labels,
             inherits,
             refers,
+            linked,
         } => {
             let mut containers = BTreeMap::new();
             for (service, subjects) in refers {
@@ -137,13 +138,15 @@ pub(super) async fn perform(
                 final_name: final_name.clone(),
                 labels: labels.clone(),
                 containers,
+                linked: linked.clone(),
                 inherits: inherits.clone(),
                 one_off: None,
             };
             one(Operation::Create(Box::new(create))).await
         }
         Work::Start { subject, service } => {
-            let files = Some((Arc::clone(&world.project), service.clone()));
+            // One that was made just now has them.
+            let files = matches!(subject, Subject::Id(_)).then(|| (Arc::clone(&world.project), service.clone()));
             let id = id(subject, made)?;
             let started = one(Operation::Start {
                 id: id.clone(),

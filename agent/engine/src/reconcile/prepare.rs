@@ -50,7 +50,12 @@ pub(super) async fn input(
     let (secret, of) = (*shared.journal.secret(), Arc::clone(&project));
     let digests = tokio::task::spawn_blocking(move || {
         ContentDigests::of(&of, &secret, |path| {
-            fs_err::read(path).map_err(|error| Failure::new(Code::HostFailure, error.to_string()))
+            match fs_err::read(path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                // It may be there for the engine, which has the last word when it mounts the file.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Failure::new(Code::HostFailure, error.to_string())),
+            }
         })
     });
     let contents = match digests.await {

@@ -7,6 +7,7 @@
 
 mod api;
 mod build;
+mod client;
 mod connect;
 mod containers;
 mod create;
@@ -24,13 +25,18 @@ mod settings;
 mod spec;
 mod wire;
 
-use std::sync::{Mutex, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
 
 use bollard::Docker;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
 
-use self::connect::Address;
+pub use self::client::client_config_dir;
+use self::{client::ClientConfig, connect::Address};
 use super::{
     Archive, AttachRequest, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed,
     Operation, Processes, Session, SessionId, Target, TargetError, TargetEvent, Ticker,
@@ -41,12 +47,21 @@ use super::{
 pub struct DockerOptions {
     /// As `DOCKER_HOST`: `unix:///path` or `tcp://host:port`. `None` means `unix:///var/run/docker.sock`.
     pub host: Option<String>,
+    /// Directory of the Docker client's `config.json`, see [`client_config_dir`]. `None` means no credentials.
+    pub client_config: Option<PathBuf>,
+    /// How long a pull may stand still before it fails; `None` means [`PULL_STALL`].
+    pub pull_stall: Option<Duration>,
 }
+
+/// How long a pull may stand still if nothing else is said: longer than an engine takes to check a large layer.
+pub const PULL_STALL: Duration = Duration::from_secs(120);
 
 /// A Docker or Podman engine.
 #[derive(Debug)]
 pub struct DockerTarget {
     address: Address,
+    client_config: Option<PathBuf>,
+    pull_stall: Duration,
     client: OnceLock<Docker>,
     info: Mutex<Option<EngineInfo>>,
 }
@@ -60,9 +75,15 @@ impl DockerTarget {
         let address = Address::parse(options.host.as_deref())?;
         Ok(Self {
             address,
+            client_config: options.client_config,
+            pull_stall: options.pull_stall.unwrap_or(PULL_STALL),
             client: OnceLock::new(),
             info: Mutex::default(),
         })
+    }
+
+    async fn client_config(&self) -> Result<ClientConfig, TargetError> {
+        ClientConfig::read(self.client_config.as_deref()).await
     }
 }
 

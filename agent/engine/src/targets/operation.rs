@@ -60,7 +60,8 @@ pub enum Operation {
     Start {
         /// Its id.
         id: String,
-        /// Its project and service, whose inline configs and secrets are put in before the start.
+        /// Its project and service, whose inline configs and secrets are put in before the start, once more: it is not
+        /// fresh from its creation.
         files: Option<(Arc<Project>, String)>,
     },
     /// Stops a container.
@@ -158,6 +159,8 @@ pub struct ContainerCreate {
     pub labels: BTreeMap<String, String>,
     /// Container id by service, for `service:` references, links and `volumes_from`.
     pub containers: BTreeMap<String, Vec<String>>,
+    /// Container names by service, for links.
+    pub linked: BTreeMap<String, Vec<String>>,
     /// The container whose anonymous volumes it takes over.
     pub inherits: Option<String>,
     /// Set for a container that `run` makes.

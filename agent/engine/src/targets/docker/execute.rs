@@ -117,8 +117,7 @@ pub(super) async fn execute(
             service,
             key,
         } => {
-            let api = target.api().await?;
-            let body = spec::network::connect(api, project, service, key, id, name)?;
+            let body = spec::network::connect(project, service, key, id, name);
             let Some(network) = project.networks.get(key) else {
                 return Ok(Evidence::default());
             };
