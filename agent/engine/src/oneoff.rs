@@ -128,7 +128,10 @@ pub async fn create(
         refers.insert(parent, ids);
     }
     // Links, and the service's own containers, as docker compose gives them to what it runs once.
-    let targets = spec.links.iter().map(|link| link.split(':').next().unwrap_or(link));
+    let targets = spec
+        .links
+        .iter()
+        .map(|link| link.split(':').next().unwrap_or(link));
     let names = |target: &str| {
         let there = observed.containers.iter();
         there

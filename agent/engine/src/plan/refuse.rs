@@ -67,7 +67,10 @@ fn unsupported(project: &Project) -> Vec<String> {
 fn impossible(project: &Project) -> Result<(), Failure> {
     let fail = |text: String| Err(Failure::new(Code::ComposeInvalid, text));
     for (name, service) in &project.services {
-        let images = service.volumes.iter().filter(|mount| mount.kind == MountKind::Image);
+        let images = service
+            .volumes
+            .iter()
+            .filter(|mount| mount.kind == MountKind::Image);
         for mount in images {
             if mount.source.as_ref().is_none_or(String::is_empty) {
                 let target = &mount.target;
@@ -93,14 +96,22 @@ fn impossible(project: &Project) -> Result<(), Failure> {
         unset("configs", name, &config.environment, config.content.is_some())?;
     }
     for (name, secret) in &project.secrets {
-        unset("secrets", name, &secret.environment, secret.content.reveal().is_some())?;
+        unset(
+            "secrets",
+            name,
+            &secret.environment,
+            secret.content.reveal().is_some(),
+        )?;
     }
     Ok(())
 }
 
 /// Whether a config or secret of that name has content instead of a file.
 fn is_put_in(project: &Project, name: &str) -> bool {
-    let config = project.configs.get(name).is_some_and(|config| config.content.is_some());
+    let config = project
+        .configs
+        .get(name)
+        .is_some_and(|config| config.content.is_some());
     let secret = project.secrets.get(name);
     config || secret.is_some_and(|secret| secret.content.reveal().is_some())
 }

@@ -146,7 +146,8 @@ pub(super) async fn perform(
         }
         Work::Start { subject, service } => {
             // One that was made just now has them.
-            let files = matches!(subject, Subject::Id(_)).then(|| (Arc::clone(&world.project), service.clone()));
+            let files =
+                matches!(subject, Subject::Id(_)).then(|| (Arc::clone(&world.project), service.clone()));
             let id = id(subject, made)?;
             let started = one(Operation::Start {
                 id: id.clone(),

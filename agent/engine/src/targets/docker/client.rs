@@ -102,7 +102,12 @@ impl ClientConfig {
         ];
         let given = words.into_iter().filter(|(_, value)| !value.is_empty());
         given
-            .flat_map(|(key, value)| [(key.to_owned(), value.clone()), (key.to_lowercase(), value.clone())])
+            .flat_map(|(key, value)| {
+                [
+                    (key.to_owned(), value.clone()),
+                    (key.to_lowercase(), value.clone()),
+                ]
+            })
             .collect()
     }
 
@@ -135,7 +140,9 @@ impl ClientConfig {
         }
         let found = self.auths.get(key).or_else(|| {
             let host = host_of(key);
-            self.auths.iter().find_map(|(name, entry)| (host_of(name) == host).then_some(entry))
+            self.auths
+                .iter()
+                .find_map(|(name, entry)| (host_of(name) == host).then_some(entry))
         });
         found.map_or(Ok(None), |entry| entry.credentials(key))
     }
@@ -147,7 +154,9 @@ impl Entry {
         if !self.auth.is_empty() {
             // Never the content: it is the password.
             let broken = || {
-                let text = format!("the credentials of {key} in the Docker client configuration are no base64 of user:password");
+                let text = format!(
+                    "the credentials of {key} in the Docker client configuration are no base64 of user:password"
+                );
                 TargetError::new(TargetErrorKind::Host, text)
             };
             let bytes = STANDARD.decode(self.auth.trim()).map_err(|_| broken())?;
@@ -244,7 +253,9 @@ mod tests {
         check("token.example.org/a", Some(("<token>", "", "abc"))).await;
         check("empty.example.org/a", None).await;
         check("other.example.org/a", None).await;
-        let error = config.credentials_of("broken.example.org/a").await.unwrap_err();
+        let Err(error) = config.credentials_of("broken.example.org/a").await else {
+            panic!("it is no base64");
+        };
         assert!(error.to_string().contains("broken.example.org"), "{error}");
     }
 
@@ -255,7 +266,10 @@ mod tests {
             "unix:///x.sock": { "httpsProxy": "http://q:2" },
         } }));
         let keys = |engine: &str| config.proxies(engine).into_keys().collect::<Vec<_>>().join(" ");
-        assert_eq!(keys("unix:///var/run/docker.sock"), "HTTP_PROXY NO_PROXY http_proxy no_proxy");
+        assert_eq!(
+            keys("unix:///var/run/docker.sock"),
+            "HTTP_PROXY NO_PROXY http_proxy no_proxy"
+        );
         assert_eq!(keys("unix:///x.sock"), "HTTPS_PROXY https_proxy");
     }
 

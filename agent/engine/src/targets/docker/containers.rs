@@ -2,8 +2,8 @@
 
 use bollard::{
     models::{
-        ContainerState as Inspected, ContainerSummary as Listed, ContainerSummaryStateEnum as Word, HealthStatusEnum, PortSummary,
-        PortSummaryTypeEnum,
+        ContainerState as Inspected, ContainerSummary as Listed, ContainerSummaryStateEnum as Word,
+        HealthStatusEnum, PortSummary, PortSummaryTypeEnum,
     },
     query_parameters::InspectContainerOptions,
 };

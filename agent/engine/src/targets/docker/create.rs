@@ -79,9 +79,8 @@ async fn make(target: &DockerTarget, create: &ContainerCreate) -> Result<(String
     // Past the client library: it knows less than the file may say, and always names a platform.
     let (status, answer) = wire::post(target, &path, &built.body, &what).await?;
     if status.is_success() {
-        let made: ContainerCreateResponse = serde_json::from_slice(&answer).map_err(|error| {
-            TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error)
-        })?;
+        let made: ContainerCreateResponse = serde_json::from_slice(&answer)
+            .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;
         let warnings = built.warnings.into_iter().chain(made.warnings).collect();
         return Ok((made.id, warnings));
     }

@@ -18,7 +18,9 @@ pub(super) async fn upload(
     };
     let configs = spec.configs.iter().filter_map(|file| {
         let content = project.configs.get(&file.source)?.content.clone()?;
-        Some((file, mounts::config_target(file), content))
+        // A relative target stays so, which is below the root as well.
+        let target = file.target.clone().unwrap_or_else(|| mounts::config_target(file));
+        Some((file, target, content))
     });
     let secrets = spec.secrets.iter().filter_map(|file| {
         let content = project.secrets.get(&file.source)?.content.reveal()?.to_owned();

@@ -42,7 +42,10 @@ pub(super) async fn create(
     let (status, answer) = wire::post(target, "/networks/create", &body, &what).await?;
     if status.is_success() {
         let made: Made = serde_json::from_slice(&answer).map_err(broken)?;
-        let mut warnings: Vec<String> = Some(made.warning).into_iter().filter(|text| !text.is_empty()).collect();
+        let mut warnings: Vec<String> = Some(made.warning)
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
         if !network.ipam.options.is_empty() {
             warnings.push(format!(
                 "network {}: ipam.options have no effect, docker compose does not pass them on either",

@@ -37,7 +37,13 @@ pub(super) async fn pull(
     if let Some(credentials) = target.client_config().await?.credentials_of(image).await? {
         request = request.header("X-Registry-Auth", header(&credentials));
     }
-    let asked = wire::messages(target, request, Full::<Bytes>::default(), &what, target.pull_stall);
+    let asked = wire::messages(
+        target,
+        request,
+        Full::<Bytes>::default(),
+        &what,
+        target.pull_stall,
+    );
     // The head of the answer comes with the first word of the registry.
     let begun = match tokio::time::timeout(target.pull_stall, asked).await {
         Ok(begun) => begun,

@@ -2,9 +2,9 @@
 
 mod devices;
 mod host;
-pub(super) mod platform;
 pub(super) mod mounts;
 pub(super) mod network;
+pub(super) mod platform;
 
 use std::collections::BTreeMap;
 
@@ -75,15 +75,18 @@ pub(super) fn container(
         ..ContainerCreateBody::default()
     };
     let broken = |error| {
-        let text = format!("the request for container {} cannot be written", create.final_name);
+        let text = format!(
+            "the request for container {} cannot be written",
+            create.final_name
+        );
         TargetError::caused(TargetErrorKind::Host, text, error)
     };
     let mut body = serde_json::to_value(body).map_err(broken)?;
-    if let Some(mac) = mac {
-        body["MacAddress"] = Value::from(mac);
-    }
-    if let Some(Value::Object(host)) = body.get_mut("HostConfig") {
-        host::words(service, host);
+    if let Some(fields) = body.as_object_mut() {
+        fields.extend(mac.map(|mac| ("MacAddress".to_owned(), Value::from(mac))));
+        if let Some(Value::Object(host)) = fields.get_mut("HostConfig") {
+            host::words(service, host);
+        }
     }
     let platform = service.platform.as_deref().filter(|text| !text.is_empty());
     Ok(Built {

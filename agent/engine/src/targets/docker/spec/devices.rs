@@ -97,7 +97,10 @@ fn nano(cpus: f64) -> Option<i64> {
     nonzero((cpus as f32 * 1e9) as i64)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "hundredths of a percent of a processor")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "hundredths of a percent of a processor"
+)]
 fn hundredths(percent: f64) -> Option<i64> {
     nonzero((percent as f32 * 100.0) as i64)
 }

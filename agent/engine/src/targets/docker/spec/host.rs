@@ -158,7 +158,10 @@ fn restart(service: &Service) -> Option<Value> {
         .as_ref()
         .and_then(|deploy| deploy.restart_policy.as_ref());
     let (word, count) = match deployed {
-        Some(policy) => (policy.condition.as_deref().unwrap_or_default(), policy.max_attempts),
+        Some(policy) => (
+            policy.condition.as_deref().unwrap_or_default(),
+            policy.max_attempts,
+        ),
         None => {
             let text = service.restart.as_deref().filter(|text| !text.is_empty())?;
             let (word, count) = text.split_once(':').unwrap_or((text, ""));

@@ -73,7 +73,7 @@ pub(super) fn mode(create: &ContainerCreate, service: &Service) -> Result<String
 /// The MAC address of the container as a whole: engines before API 1.44 have no other.
 ///
 /// # Errors
-/// Two different addresses for the first network; an address for another network of an engine that takes one only.
+/// Two different addresses for the first network; an address in a network at an engine that takes none there.
 pub(super) fn mac(
     api: Api,
     name: &str,
@@ -88,8 +88,9 @@ pub(super) fn mac(
     if let (Some(own), Some((key, Some(of_network)))) = (&service.mac_address, main)
         && own != of_network
     {
-        let text =
-            format!("services.{name}.mac_address is {own}, and {of_network} in its first network {key}: make them equal");
+        let text = format!(
+            "services.{name}.mac_address is {own}, and {of_network} in its first network {key}: make them equal"
+        );
         return Err(TargetError::new(TargetErrorKind::Unsupported, text));
     }
     if api >= MANY_ENDPOINTS {
@@ -100,14 +101,11 @@ pub(super) fn mac(
         }
         return Ok(None);
     }
-    if let Some((key, _)) = attached.find(|(_, address)| address.is_some()) {
-        api.need(
-            MANY_ENDPOINTS.0,
-            name,
-            &format!("networks.{key}.mac_address (beside the first network)"),
-        )?;
+    let own = main.filter(|(_, address)| address.is_some());
+    if let Some((key, _)) = own.or_else(|| attached.find(|(_, address)| address.is_some())) {
+        api.need(MANY_ENDPOINTS.0, name, &format!("networks.{key}.mac_address"))?;
     }
-    Ok(main.and_then(|(_, address)| address).or(service.mac_address.as_ref()).cloned())
+    Ok(service.mac_address.clone())
 }
 
 /// The endpoints of the create request.
@@ -273,9 +271,14 @@ pub(super) fn links(create: &ContainerCreate, service: &Service) -> Vec<String> 
             out.extend([create.service.as_str(), short, name].map(|alias| format!("{name}:{alias}")));
         }
     }
-    out.extend(service.external_links.iter().map(|link| match link.split_once(':') {
-        Some(_) => link.clone(),
-        None => format!("{link}:{link}"),
-    }));
+    out.extend(
+        service
+            .external_links
+            .iter()
+            .map(|link| match link.split_once(':') {
+                Some(_) => link.clone(),
+                None => format!("{link}:{link}"),
+            }),
+    );
     out
 }
