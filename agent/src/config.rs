@@ -189,7 +189,7 @@ mod tests {
             "target = \"moon\"\n\n  stat = 1\nstate_dir = 2\n",
             &[("WINDFLOW_TARGET", "x")],
             Err(
-                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host\n\
+                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host, docker_config, pull_stall_s\n\
              a.toml:4:1: state_dir must be a text in quotes\n\
              WINDFLOW_TARGET: `x` is no target; it is docker or fake",
             ),
@@ -202,7 +202,7 @@ mod tests {
         check(
             "[link]\nx = 1\n",
             &[],
-            Err("a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host"),
+            Err("a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s"),
         );
     }
 

@@ -94,24 +94,37 @@ pub(crate) async fn docker() -> Option<Docker> {
     None
 }
 
-/// An engine on a journal in `dir`.
+/// An engine on a journal in `dir`. `dir/docker` is its directory of the Docker client's configuration.
 pub(crate) async fn engine(dir: &Path) -> (Engine, EngineHandle) {
+    engine_with(dir, None).await
+}
+
+async fn engine_with(dir: &Path, pull_stall: Option<Duration>) -> (Engine, EngineHandle) {
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(dir.join("state"), RedbOptions::default()).unwrap());
     // The engine that the test itself looks at.
-    let host = std::env::var("DOCKER_HOST").ok();
-    let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(DockerOptions { host }).unwrap());
+    let options = DockerOptions {
+        host: std::env::var("DOCKER_HOST").ok(),
+        client_config: Some(dir.join("docker")),
+        pull_stall,
+    };
+    let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(options).unwrap());
     let options = EngineOptions::new(store, dir.join("stacks"), Clock::system(), Random::system());
     options.build(target).await.unwrap()
 }
 
 impl Bench {
     pub(crate) async fn start(name: &str) -> Option<Self> {
+        Self::start_with(name, None).await
+    }
+
+    /// `pull_stall`: how long a pull may stand still.
+    pub(crate) async fn start_with(name: &str, pull_stall: Option<Duration>) -> Option<Self> {
         let docker = docker().await?;
         let _ = windflow_kit::trace::init("off", windflow_kit::trace::Format::Human);
         let stack: StackName = format!("wft-engine-{name}").parse().unwrap();
         sweep(&docker, stack.as_str()).await;
         let dir = tempfile::tempdir().unwrap();
-        let (engine, handle) = engine(dir.path()).await;
+        let (engine, handle) = engine_with(dir.path(), pull_stall).await;
         let tasks = TaskSet::new(Stop::new(), Random::system());
         let guard = Guard::new(stack.as_str(), tasks.stop().clone());
         tasks.spawn("engine", OnFailure::Log, engine.run(tasks.stop().clone()));
