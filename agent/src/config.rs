@@ -202,7 +202,9 @@ mod tests {
         check(
             "[link]\nx = 1\n",
             &[],
-            Err("a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s"),
+            Err(
+                "a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s",
+            ),
         );
     }
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use windflow_engine::{
     Acceptance, ApplyOptions, DockerOptions, DockerTarget, EngineHandle, EngineOptions, FakeOptions,
-    FakeTarget, Order, Target,
+    FakeTarget, Order, Target, client_config_dir,
 };
 use windflow_kit::{Chain, Clock, OnFailure, Random, Stop, TaskSet, stop::Signals};
 use windflow_model::{DeploymentState, Failure, OpId, StackName, Want};
@@ -31,6 +31,11 @@ pub(super) fn target(caller: &Caller) -> Result<Arc<dyn Target>> {
     }
     let docker = DockerTarget::connect(DockerOptions {
         host: caller.variable("DOCKER_HOST").map(str::to_owned),
+        client_config: client_config_dir(|name| caller.variable(name).map(str::to_owned)),
+        pull_stall: caller
+            .variable("WINDFLOW_PULL_STALL_S")
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Duration::from_secs),
     });
     Ok(Arc::new(docker.map_err(|error| failed(error))?))
 }

@@ -254,19 +254,20 @@ impl Place<'_> {
 
 /// Three aliases for every container of a linked service, then the links to containers outside.
 pub(super) fn links(create: &ContainerCreate, service: &Service) -> Vec<String> {
+    let separator = create.project.separator();
     let mut out = Vec::new();
     for link in &service.links {
         let (target, alias) = link.split_once(':').unwrap_or((link, link));
         for name in create.linked.get(target).into_iter().flatten() {
             let number = create.number;
-            let short = format!("{target}-{number}");
-            let long = format!("{}-{short}", create.project.name);
+            let short = [target, &number.to_string()].join(separator);
+            let long = [create.project.name.as_str(), &short].join(separator);
             out.extend([alias, &short, &long].map(|alias| format!("{name}:{alias}")));
         }
     }
     if create.one_off.is_some() {
         for name in create.linked.get(&create.service).into_iter().flatten() {
-            let prefix = format!("{}-", create.project.name);
+            let prefix = [create.project.name.as_str(), ""].join(separator);
             let short = name.strip_prefix(&prefix).unwrap_or(name);
             out.extend([create.service.as_str(), short, name].map(|alias| format!("{name}:{alias}")));
         }

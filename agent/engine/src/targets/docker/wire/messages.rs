@@ -49,7 +49,9 @@ impl Message {
     /// The failure that it tells.
     pub(in crate::targets::docker) fn error(&mut self) -> Option<String> {
         let detail = self.detail.take().and_then(|detail| detail.message);
-        detail.or_else(|| self.error.take()).filter(|text| !text.is_empty())
+        detail
+            .or_else(|| self.error.take())
+            .filter(|text| !text.is_empty())
     }
 }
 
