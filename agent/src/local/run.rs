@@ -32,7 +32,7 @@ use crate::failure::CommandError;
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<()> {
     let services = std::slice::from_ref(&args.service);
     let project = context.load(args.project.clone(), services)?;
-    let tty = !args.detach && !args.no_tty && (args.tty || terminal::is_there());
+    let tty = !args.no_tty && (args.tty || terminal::is_there());
     let changed = changed(context, &project, &args, tty)?;
     let session = Session::open(context, true).await?;
     let options = ApplyOptions {
@@ -106,8 +106,11 @@ fn changed(context: &Context, project: &Project, args: &RunArgs, tty: bool) -> R
         .services
         .get_mut(&args.service)
         .ok_or_else(|| CommandError::usage(format!("no such service: {}", args.service)))?;
+    if args.no_deps {
+        service.depends_on.clear();
+    }
     service.tty = tty;
-    service.stdin_open = args.interactive && !args.detach || service.stdin_open && args.detach;
+    service.stdin_open = args.interactive;
     if !args.service_ports {
         service.ports.clear();
     }

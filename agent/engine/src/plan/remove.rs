@@ -69,7 +69,7 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
         .partition(|container| is_doomed(input, container));
     for container in kept {
         out.planned.plan.warnings.push(format!(
-            "container {} is of no service of the file and stays",
+            "container {} is of no service of the file, or of a command that was run, and stays",
             container.name
         ));
     }
@@ -130,6 +130,9 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
 
 fn is_doomed(input: &RemovalInput, container: &ObservedContainer) -> bool {
     let service = container.service().unwrap_or_default();
+    if container.is_oneoff() && !input.remove_orphans {
+        return false;
+    }
     match &input.services {
         Some(known) => {
             known.enabled.contains(service) || (input.remove_orphans && !known.disabled.contains(service))

@@ -6,7 +6,7 @@ mod switch;
 use std::collections::{BTreeMap, BTreeSet};
 
 use windflow_compose::model::{Project, Service as ServiceSpec};
-use windflow_model::{Action, ContainerState, Failure, ResourceKind, StepId};
+use windflow_model::{Action, Code, ContainerState, Failure, ResourceKind, StepId};
 
 use self::slots::{Fate, Service};
 use super::{
@@ -49,7 +49,17 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
             .services
             .get(name)
             .map(|spec| containers::parents(builder.input, spec));
-        let torn = parents.unwrap_or_default().into_iter().find(|parent| {
+        let parents = parents.unwrap_or_default();
+        let left_alone = |parent: &&String| !is_selected(builder.input, parent);
+        if let Some(missing) = parents
+            .iter()
+            .filter(left_alone)
+            .find(|parent| builder.input.mode == Mode::Deploy && own(builder, parent).next().is_none())
+        {
+            let text = format!("service {name}: cannot share volume or namespace with service {missing}: container missing");
+            return Err(Failure::new(Code::NotFound, text));
+        }
+        let torn = parents.into_iter().find(|parent| {
             services
                 .get(parent)
                 .is_some_and(|parent| parent.slots.iter().any(|slot| slot.fate.is_new()))
@@ -65,6 +75,14 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
     leftovers(builder, &services);
     switch::plan(builder, &order, &mut services);
     Ok(())
+}
+
+/// Ids of a service's own containers on the host.
+fn own<'b>(builder: &'b Builder<'_>, service: &'b str) -> impl Iterator<Item = &'b String> {
+    let containers = builder.observed.containers.iter();
+    containers
+        .filter(move |container| container.service() == Some(service) && !container.is_oneoff())
+        .map(|container| &container.id)
 }
 
 /// Dependencies first; the loader has refused cycles.
@@ -109,7 +127,8 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
         let subjects: Vec<Subject> = others
             .get(&parent)
             .map(|parent| parent.slots.iter().filter_map(slots::Slot::subject).collect())
-            .unwrap_or_default();
+            // Left alone by this deploy: whatever it has.
+            .unwrap_or_else(|| own(builder, &parent).map(|id| Subject::Id(id.clone())).collect());
         after.extend(subjects.iter().filter_map(|subject| match subject {
             Subject::Made(step) => Some(*step),
             Subject::Id(_) => None,
