@@ -11,6 +11,7 @@ block a file of the project directory. A step is one line:
     ref up -d / our up -d   by that one alone: the scenario then runs once, and only its assertions count
     FOO=bar up -d           with a variable
     write FILE TEXT         writes a file (`\\n` is a line end)
+    tty 33x77 TEXT up -d    on a terminal of 33 rows, on which TEXT is typed once there was output
 
 and may be followed by lines about it:
 
@@ -19,6 +20,7 @@ and may be followed by lines about it:
     @rc 42                  its exit code
     @out                    its standard output is the same
     @out TEXT               its standard output, without blanks around it
+    @has TEXT               its output has this text in it
     @loose                  states are not compared after this step (something may be on its way)
 
 After each step the project's containers (name, service, number, labels, state, exit code, command, environment, networks
@@ -27,16 +29,21 @@ all are equal. Needs the docker client and the images windflow-test/busybox:1 an
 """
 import argparse
 import concurrent.futures
+import fcntl
 import http.client
 import json
 import os
+import pty
 import re
+import select
 import shlex
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 import urllib.parse
 
@@ -234,7 +241,10 @@ class Run:
         while re.match(r"[A-Z_]+=", words[0]):
             key, value = words.pop(0).split("=", 1)
             env[key] = value
-        who = self.who
+        who, terminal = self.who, None
+        if words[0] == "tty":
+            terminal = (words[1], words[2].replace("\\n", "\n"))
+            words = words[3:]
         if words[0] in ("ref", "our"):
             who = words.pop(0)
         if words[0] == "write":
@@ -245,6 +255,8 @@ class Run:
             argv = words
         else:
             argv = [*self.tools[who], *words]
+        if terminal:
+            return on_terminal(argv, self.root, env, *terminal)
         try:
             done = subprocess.run(argv, cwd=self.root, env=env, capture_output=True, stdin=subprocess.DEVNULL,
                                   timeout=STEP_LIMIT)
@@ -262,6 +274,8 @@ class Run:
             fail(f"printed {out.strip()!r}, not {rest!r}")
         elif word == "out":
             record["out"] = out
+        elif word == "has" and rest not in out:
+            fail(f"printed {out[-200:]!r}, which has no {rest!r}")
         elif word == "loose":
             record["state"] = None
         elif word == "kept":
@@ -291,6 +305,36 @@ def difference(want, got, path=""):
             if one != two:
                 return difference(one, two, f"{path}[{index}]")
     return f"{path}: {json.dumps(want)[:300]} there, {json.dumps(got)[:300]} here"
+
+
+def on_terminal(argv, root, env, size, typed):
+    """Runs a command on a terminal of its own. The typed text comes when it prompts."""
+    rows, columns = (int(number) for number in size.split("x"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+    program = subprocess.Popen(argv, cwd=root, env=dict(env, TERM="xterm"), stdin=theirs, stdout=theirs, stderr=theirs,
+                               start_new_session=True)
+    os.close(theirs)
+    out, end = b"", time.time() + STEP_LIMIT
+    while time.time() < end:
+        ready, _, _ = select.select([ours], [], [], 0.5)
+        if ready:
+            try:
+                piece = os.read(ours, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            out += piece
+        if typed and b"# " in out:
+            os.write(ours, typed.encode())
+            typed = ""
+        if not ready and program.poll() is not None:
+            break
+    if program.poll() is None and time.time() >= end:
+        program.kill()
+    os.close(ours)
+    return program.wait(), out.decode(errors="replace"), ""
 
 
 def last(text):

@@ -177,6 +177,8 @@ fn request(
         profiles,
         services: order.options.services.clone(),
         all_resources: order.options.all_resources,
+        // What goes needs no variables: a file of them that is missing stops no removal.
+        resolve_env: !order.want.is_absent(),
         ..LoadRequest::default()
     })
 }

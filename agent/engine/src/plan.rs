@@ -20,6 +20,7 @@ mod refuse;
 mod remove;
 mod resources;
 mod services;
+mod theirs;
 mod work;
 
 use std::{

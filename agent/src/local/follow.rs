@@ -25,6 +25,7 @@ use super::{
     project::Project,
     session::{failed, signals, target},
     show::{LogStyle, note},
+    up::INTERRUPTED,
 };
 use crate::failure::CommandError;
 
@@ -159,7 +160,7 @@ impl Following {
             let _ = tokio::time::timeout(LAST_LINES, reader).await;
         }
         if interrupted > 0 {
-            return CommandError::exit_code(130);
+            return CommandError::exit_code(INTERRUPTED.into());
         }
         match self.code {
             Some(code) if self.cascade != Cascade::Never => CommandError::exit_code(code),
@@ -174,6 +175,11 @@ impl Following {
             Cascade::AnyEnd => !self.ended.is_empty(),
             Cascade::Failure => self.ended.values().any(|code| *code != 0),
         }
+    }
+
+    /// Stops what has come up so far.
+    pub(super) async fn stopped(&self) -> Result<()> {
+        self.act(Act::Stop).await
     }
 
     fn stop(&self) -> TaskHandle<Result<()>> {

@@ -13,6 +13,7 @@ use super::{
     Context, Result, board,
     project::{Caller, Project},
     state,
+    up::INTERRUPTED,
 };
 use crate::failure::CommandError;
 
@@ -141,7 +142,7 @@ impl Session {
         let state = tokio::select! {
             state = ended => state,
             () = expire(limit) => return Err(CommandError::failed(format!("{stack} is not up after the time given"))),
-            _ = signals.next() => return Err(CommandError { exit: 130, ..CommandError::failed("interrupted; what was begun stays as it is") }
+            _ = signals.next() => return Err(CommandError { exit: INTERRUPTED, ..CommandError::failed("interrupted; what was begun stays as it is") }
                 .hint("The same command goes on from here.")),
         };
         self.acknowledge().await;

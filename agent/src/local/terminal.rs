@@ -17,7 +17,7 @@ use tokio::{
 };
 use windflow_engine::targets::{Operation, Output, Session, SessionId, Target, Ticker};
 
-use super::{Result, session::failed};
+use super::{Result, session::failed, up::INTERRUPTED};
 use crate::failure::CommandError;
 
 /// Whether a terminal shall be made: both ends of this process are one.
@@ -91,7 +91,7 @@ pub(super) async fn pump(target: &Arc<dyn Target>, session: Session, tty: bool, 
                 // It may have ended this moment.
                 let _ = target.execute(&kill, Ticker::none()).await;
             } else {
-                return Err(CommandError { exit: 130, ..CommandError::failed("interrupted") });
+                return Err(CommandError { exit: INTERRUPTED, ..CommandError::failed("interrupted") });
             },
         }
     }

@@ -15,6 +15,9 @@ use super::{
 };
 use crate::failure::CommandError;
 
+/// Exit code after Ctrl-C.
+pub(super) const INTERRUPTED: u8 = 130;
+
 /// `up`.
 pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
     let project = context.load(args.project.clone(), &args.services)?;
@@ -40,6 +43,9 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
         }
         Some(mut following) => {
             let result = following.during(work).await;
+            if result.as_ref().is_err_and(|error| error.exit == INTERRUPTED) {
+                following.stopped().await?;
+            }
             session.close(result).await?;
             following.to_the_end().await
         }

@@ -53,9 +53,9 @@ pub const WF_IMAGE_REF: &str = "io.windflow.image.ref";
 
 use std::collections::BTreeMap;
 
-use windflow_compose::model::{Project, Service, Values};
+use windflow_compose::model::{Network, Project, Service, Values, Volume};
 
-use super::{PlanInput, hash::ServiceHash};
+use super::{PlanInput, hash::ServiceHash, theirs};
 
 type Labels = BTreeMap<String, String>;
 
@@ -70,22 +70,31 @@ fn own(input: &PlanInput) -> Labels {
     ])
 }
 
-pub(super) fn network(input: &PlanInput, key: &str, user: &Values, hash: &str) -> Labels {
-    resource(input, NETWORK, key, user, hash)
+pub(super) fn network(input: &PlanInput, key: &str, network: &Network, hash: &str) -> Labels {
+    resource(
+        input,
+        (NETWORK, key),
+        &network.labels,
+        theirs::network(network),
+        hash,
+    )
 }
 
-pub(super) fn volume(input: &PlanInput, key: &str, user: &Values, hash: &str) -> Labels {
-    resource(input, VOLUME, key, user, hash)
+pub(super) fn volume(input: &PlanInput, key: &str, volume: &Volume, hash: &str) -> Labels {
+    resource(input, (VOLUME, key), &volume.labels, theirs::volume(volume), hash)
 }
 
-fn resource(input: &PlanInput, kind: &str, key: &str, user: &Values, hash: &str) -> Labels {
+fn resource(
+    input: &PlanInput,
+    (kind, key): (&str, &str),
+    user: &Values,
+    theirs: String,
+    hash: &str,
+) -> Labels {
     let mut labels = user.clone();
     labels.extend(own(input));
     labels.insert(kind.to_owned(), key.to_owned());
-    labels.insert(
-        COMPOSE_HASH.to_owned(),
-        hash.rsplit(':').next().unwrap_or(hash).to_owned(),
-    );
+    labels.insert(COMPOSE_HASH.to_owned(), theirs);
     labels.insert(WF_HASH.to_owned(), hash.to_owned());
     labels
 }
@@ -123,6 +132,7 @@ pub(crate) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<
     let depends: Vec<String> = spec
         .depends_on
         .iter()
+        .filter(|(name, _)| super::services::is_selected(input, name))
         // One that is not required may be switched off.
         .filter(|(name, _)| project.services.contains_key(*name))
         .map(|(name, dependency)| format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart))

@@ -52,7 +52,7 @@ fn networks(builder: &mut Builder<'_>) -> Result<(), Failure> {
         }
         let (there, gone) = twins(builder, there);
         let want = hash::network(network);
-        let stamp = labels::network(builder.input, key, &network.labels, &want);
+        let stamp = labels::network(builder.input, key, network, &want);
         let step = match there {
             None => {
                 let reason = builder.because("the network does not exist", path);
@@ -183,7 +183,7 @@ fn volumes(builder: &mut Builder<'_>) -> Result<(), Failure> {
             None => {
                 let reason = builder.because("the volume does not exist", format!("volumes.{key}"));
                 let step = new(&volume.name, Action::Create, reason, ResourceKind::Volume);
-                let labels = labels::volume(builder.input, key, &volume.labels, &want);
+                let labels = labels::volume(builder.input, key, volume, &want);
                 let id = builder.step(
                     step,
                     Work::VolumeCreate {

@@ -56,7 +56,9 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
             .filter(left_alone)
             .find(|parent| builder.input.mode == Mode::Deploy && own(builder, parent).next().is_none())
         {
-            let text = format!("service {name}: cannot share volume or namespace with service {missing}: container missing");
+            let text = format!(
+                "service {name}: cannot share volume or namespace with service {missing}: container missing"
+            );
             return Err(Failure::new(Code::NotFound, text));
         }
         let torn = parents.into_iter().find(|parent| {

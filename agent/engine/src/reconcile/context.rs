@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub(super) target: Arc<dyn Target>,
     /// Container operations at the same time.
     pub(super) permits: Arc<Semaphore>,
+    /// Held while a container starts that takes a port of a range: the engine gives two at once the same one.
+    pub(super) ports: tokio::sync::Mutex<()>,
     /// The list of containers, asked for once for all who wait at the same moment.
     pub(super) list: List,
 }
@@ -47,6 +49,7 @@ impl Shared {
             options,
             journal,
             view,
+            ports: tokio::sync::Mutex::default(),
             list: List::new(Arc::clone(&target)),
             target,
             permits,

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use windflow_compose::model::Service;
 use windflow_model::ContainerState;
 
 use super::{
@@ -149,6 +150,12 @@ pub(super) async fn perform(
             let files =
                 matches!(subject, Subject::Id(_)).then(|| (Arc::clone(&world.project), service.clone()));
             let id = id(subject, made)?;
+            let takes_any = spec_of(world, service).is_some_and(takes_any_port);
+            let _alone = if takes_any {
+                Some(run.shared.ports.lock().await)
+            } else {
+                None
+            };
             let started = one(Operation::Start {
                 id: id.clone(),
                 files,
@@ -235,6 +242,16 @@ pub(super) async fn perform(
             .await
         }
     }
+}
+
+fn spec_of<'w>(world: &'w World, service: &str) -> Option<&'w Service> {
+    world.project.services.get(service)
+}
+
+/// Whether the engine chooses a host port.
+fn takes_any_port(service: &Service) -> bool {
+    let mut ports = service.ports.iter();
+    ports.any(|port| port.published.as_deref().is_none_or(|text| text.contains('-')))
 }
 
 /// Runs the hooks of a container whose service only the host can tell. One that does not run has none.

@@ -118,11 +118,12 @@ pub(super) fn decide<'o>(
         }
         let options = &builder.input.options;
         let named = options.services.is_empty() || options.services.iter().any(|service| service == name);
-        if if named {
+        let forced = if named {
             options.force_recreate
         } else {
             options.recreate_deps
-        } {
+        };
+        if forced {
             return Some(plainly("a recreate was asked for"));
         }
         let differs = containers::diverged(builder, name, spec, &hash, container)?;
