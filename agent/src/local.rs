@@ -17,6 +17,7 @@ mod copy;
 mod follow;
 mod images;
 mod list;
+mod plan;
 mod project;
 mod run;
 mod session;
@@ -103,7 +104,7 @@ pub async fn run(args: LocalArgs, clock: Clock, random: Random, caller: Caller) 
     match args.command {
         LocalCommand::Up(args) => up::up(context, &args).await,
         LocalCommand::Down(args) => up::down(context, &args).await,
-        LocalCommand::Plan(args) => up::plan(context, &args).await,
+        LocalCommand::Plan(args) => plan::plan(context, &args).await,
         LocalCommand::Create(args) => up::create(context, args).await,
         LocalCommand::Scale(args) => up::scale(context, args).await,
         LocalCommand::Run(args) => run::run(context, *args).await,

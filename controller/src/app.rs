@@ -31,6 +31,7 @@ pub mod idempotency;
 pub(crate) mod keys;
 pub mod logs;
 mod mint;
+mod pins;
 pub mod plan;
 pub mod progress;
 pub(crate) mod records;

@@ -32,6 +32,7 @@ use rig::{eventually, rig, rig_at};
 fn assignment() -> Assignment {
     let spec = StackSpec::default();
     Assignment {
+        pin: None,
         deployment: id!(DeploymentId),
         stack: id!(StackId),
         name: "web".parse().unwrap(),

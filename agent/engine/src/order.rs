@@ -95,8 +95,9 @@ pub struct ApplyOptions {
     pub stop_timeout: Option<u32>,
     /// On removal: also remove images.
     pub remove_images: Option<RemoveImages>,
-    /// The world a plan was made for ([`windflow_model::Plan::world`]): stop if it has moved since.
-    pub expect_world: Option<String>,
+    /// Carry out the plan with this pin ([`windflow_model::Plan::pin`]) and nothing else: stop if anything it was made
+    /// from has moved since.
+    pub pin: Option<windflow_model::Pin>,
     /// Accept the stack without waiting for health: succeeded as soon as every container was started.
     pub no_wait: bool,
     /// Wait as `up --wait` does: a service that ends is a failure unless another one waits for its end.

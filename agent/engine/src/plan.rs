@@ -11,11 +11,16 @@
 mod adopt;
 mod builder;
 pub(crate) mod containers;
+mod downtime;
 pub(crate) mod hash;
 mod images;
 pub mod labels;
 mod pairs;
+mod pin;
 mod ports;
+#[cfg(test)]
+mod properties;
+mod reasons;
 mod refuse;
 mod remove;
 mod resources;
@@ -31,8 +36,12 @@ use std::{
 use windflow_compose::{Location, model::Project};
 use windflow_model::{DeployPolicy, Failure, OpId, Plan, Rev, StackName};
 
+pub(crate) use self::{
+    adopt::list_of,
+    pin::{moved, same_after_images},
+};
 pub use self::{
-    adopt::settings_of,
+    adopt::{Settings, settings_of},
     hash::{ContentDigests, world_digest},
     images::image_of,
     remove::{Known, RemovalInput, removal},
@@ -150,6 +159,33 @@ pub fn plan(input: &PlanInput, observed: &Observed) -> Result<Planned, Failure> 
     resources::plan(&mut builder)?;
     services::plan(&mut builder)?;
     Ok(builder.finish())
+}
+
+/// The containers of which more must be known to say why they are replaced, by id: their hash differs, or they have
+/// none.
+#[must_use]
+pub fn unexplained(input: &PlanInput, observed: &Observed) -> Vec<String> {
+    if input.mode != Mode::Deploy {
+        return Vec::new();
+    }
+    let hashes: BTreeMap<&str, String> = input
+        .project
+        .services
+        .iter()
+        .map(|(name, spec)| {
+            (
+                name.as_str(),
+                hash::service(&input.project, spec, &input.contents).full,
+            )
+        })
+        .collect();
+    let differs = |container: &&crate::targets::ObservedContainer| {
+        let want = container.service().and_then(|name| hashes.get(name));
+        let have = container.label(labels::WF_HASH);
+        container.settings.is_none() && want.is_some_and(|want| Some(want.as_str()) != have)
+    };
+    let found = observed.containers.iter().filter(differs);
+    found.map(|container| container.id.clone()).collect()
 }
 
 /// The same world in one fixed order, whatever order the engine lists it in.

@@ -24,6 +24,7 @@ pub use self::{
     operation::{ContainerCreate, Evidence, OneOff, Operation, Tick, Ticker},
     session::{Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
 };
+use crate::plan::Settings;
 
 /// A place where containers run.
 pub trait Target: fmt::Debug + Send + Sync + 'static {
@@ -35,6 +36,10 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
 
     /// What is there of one project: one snapshot, in any order.
     fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>>;
+
+    /// What a container is set to, by Compose key, in the form of [`settings_of`](crate::plan::settings_of); `None` if it
+    /// is gone or the target cannot tell.
+    fn settings<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Settings>, TargetError>>;
 
     /// Carries one operation out. Repeating an operation that was applied already is no error where the engine lets
     /// it be told (a network that is there, a container that is gone). `ticker` takes progress and never blocks.

@@ -15,6 +15,8 @@ mod bench;
 mod crash;
 #[path = "docker_engine/deploy.rs"]
 mod deploy;
+#[path = "docker_engine/plans.rs"]
+mod plans;
 #[path = "docker_engine/pull.rs"]
 mod pull;
 #[path = "docker_engine/trouble.rs"]

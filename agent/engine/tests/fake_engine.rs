@@ -13,6 +13,8 @@ mod bench;
 mod orders;
 #[path = "fake_engine/paths.rs"]
 mod paths;
+#[path = "fake_engine/plans.rs"]
+mod plans;
 #[path = "fake_engine/random.rs"]
 mod random;
 #[path = "fake_engine/steps.rs"]

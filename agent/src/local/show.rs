@@ -11,7 +11,7 @@ use serde::Serialize;
 use windflow_compose::print;
 use windflow_engine::EngineHandle;
 use windflow_kit::Clock;
-use windflow_model::{ContainerSummary, Health, LogEvent, LogQuery, LogSource, Plan, PortBinding, Timestamp};
+use windflow_model::{ContainerSummary, Health, LogEvent, LogQuery, LogSource, PortBinding, Timestamp};
 
 use super::{
     Result,
@@ -208,47 +208,6 @@ pub(super) fn table(rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// `plan`.
-pub(super) fn plan(plan: &Plan, format: ListFormat) -> Result<()> {
-    for warning in &plan.warnings {
-        note(&format!("warning: {warning}"));
-    }
-    if format == ListFormat::Json {
-        let text =
-            serde_json::to_string_pretty(plan).map_err(|error| CommandError::failed(error.to_string()))?;
-        return data(&format!("{text}\n"));
-    }
-    let counts = plan.summary();
-    let shown = plan.steps.iter().filter(|step| step.action.changes());
-    let rows: Vec<_> = shown
-        .map(|step| {
-            let mut why = step.reason.text.clone();
-            if let (Some(old), Some(new)) = (&step.reason.old, &step.reason.new) {
-                why.push_str(&format!(": {old} -> {new}"));
-            }
-            if let Some(at) = &step.reason.at {
-                why.push_str(&format!(" ({at})"));
-            }
-            [
-                step.action.to_string(),
-                step.resource.kind.to_string(),
-                step.resource.name.clone(),
-                why,
-            ]
-        })
-        .collect();
-    let mut text = if rows.is_empty() {
-        String::new()
-    } else {
-        columns(["ACTION", "KIND", "NAME", "WHY"], rows)
-    };
-    text.push_str(&format!(
-        "{}: {} to create, {} to change, {} to remove, {} kept\n",
-        plan.stack, counts.create, counts.change, counts.remove, counts.keep
-    ));
-    data(&text)
-}
-
 /// How lines of containers are printed.
 #[derive(Debug)]
 pub(super) struct LogStyle {
@@ -356,6 +315,8 @@ pub(super) async fn logs(engine: &EngineHandle, query: LogQuery, style: &LogStyl
 
 #[cfg(test)]
 mod tests {
+    use windflow_model::ContainerState;
+
     use super::*;
 
     #[test]

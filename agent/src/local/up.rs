@@ -1,4 +1,4 @@
-//! `up`, `down`, `plan`, `create`, `scale`: what goes through the journal.
+//! `up`, `down`, `create`, `scale`: what goes through the journal.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,13 +7,11 @@ use windflow_model::Want;
 
 use super::{
     Context, Result,
-    args::{CreateArgs, DownArgs, PlanArgs, ProjectArgs, Pull, Rmi, ScaleArgs, UpArgs},
-    follow,
+    args::{CreateArgs, DownArgs, ProjectArgs, Pull, Rmi, ScaleArgs, UpArgs},
+    follow, plan,
     project::Project,
     session::Session,
-    show,
 };
-use crate::failure::CommandError;
 
 /// Exit code after Ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;
@@ -27,11 +25,16 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
     } else {
         Some(follow::Following::of(context, &project, args)?)
     };
+    let pin = match &args.plan {
+        Some(file) => Some(plan::read(file, &project.name)?),
+        None => None,
+    };
     let session = Session::open(context, true).await?;
     let limit = args
         .wait_timeout
         .map(|seconds| Duration::from_secs(seconds.into()));
-    let options = up_options(&context.before.clone().with(args.project.clone()), &project, args);
+    let mut options = up_options(&context.before.clone().with(args.project.clone()), &project, args);
+    options.pin = pin;
     let work = async {
         let order = session.order(&project, Want::Present, options)?;
         session.apply(order, limit).await
@@ -82,25 +85,6 @@ async fn take_down(context: &Context, session: &Session, project: &Project, args
     session.apply(order, None).await
 }
 
-/// `plan`.
-pub(super) async fn plan(context: &Context, args: &PlanArgs) -> Result<()> {
-    let project = context.load(args.up.project.clone(), &args.up.services)?;
-    let session = Session::open(context, false).await?;
-    let result = show_plan(context, &session, &project, args).await;
-    session.close(result).await
-}
-
-async fn show_plan(context: &Context, session: &Session, project: &Project, args: &PlanArgs) -> Result<()> {
-    let flags = context.before.clone().with(args.up.project.clone());
-    let order = session.order(project, Want::Present, up_options(&flags, project, &args.up))?;
-    let plan = session.engine.plan(order).await?;
-    show::plan(&plan, args.format)?;
-    if args.detailed_exitcode && !plan.is_empty() {
-        return Err(CommandError::failed("there are changes"));
-    }
-    Ok(())
-}
-
 /// `create`.
 pub(super) async fn create(context: &Context, args: CreateArgs) -> Result<()> {
     let up_args = UpArgs {
@@ -133,7 +117,7 @@ pub(super) async fn scale(context: &Context, args: ScaleArgs) -> Result<()> {
     up(context, &up_args).await
 }
 
-fn up_options(flags: &ProjectArgs, project: &Project, args: &UpArgs) -> ApplyOptions {
+pub(super) fn up_options(flags: &ProjectArgs, project: &Project, args: &UpArgs) -> ApplyOptions {
     let scale: BTreeMap<String, u32> = args.scale();
     ApplyOptions {
         services: args.services.clone(),

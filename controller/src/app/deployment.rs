@@ -11,6 +11,7 @@ use super::{
     idempotency::IdempotencyKey,
     keys,
     mint::Wish,
+    pins::{self, Pins},
     progress::FeedReader,
     records::Placement,
     report::withdrawal,
@@ -37,11 +38,12 @@ impl App {
     ) -> AppResult<Vec<DeploymentView>> {
         const OP: &str = "deployment_create";
         let stack = self.need_stack(OP, op.org, id).await?.value;
+        let pins = pins::of(request.pins)?;
         let wish = match request.rev {
-            Some(rev) => Wish::Again(rev),
+            Some(rev) => Wish::Again(rev, pins),
             None => {
                 compose::require(&stack.name, &stack.spec).await?;
-                Wish::Current
+                Wish::Current(pins)
             }
         };
         let made = self.mint(op, OP, id, &request.agents, wish, key).await?;
@@ -61,7 +63,14 @@ impl App {
     ) -> AppResult<Vec<DeploymentView>> {
         let agents = self.or_all(op, id, request.agents).await?;
         let made = self
-            .mint(op, "stack_rollback", id, &agents, Wish::Again(request.rev), key)
+            .mint(
+                op,
+                "stack_rollback",
+                id,
+                &agents,
+                Wish::Again(request.rev, Pins::default()),
+                key,
+            )
             .await?;
         self.views(op, &made).await
     }
@@ -134,6 +143,7 @@ impl App {
         {
             deployment.steps = steps;
         }
+        deployment.pin = None;
         DeploymentView {
             view: deployment.view(silent.since(&deployment)),
             deployment,

@@ -339,6 +339,7 @@ pub(crate) fn assignment(deployment: &Deployment, revision: Revision) -> Assignm
         want: deployment.want,
         digest: revision.digest,
         spec: revision.spec,
+        pin: deployment.pin.clone(),
     }
 }
 

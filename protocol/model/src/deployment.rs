@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     doc::Document,
     id::{AgentId, DeploymentId, OpId, StackId, UserId},
+    plan::Pin,
     progress::Steps,
     revision::{Rev, Want},
     stack::StackName,
@@ -63,6 +64,10 @@ pub struct Deployment {
     /// The step tree as last saved; live readers get a newer one.
     #[serde(default)]
     pub steps: Steps,
+    /// The pin of the plan that is to be carried out; absent if the host plans when its turn comes. Not in answers of the
+    /// API: it is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
 }
 
 impl Document for Deployment {

@@ -223,10 +223,12 @@ pub fn world_digest(observed: &Observed) -> String {
         .iter()
         .map(|(name, image)| json!([name, image.id]))
         .collect();
-    digest_of(&json!([containers, networks, volumes, images]))
-        .split_at(16)
-        .0
-        .to_owned()
+    short_digest(&json!([containers, networks, volumes, images]))
+}
+
+/// 16 hex digits.
+pub(super) fn short_digest(value: &Value) -> String {
+    digest_of(value).split_at(16).0.to_owned()
 }
 
 fn digest_of(value: &Value) -> String {

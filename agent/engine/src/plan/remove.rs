@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windflow_model::{Action, Plan, Reason, ResourceKind, ResourceRef, StackName, Step, StepId, Want};
+use windflow_model::{Action, Pin, Plan, Reason, ResourceKind, ResourceRef, StackName, Step, StepId, Want};
 
-use super::{Planned, builder::plainly, hash::world_digest, labels, work::Work};
+use super::{Planned, builder::plainly, downtime, labels, pin, work::Work};
 use crate::{
     order::ApplyOptions,
     targets::{Observed, ObservedContainer},
@@ -44,7 +44,9 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
                 stack: input.stack.clone(),
                 steps: Vec::new(),
                 warnings: Vec::new(),
-                world: world_digest(&observed),
+                resources: Vec::new(),
+                interruptions: Vec::new(),
+                pin: Pin::default(),
             },
             work: Vec::new(),
             replacements: Vec::new(),
@@ -125,6 +127,10 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
         };
         out.step(ResourceKind::Image, "images of the stack", None, all, work);
     }
+    let Planned { plan, work, .. } = &mut out.planned;
+    plan.resolve();
+    plan.interruptions = downtime::predict(plan, work, &[], &observed);
+    plan.pin = pin::world(&observed, &input.options, plan);
     out.planned
 }
 

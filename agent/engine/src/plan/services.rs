@@ -241,7 +241,7 @@ pub(super) fn temporary(old: &str, name: &str) -> String {
 fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) {
     for service in services.values() {
         for (container, why) in &service.surplus {
-            let reason = plainly(why.clone());
+            let reason = why.clone();
             let work = Work::Remove {
                 id: container.id.clone(),
                 volumes: false,

@@ -243,6 +243,12 @@ impl super::Planned {
         out.plan
             .steps
             .splice(..0, self.plan.steps.iter().take(images).cloned());
+        for stop in &mut out.plan.interruptions {
+            stop.from.0 += by;
+            stop.until.iter_mut().for_each(|until| until.0 += by);
+        }
+        out.plan.resolve();
+        out.plan.pin.clone_from(&self.plan.pin);
         out.work.splice(..0, self.work.iter().take(images).cloned());
         out
     }

@@ -207,6 +207,7 @@ impl Run {
                 total: tick.total,
                 unit: tick.unit.to_owned(),
                 detail: tick.detail,
+                layers: tick.layers,
             });
         })
     }

@@ -9,11 +9,11 @@ use windflow_model::{Code, DeploymentEvent, Failure, OpId, Plan, ResourceKind, S
 use super::{
     context::{Early, Run, Shared, World},
     exec,
-    prepare::{input, loaded, removal, settled},
+    prepare::{input, loaded, removal, seen, settled},
 };
 use crate::{
     journal::Moved,
-    order::Order,
+    order::{ApplyError, Order},
     plan::{self, Mode, Phase, Planned},
 };
 
@@ -157,7 +157,9 @@ async fn deploy(
 
 /// Ways through, until the host is as planned. Gives the digest of the world it left.
 async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
-    for _ in 1..WAYS {
+    // One plan and nothing else: what is not as planned is not planned for anew.
+    let ways = if run.order.options.pin.is_some() { 1 } else { WAYS };
+    for _ in 1..ways {
         let why = match way(run, false).await {
             Ok(Some(world)) => return Ok(world),
             Ok(None) => "it is not as planned".to_owned(),
@@ -192,7 +194,7 @@ async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
         exec::carry_out(run, &world, Arc::new(planned), exec::Start::Plain, last).await?;
         let rest = removal(&run.shared, &run.order).await?;
         let container = |step: &Step| step.resource.kind == ResourceKind::Container;
-        return Ok((!rest.plan.steps.iter().any(container)).then_some(rest.plan.world));
+        return Ok((!rest.plan.steps.iter().any(container)).then_some(rest.plan.pin.steps));
     }
     let loaded = loaded(&run.shared, &run.order, true).await?;
     for warning in &loaded.warnings {
@@ -203,21 +205,29 @@ async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
     let world = World {
         project: Arc::clone(&input.project),
     };
-    let observed = settled(&run.shared, &query).await?;
+    let observed = seen(&run.shared, &input, &query).await?;
     let mut planned = plan::plan(&input, &observed)?;
-    expected(run, &planned).await?;
+    let pinned = expected(run, &planned).await?;
     let mut start = exec::Start::Plain;
     if planned.work.iter().any(|work| work.phase() == Phase::Images) {
         // Images first: only then is it known which containers change.
         let images = Arc::new(planned);
         let fetched = exec::images(run, &world, &images).await?;
         input.fetched = fetched.names;
-        let observed = settled(&run.shared, &query).await?;
+        let observed = seen(&run.shared, &input, &query).await?;
         let rest = plan::plan(&input, &observed)?;
+        if pinned {
+            plan::same_after_images(&images.plan, &rest.plan)?;
+        }
         planned = images.with_images_done(rest);
         start = exec::Start::ImagesDone(fetched.steps);
     }
+    let idle = planned.plan.is_empty();
     exec::carry_out(run, &world, Arc::new(planned), start, last).await?;
+    if idle {
+        // Nothing was done: the host is as it was just seen.
+        return Ok(Some(plan::world_digest(&observed)));
+    }
     let left = settled(&run.shared, &query).await?;
     input.mode = Mode::Repair {
         killed: BTreeSet::new(),
@@ -281,6 +291,14 @@ async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
 
 /// What an order would do; changes nothing.
 pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan, Failure> {
+    let held = shared.journal.record(&order.stack).await;
+    if let Some(held) = held.filter(|held| held.owner != order.owner && !held.is_gone()) {
+        let refusal = ApplyError::NameHeld {
+            stack: order.stack.clone(),
+            held_by: held.owner,
+        };
+        return Err(refusal.into());
+    }
     let planned = if order.want.is_absent() {
         removal(shared, order).await.map_err(failure_of)?
     } else {
@@ -289,7 +307,8 @@ pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan,
         let input = input(shared, order, loaded, Mode::Deploy)
             .await
             .map_err(failure_of)?;
-        let observed = shared.target.observe(&plan::query(&input.project)).await?;
+        let query = plan::query(&input.project);
+        let observed = seen(shared, &input, &query).await.map_err(failure_of)?;
         let mut planned = plan::plan(&input, &observed)?;
         warnings.append(&mut planned.plan.warnings);
         planned.plan.warnings = warnings;
@@ -319,19 +338,19 @@ async fn moved(run: &Run, event: DeploymentEvent) -> Result<(), Early> {
     Ok(())
 }
 
-/// Stops where the host is not the one that the plan in the order was made for. What this operation itself has changed,
-/// in this life of the agent or one before, does not count.
-async fn expected(run: &Run, planned: &Planned) -> Result<(), Failure> {
-    let Some(world) = &run.order.options.expect_world else {
-        return Ok(());
+/// Whether the order carries a plan; stops where anything that plan was made from has moved since. What this operation
+/// itself has changed, in this life of the agent or one before, does not count.
+async fn expected(run: &Run, planned: &Planned) -> Result<bool, Failure> {
+    let Some(pin) = &run.order.options.pin else {
+        return Ok(false);
     };
     let record = run.shared.journal.record(run.stack()).await;
-    if *world == planned.plan.world || record.is_some_and(|record| record.touched) {
-        return Ok(());
+    if record.is_some_and(|record| record.touched) {
+        return Ok(false);
     }
-    let text = format!(
-        "{} has changed on this host since the plan was made",
-        run.order.stack
-    );
-    Err(Failure::new(Code::WorldMoved, text))
+    let moved = pin.moved(&planned.plan.pin);
+    if moved.is_empty() {
+        return Ok(true);
+    }
+    Err(plan::moved(&run.order.stack, &moved))
 }

@@ -1,7 +1,12 @@
 //! What a plan is made from: the project of the order, and the host.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 use windflow_compose::Loaded;
 use windflow_model::{Code, ContainerState, Failure, Want};
@@ -11,11 +16,13 @@ use crate::{
     load,
     order::Order,
     plan::{self, ContentDigests, Known, Mode, PlanInput, Planned, RemovalInput, Stamp},
-    targets::{ObserveQuery, Observed, ObservedContainer},
+    targets::{ObserveQuery, Observed, ObservedContainer, TargetError},
 };
 
 /// Longest wait for removals that are under way.
 const REMOVAL: Duration = Duration::from_secs(60);
+/// Containers asked for their settings at the same time.
+const AT_ONCE: usize = 8;
 /// Between two looks at them.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -94,6 +101,28 @@ pub(super) async fn settled(shared: &Arc<Shared>, query: &ObserveQuery) -> Resul
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// [`settled`], with what it takes to say why containers are replaced.
+pub(super) async fn seen(
+    shared: &Arc<Shared>,
+    input: &PlanInput,
+    query: &ObserveQuery,
+) -> Result<Observed, Early> {
+    let mut observed = settled(shared, query).await?;
+    let asked = stream::iter(plan::unexplained(input, &observed))
+        .map(|id| async move { Ok::<_, TargetError>((shared.target.settings(&id).await?, id)) })
+        .buffer_unordered(AT_ONCE);
+    let told: BTreeMap<String, _> = asked
+        .map_ok(|(settings, id)| (id, settings))
+        .try_collect()
+        .await?;
+    for container in &mut observed.containers {
+        if let Some(settings) = told.get(&container.id) {
+            container.settings.clone_from(settings);
+        }
+    }
+    Ok(observed)
 }
 
 fn label_query(order: &Order) -> ObserveQuery {

@@ -85,6 +85,7 @@ pub(super) async fn until(
             total,
             unit: "items",
             detail: why.clone(),
+            layers: Vec::new(),
         });
         if started.elapsed() >= bound {
             let text = format!("service {service}: after {} s {why}", bound.as_secs());

@@ -41,6 +41,7 @@ use super::{
     Archive, AttachRequest, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed,
     Operation, Processes, Session, SessionId, Target, TargetError, TargetEvent, Ticker,
 };
+use crate::plan::Settings;
 
 /// Where the engine is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,6 +99,10 @@ impl Target for DockerTarget {
 
     fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>> {
         Box::pin(observe::observe(self, query))
+    }
+
+    fn settings<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Settings>, TargetError>> {
+        Box::pin(settings::of(self, container))
     }
 
     fn execute<'a>(

@@ -29,6 +29,7 @@ use super::{
     Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed, Operation, Session, SessionId,
     Target, TargetError, TargetErrorKind, TargetEvent, TargetEventKind, Ticker,
 };
+use crate::plan::Settings;
 
 /// Events kept for a reader that lags.
 const EVENTS: usize = 1024;
@@ -188,6 +189,18 @@ impl Target for FakeTarget {
         Box::pin(async move {
             self.check()?;
             Ok(self.state().host.observe(query))
+        })
+    }
+
+    fn settings<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Settings>, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            let state = self.state();
+            Ok(state
+                .host
+                .containers
+                .get(container)
+                .map(|held| held.settings.clone()))
         })
     }
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use windflow_compose::model::Project;
+use windflow_model::Layer;
 
 use crate::order::RemoveImages;
 
@@ -200,6 +201,8 @@ pub struct Tick {
     pub unit: &'static str,
     /// What it is busy with.
     pub detail: String,
+    /// The layers of a pull.
+    pub layers: Vec<Layer>,
 }
 
 /// Takes the progress of one operation; never blocks.

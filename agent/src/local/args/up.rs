@@ -57,6 +57,10 @@ pub struct UpArgs {
     /// Less output.
     #[arg(long)]
     pub quiet_pull: bool,
+    /// Carry out the plan in this file (`plan --format json` writes one) and nothing else: a host that is not as it was
+    /// then is not changed, and what moved is said.
+    #[arg(long, value_name = "FILE")]
+    pub plan: Option<std::path::PathBuf>,
     /// Stop everything as soon as one container ends.
     #[arg(long, conflicts_with = "detach")]
     pub abort_on_container_exit: bool,
@@ -136,11 +140,11 @@ pub struct PlanArgs {
     /// As `up`.
     #[command(flatten)]
     pub up: UpArgs,
-    /// Exit 1 if anything would change.
+    /// Exit 0 if nothing would change, 1 if anything would, 2 if there is no plan.
     #[arg(long)]
     pub detailed_exitcode: bool,
     /// Form of the plan.
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(short = 'o', long, value_enum, default_value_t)]
     pub format: ListFormat,
 }
 

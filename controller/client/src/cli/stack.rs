@@ -58,21 +58,25 @@ pub enum StackCommand {
         /// Its hosts.
         #[command(flatten)]
         on: OnArgs,
+        /// Carry out the plan in this file (`windflow stack plan NAME -o json` writes one) and nothing else: a host that
+        /// is not as it was then changes nothing and says what moved.
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
         /// How to wait.
         #[command(flatten)]
         wait: WaitArgs,
     },
     /// Show what a deploy would do, and do nothing.
     Plan {
-        /// Name or id of the stack.
+        /// Name or id of the stack; it need not exist yet.
         name: String,
-        /// Its files; without any, the saved spec.
+        /// Its files; without any, the saved spec, or for a stack that does not exist yet those of this directory.
         #[command(flatten)]
         spec: SpecArgs,
         /// Its hosts.
         #[command(flatten)]
         on: OnArgs,
-        /// Exit 1 if anything would change.
+        /// Exit 0 if nothing would change, 1 if anything would, 2 if there is no plan.
         #[arg(long)]
         detailed_exitcode: bool,
     },

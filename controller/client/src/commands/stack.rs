@@ -25,9 +25,13 @@ mod plan;
 pub(super) async fn run(session: &Session<'_>, command: StackCommand) -> Result<()> {
     let client = session.client()?;
     match command {
-        StackCommand::Deploy { name, spec, on, wait } => {
-            deploy(session, &client, &name, spec, &on, &wait).await
-        }
+        StackCommand::Deploy {
+            name,
+            spec,
+            on,
+            plan,
+            wait,
+        } => deploy(session, &client, &name, spec, &on, plan.as_deref(), &wait).await,
         StackCommand::Plan {
             name,
             spec,

@@ -318,7 +318,8 @@ fn restarts(
         if let Fate::Keep { container, .. } = &slot.fate
             && container.is_up()
         {
-            let reason = plainly(format!("its dependency {name} was replaced"));
+            let key = format!("services.{}.depends_on.{name}.restart", service.name);
+            let reason = builder.because(format!("its dependency {name} is replaced"), key);
             let work = Work::Restart {
                 id: container.id.clone(),
             };

@@ -101,6 +101,7 @@ pub(super) async fn build(
                 tail.remove(0);
             }
             ticker.tick(Tick {
+                layers: Vec::new(),
                 current: steps,
                 total: 0,
                 unit: "items",

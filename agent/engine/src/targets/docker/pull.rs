@@ -1,11 +1,10 @@
 //! Pulling an image, with progress in bytes over all its layers.
 
-use std::collections::HashMap;
-
 use bollard::errors::Error;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use windflow_model::Layer;
 
 use super::{DockerTarget, client::header, error::failed, observe, spec::platform, wire};
 use crate::targets::{Evidence, TargetError, TargetErrorKind, Tick, Ticker};
@@ -56,7 +55,7 @@ pub(super) async fn pull(
         )),
     };
     let mut messages = begun.map_err(refused)?;
-    let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
+    let mut layers: Vec<Layer> = Vec::new();
     while let Some(mut message) = messages.next().await.map_err(refused)? {
         if let Some(error) = message.error() {
             return Err(refused(failed(target, &what, Error::DockerStreamError { error })));
@@ -67,20 +66,37 @@ pub(super) async fn pull(
         let progress = message.progress.unwrap_or_default();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         let (current, total) = (number(progress.current), number(progress.total));
-        let entry = layers.entry(layer.clone()).or_default();
-        match status.as_str() {
-            "Downloading" if total > 0 => *entry = (current, total),
-            "Download complete" | "Pull complete" | "Already exists" => entry.0 = entry.1,
-            _ => {}
+        // The first line names the tag, not a layer.
+        if status.starts_with("Pulling from") {
+            continue;
+        }
+        let place = layers
+            .iter()
+            .position(|held| held.id == layer)
+            .unwrap_or(layers.len());
+        if place == layers.len() {
+            layers.push(Layer {
+                id: layer.clone(),
+                ..Layer::default()
+            });
+        }
+        if let Some(entry) = layers.get_mut(place) {
+            match status.as_str() {
+                "Downloading" if total > 0 => (entry.current, entry.total) = (current, total),
+                "Download complete" | "Pull complete" | "Already exists" => entry.current = entry.total,
+                _ => {}
+            }
+            entry.status = status.to_lowercase();
         }
         let sum = layers
-            .values()
-            .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+            .iter()
+            .fold((0, 0), |sum, layer| (sum.0 + layer.current, sum.1 + layer.total));
         ticker.tick(Tick {
             current: sum.0,
             total: sum.1,
             unit: "bytes",
             detail: format!("layer {layer}: {}", status.to_lowercase()),
+            layers: layers.clone(),
         });
     }
     let id = observe::image(target, image).await?.map(|image| image.id);

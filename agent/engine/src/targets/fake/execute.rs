@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use windflow_compose::model::{MountKind, Network, Service};
-use windflow_model::{ContainerState, Health, PortBinding};
+use windflow_model::{ContainerState, Health, Layer, PortBinding};
 
 use super::{FakeTarget, host::Container};
 use crate::{
-    plan::labels,
+    plan::{Settings, labels, settings_of},
     targets::{
         ContainerCreate, Evidence, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork,
         ObservedVolume, Operation, TargetError, TargetErrorKind as Kind, TargetEvent, TargetEventKind, Tick,
@@ -42,6 +42,12 @@ pub(super) async fn execute(
                 total: 20 << 20,
                 unit: "bytes",
                 detail: "layer 0: downloading".into(),
+                layers: vec![Layer {
+                    id: "0".into(),
+                    status: "downloading".into(),
+                    current: step << 20,
+                    total: 20 << 20,
+                }],
             };
             ticker.tick(tick);
         }
@@ -135,6 +141,8 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 tagged: target.options.clock.now_ms() / 1000,
                 has_healthcheck: false,
                 volumes: Vec::new(),
+                size: 20 << 20,
+                ..ObservedImage::default()
             };
             evidence.id = Some(made.id.clone());
             host.images.insert(image.clone(), made);
@@ -152,6 +160,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 name: volume.name.clone(),
                 labels: labels.clone(),
                 driver: "local".to_owned(),
+                settings: drawn(serde_json::to_value(volume)),
             };
             evidence.id = Some(made.name.clone());
             host.volumes.insert(volume.name.clone(), made);
@@ -303,7 +312,20 @@ fn network_of(id: String, network: &Network, labels: &BTreeMap<String, String>) 
         name: network.name.clone(),
         labels: labels.clone(),
         driver: "bridge".to_owned(),
+        settings: drawn(serde_json::to_value(network)),
     }
+}
+
+/// The settings among the fields of a network or volume.
+fn drawn(value: serde_json::Result<serde_json::Value>) -> Settings {
+    let fields = match value {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let settings = fields
+        .into_iter()
+        .filter(|(key, _)| key != "name" && key != "external");
+    settings.collect()
 }
 
 fn start(container: &mut Container, latency: Duration) -> Result<(), TargetError> {
@@ -370,6 +392,7 @@ fn container(
         restart: !matches!(service.restart.as_deref(), None | Some("no")),
         healthcheck: service.healthcheck.as_ref().is_some_and(|check| !check.disable)
             || create.image.starts_with("fake/unhealthy"),
+        settings: settings_of(&create.project, &create.service),
         starts: 0,
         started: None,
         seen: ObservedContainer {

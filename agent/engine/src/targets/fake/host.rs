@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
 use crate::{
-    plan::labels,
+    plan::{Settings, labels},
     targets::{
         Endpoint, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedNetwork, ObservedPort,
         ObservedVolume, TargetError, TargetErrorKind,
@@ -41,6 +41,9 @@ pub(super) struct Container {
     pub(super) ports: Vec<PortBinding>,
     pub(super) restart: bool,
     pub(super) healthcheck: bool,
+    /// What it was made with, by Compose key.
+    #[serde(default)]
+    pub(super) settings: Settings,
     /// Times it was started.
     pub(super) starts: u32,
     /// When, within this run of the process; `None` means long ago.
