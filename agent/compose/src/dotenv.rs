@@ -23,6 +23,16 @@ pub fn parse(
     lookup: &dyn Fn(&str) -> Option<String>,
     unset: &mut dyn FnMut(&str),
 ) -> Result<IndexMap<String, String>, DotenvError> {
+    parse_after(text, lookup, &|_| None, unset)
+}
+
+/// The same for one of several files: `before` knows the keys of those before it, which are asked last.
+pub(crate) fn parse_after(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    before: &dyn Fn(&str) -> Option<String>,
+    unset: &mut dyn FnMut(&str),
+) -> Result<IndexMap<String, String>, DotenvError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader { text, at: 0 };
     let mut out = IndexMap::new();
@@ -38,7 +48,10 @@ pub fn parse(
         }
         let (value, expand) = reader.value().map_err(fail)?;
         let value = if expand {
-            let find = |name: &str| lookup(name).or_else(|| out.get(name).cloned());
+            let find = |name: &str| {
+                let own = lookup(name).or_else(|| out.get(name).cloned());
+                own.or_else(|| before(name))
+            };
             interpolate(&value, &find, unset).map_err(|error| fail(error.to_string()))?
         } else {
             value

@@ -81,16 +81,17 @@ fn short(text: &str, mark: Mark, path: &str, report: &mut Report) -> Result<Node
     }
     let bind = source.is_some_and(is_path);
     let mut node = mount(if bind { "bind" } else { "volume" }, source, target, mark);
-    let mut own = Node::map([], mark);
+    let mut of_bind = Node::map([], mark);
+    let mut of_volume = Node::map([], mark);
     let mut read_only = false;
     for option in options.into_iter().flat_map(|options| options.split(',')) {
         match option {
             "ro" => read_only = true,
             "rw" => read_only = false,
-            "nocopy" if !bind => own.set("nocopy", Node::new(Value::Bool(true), mark)),
-            "z" | "Z" if bind => own.set("selinux", Node::text(option, mark)),
-            "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" if bind => {
-                own.set("propagation", Node::text(option, mark));
+            "nocopy" => of_volume.set("nocopy", Node::new(Value::Bool(true), mark)),
+            "z" | "Z" => of_bind.set("selinux", Node::text(option, mark)),
+            "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" => {
+                of_bind.set("propagation", Node::text(option, mark));
             }
             _ => report.warn(
                 mark,
@@ -100,12 +101,16 @@ fn short(text: &str, mark: Mark, path: &str, report: &mut Report) -> Result<Node
         }
     }
     if bind {
-        own.set("create_host_path", Node::new(Value::Bool(true), mark));
+        of_bind.set("create_host_path", Node::new(Value::Bool(true), mark));
     }
     if read_only {
         node.set("read_only", Node::new(Value::Bool(true), mark));
     }
-    node.set(if bind { "bind" } else { "volume" }, own);
+    for (key, own, needed) in [("bind", of_bind, bind), ("volume", of_volume, !bind)] {
+        if needed || own.as_map().is_some_and(|map| !map.is_empty()) {
+            node.set(key, own);
+        }
+    }
     Ok(node)
 }
 

@@ -43,12 +43,7 @@ pub(super) fn variables(
                     continue;
                 }
             };
-            // The files before this one come last.
-            let before = texts_of(&found);
-            let lookup = |key: &str| {
-                let own = env.get(key).or_else(|| own.get(key));
-                own.or_else(|| before.get(key)).cloned()
-            };
+            let lookup = |key: &str| env.get(key).or_else(|| own.get(key)).cloned();
             read(
                 path,
                 raw,
@@ -74,8 +69,7 @@ pub(super) fn variables(
         for item in label_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
             let path = item.as_str().unwrap_or("");
             // Files of labels see nothing but those before them.
-            let before = texts_of(&found);
-            let lookup = |key: &str| before.get(key).cloned();
+            let lookup = |_: &str| None;
             read(
                 path,
                 false,
@@ -135,7 +129,9 @@ fn read(
     let parsed = if raw {
         dotenv::parse_raw(&text, lookup)
     } else {
-        dotenv::parse(&text, lookup, &mut |name| unset.push(name.to_owned()))
+        let before = texts_of(found);
+        let before = |name: &str| before.get(name).cloned();
+        dotenv::parse_after(&text, lookup, &before, &mut |name| unset.push(name.to_owned()))
     };
     for name in unset {
         report.warn(
