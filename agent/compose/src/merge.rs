@@ -295,8 +295,25 @@ pub(crate) fn remove(base: &mut Node, paths: &[Vec<String>]) {
     }
 }
 
-/// Drops what is null in `over` and has a value in one of the bases: nothing keeps the base.
+/// Drops what is null in a file and has a value in one of the bases: nothing keeps the base.
 pub(crate) fn prune_nulls(over: &mut Node, bases: &[&Node]) {
+    prune(over, bases, &mut Vec::new());
+}
+
+/// The same for one service.
+pub(crate) fn prune_service_nulls(over: &mut Node, bases: &[&Node]) {
+    prune(over, bases, &mut vec!["services".to_owned(), "*".to_owned()]);
+}
+
+fn prune(over: &mut Node, bases: &[&Node], keys: &mut Vec<String>) {
+    /// Where nothing means something, or is wrong.
+    const KEPT: &[&str] = &[
+        "services",
+        "services.*.command",
+        "services.*.entrypoint",
+        "services.*.healthcheck.test",
+    ];
+    /// Mappings of names to values that may be nothing.
     const SCALARS: &[&str] = &[
         "environment",
         "labels",
@@ -305,19 +322,22 @@ pub(crate) fn prune_nulls(over: &mut Node, bases: &[&Node]) {
         "additional_contexts",
         "sysctls",
         "options",
-        "command",
-        "entrypoint",
     ];
     let Value::Map(map) = &mut over.value else { return };
     map.retain(|key, node| {
         let own: Vec<&Node> = bases.iter().filter_map(|base| base.get(key)).collect();
-        if node.is_null() {
-            return own.iter().all(|base| base.is_null()) || SCALARS.contains(&key.as_str());
-        }
-        if !SCALARS.contains(&key.as_str()) && !key.starts_with("x-") {
-            prune_nulls(node, &own);
-        }
-        true
+        keys.push(key.clone());
+        let path: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let kept = if node.is_null() {
+            own.iter().all(|base| base.is_null()) || KEPT.iter().any(|pattern| fits(&path, pattern))
+        } else {
+            if !SCALARS.contains(&key.as_str()) && !key.starts_with("x-") {
+                prune(node, &own, keys);
+            }
+            true
+        };
+        keys.pop();
+        kept
     });
 }
 

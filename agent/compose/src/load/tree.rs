@@ -176,7 +176,7 @@ impl Loader<'_> {
             remove(base, &prefix);
         }
         let bases: Vec<&Node> = base.iter().chain(before).collect();
-        prune_nulls(&mut own, &bases);
+        merge::prune_service_nulls(&mut own, &bases);
         let mark = own.at;
         let services = Node::new(Value::Map(Map::from([(name.to_owned(), own)])), mark);
         let mut wrapped = Node::map([("services", services)], mark);
