@@ -8,6 +8,7 @@ mod finish;
 mod include;
 mod normalise;
 pub(crate) mod paths;
+mod tidy;
 mod tree;
 mod variables;
 

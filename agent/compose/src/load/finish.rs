@@ -50,6 +50,7 @@ pub(super) fn load(
     }
     resolve_values(&mut tree, &env);
     tree.set("name", Node::text(name.clone(), Mark::default()));
+    super::tidy::tidy(&mut tree);
     if request.normalize {
         normalise(&mut tree, &name, &request.project_directory);
     }

@@ -69,7 +69,8 @@ pub(super) fn variables(
         for item in label_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
             let path = item.as_str().unwrap_or("");
             // Files of labels see nothing but those before them.
-            let lookup = |_: &str| None;
+            let before = texts_of(&found);
+            let lookup = |name: &str| before.get(name).cloned();
             read(
                 path,
                 false,
