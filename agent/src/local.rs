@@ -32,7 +32,7 @@ use windflow_model::LogQuery;
 pub use project::Caller;
 
 use self::{
-    args::{ConfigFormat, LocalArgs, LocalCommand, ProjectArgs},
+    args::{LocalArgs, LocalCommand, ProjectArgs},
     project::Project,
     session::Session,
 };
@@ -131,7 +131,7 @@ pub async fn run(args: LocalArgs, clock: Clock, random: Random, caller: Caller) 
                 &context.before.clone().with(args.project.clone()),
                 &context.caller,
             )?;
-            show::config(&args, request, args.format == ConfigFormat::Json)
+            show::config(&args, request)
         }
         LocalCommand::Logs(args) => {
             let project = context.load_lenient(args.project.clone(), &args.services)?;

@@ -1,5 +1,6 @@
 //! Short syntaxes become long ones: every place of the tree has one form afterwards.
 
+mod draft;
 mod parts;
 mod ports;
 pub(crate) mod volumes;
@@ -8,6 +9,7 @@ mod words;
 use crate::problem::Report;
 use crate::units;
 use crate::yaml::{Map, Mark, Node, Value, join};
+pub(crate) use draft::draft;
 use parts::{
     dependencies, device, device_requests, env_files, file_references, hosts, named, provider_options, ssh,
     strings,
@@ -72,6 +74,11 @@ fn resource(node: &mut Node, path: &str, report: &mut Report) {
     for key in ["labels", "driver_opts"] {
         at(node, key, path, report, |n, _, _| dict(n, false));
     }
+    external(node, path, report);
+}
+
+/// `external: {name: …}` becomes `external: true` and `name`.
+fn external(node: &mut Node, path: &str, report: &mut Report) {
     let Some(external) = node.get("external") else {
         return;
     };

@@ -163,3 +163,64 @@ fn closing_brace(text: &str) -> Option<usize> {
     }
     None
 }
+
+/// How a text uses a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub(crate) name: String,
+    /// What stands for it if it is not set.
+    pub(crate) default: String,
+    /// What stands for it if it is set.
+    pub(crate) presence: String,
+    /// Whether it must be set.
+    pub(crate) required: bool,
+}
+
+/// The variables of a text, those in defaults included. What is no valid template is passed over.
+pub(crate) fn uses(text: &str) -> Vec<Use> {
+    let mut found = Vec::new();
+    collect(text, 0, &mut found);
+    found
+}
+
+fn collect(text: &str, depth: usize, found: &mut Vec<Use>) {
+    if depth > MOST_DEPTH {
+        return;
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        rest = rest.get(at + 1..).unwrap_or("");
+        if let Some(tail) = rest.strip_prefix('$') {
+            rest = tail;
+            continue;
+        }
+        let (inner, tail) = match rest.strip_prefix('{') {
+            Some(tail) => match closing_brace(tail) {
+                Some(end) => (tail.get(..end).unwrap_or(""), tail.get(end + 1..).unwrap_or("")),
+                None => return,
+            },
+            None => rest.split_at(name_end(rest)),
+        };
+        rest = tail;
+        let (name, tail) = inner.split_at(name_end(inner));
+        if name.is_empty() {
+            continue;
+        }
+        let operator = tail.strip_prefix(':').unwrap_or(tail);
+        let argument = operator.get(1..).unwrap_or("");
+        let given = |sign| {
+            if operator.starts_with(sign) {
+                argument.to_owned()
+            } else {
+                String::new()
+            }
+        };
+        found.push(Use {
+            name: name.to_owned(),
+            default: given('-'),
+            presence: given('+'),
+            required: operator.starts_with('?'),
+        });
+        collect(argument, depth + 1, found);
+    }
+}

@@ -43,6 +43,11 @@ pub(crate) fn merge(base: &mut Node, over: Node, keys: &mut Vec<String>, report:
         *base = over;
         return;
     }
+    let mut over = over;
+    if report.draft && is_pairs(&path) {
+        pairs(base);
+        pairs(&mut over);
+    }
     let (at, key) = (over.at, over.key);
     match (&mut base.value, over.value) {
         (Value::Map(map), Value::Map(other)) => {
@@ -148,6 +153,38 @@ fn pools(base: &[Node], over: &[Node]) -> Vec<Node> {
         .collect()
 }
 
+/// Mappings that may be written as lists of `KEY=value`. Only a draft still has such lists.
+fn is_pairs(path: &[&str]) -> bool {
+    const PATTERNS: &[&str] = &[
+        "*.*.labels",
+        "services.*.annotations",
+        "services.*.environment",
+        "services.*.sysctls",
+        "services.*.build.args",
+        "services.*.build.labels",
+        "services.*.deploy.labels",
+        "services.*.extra_hosts",
+        "services.*.build.extra_hosts",
+    ];
+    PATTERNS.iter().any(|pattern| fits(path, pattern))
+}
+
+/// A mapping becomes a sorted list of `KEY=value`.
+fn pairs(node: &mut Node) {
+    let Value::Map(map) = &node.value else { return };
+    let mut items: Vec<Node> = map
+        .iter()
+        .map(|(key, value)| {
+            let text = value
+                .scalar_text()
+                .map_or_else(|| key.clone(), |text| format!("{key}={text}"));
+            Node::text(text, value.key)
+        })
+        .collect();
+    items.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    node.value = Value::List(items);
+}
+
 fn drivers_differ(base: &Node, over: &Node) -> bool {
     match (base.str_at("driver"), over.str_at("driver")) {
         (Some(own), Some(other)) => own != other,
@@ -174,6 +211,10 @@ pub(crate) fn unify_service(name: &str, service: &mut Node) {
         "profiles",
         "tmpfs",
         "extra_hosts",
+        "environment",
+        "labels",
+        "annotations",
+        "sysctls",
     ];
     for key in LISTS {
         if let Some(items) = service.get_mut(key).and_then(Node::as_list_mut) {
@@ -238,6 +279,13 @@ fn identity(path: &[&str]) -> Option<fn(&Node) -> String> {
                 || format!("/{}", item.str_at("source").unwrap_or("")),
                 str::to_owned,
             )
+        }),
+        [_, _, "labels"]
+        | ["services", _, "environment" | "annotations" | "sysctls"]
+        | ["services", _, "build", "args" | "labels"]
+        | ["services", _, "deploy", "labels"] => Some(|item| {
+            let text = item.as_str().unwrap_or("");
+            text.split_once('=').map_or(text, |(key, _)| key).to_owned()
         }),
         ["services", _, "env_file"] => Some(|item| item.str_at("path").unwrap_or("").to_owned()),
         [

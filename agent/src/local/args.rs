@@ -1,6 +1,7 @@
 //! The flags of local mode: docker compose's, with the same meaning, before or after the subcommand.
 
 mod act;
+mod config;
 mod list;
 mod run;
 mod up;
@@ -9,9 +10,10 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 
 pub use self::{
     act::{CpArgs, KillArgs, NamedArgs, RestartArgs, RmArgs, ServicesArgs, StartArgs, WaitArgs},
+    config::{ConfigArgs, ConfigFormat},
     list::{ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, Tail, VersionArgs},
     run::{ExecArgs, RunArgs},
-    up::{BuildArgs, ConfigArgs, ConfigFormat, CreateArgs, DownArgs, PlanArgs, PullArgs, ScaleArgs, UpArgs},
+    up::{BuildArgs, CreateArgs, DownArgs, PlanArgs, PullArgs, ScaleArgs, UpArgs},
 };
 
 /// `local`.

@@ -8,15 +8,15 @@ use std::{
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
-use windflow_compose::print;
+use windflow_compose::config::{self, ConfigRequest};
 use windflow_engine::EngineHandle;
-use windflow_kit::Clock;
+use windflow_kit::{Chain, Clock};
 use windflow_model::{ContainerSummary, Health, LogEvent, LogQuery, LogSource, PortBinding, Timestamp};
 
 use super::{
     Result,
     args::{ConfigArgs, ListFormat, LogsArgs, PsArgs},
-    project::{Request, compose},
+    project::{HostFiles, Request, warn},
 };
 use crate::failure::CommandError;
 
@@ -38,32 +38,32 @@ pub(super) fn data(text: &str) -> Result<()> {
 }
 
 /// `config`.
-pub(super) fn config(args: &ConfigArgs, mut request: Request, json: bool) -> Result<()> {
-    request.load.interpolate = !args.no_interpolate;
-    request.load.consistency = !args.no_consistency;
-    request.load.resolve_paths = !args.no_path_resolution;
-    request.load.resolve_env = !args.no_env_resolution;
-    request.load.normalize = !args.no_normalize;
-    let loaded = compose(&request)?;
-    let mut text = if args.quiet {
-        return Ok(());
-    } else if args.services {
-        loaded
-            .project
-            .services
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("\n")
-    } else if json {
-        print::json(&loaded.project)
-    } else {
-        print::yaml(&loaded.project)
-    };
-    if !text.ends_with('\n') {
-        text.push('\n');
+pub(super) fn config(args: &ConfigArgs, request: Request) -> Result<()> {
+    if args.resolve_image_digests || args.lock_image_digests {
+        return Err(CommandError::usage(
+            "`config` asks no registry: digests of images cannot be looked up here",
+        ));
     }
-    data(&text)
+    let mut load = request.load;
+    load.consistency = !args.no_consistency;
+    load.resolve_paths = !args.no_path_resolution;
+    load.normalize = !args.no_normalize;
+    load.services.clone_from(&args.names);
+    let question = ConfigRequest {
+        load,
+        show: args.show(),
+        format: args.format.map(Into::into),
+        no_interpolate: args.no_interpolate,
+    };
+    let answer =
+        config::config(question, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
+    warn(&answer.warnings);
+    match &args.output {
+        _ if args.quiet => Ok(()),
+        Some(file) => fs_err::write(file, &answer.text)
+            .map_err(|error| CommandError::failed(format!("{}", Chain(&error)))),
+        None => data(&answer.text),
+    }
 }
 
 /// As `docker compose ps --format json` prints a container; the fields scripts read.

@@ -17,17 +17,17 @@ pub(super) fn named(node: &mut Node) {
     node.value = Value::Map(map);
 }
 
+/// A list of names becomes a mapping. What a mapping leaves out may be in another file: see `load::normalise`.
 pub(super) fn dependencies(node: &mut Node) {
+    let short = matches!(node.value, Value::List(_));
     named(node);
     for dependency in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
         let mark = dependency.at;
         if dependency.is_null() {
             dependency.value = Value::Map(Map::new());
         }
-        if dependency.get("condition").is_none() {
+        if short {
             dependency.set("condition", Node::text("service_started", mark));
-        }
-        if dependency.get("required").is_none() {
             dependency.set("required", Node::new(Value::Bool(true), mark));
         }
     }

@@ -5,32 +5,36 @@ use crate::yaml::{Mark, Node, Value};
 
 pub(super) fn canonical(node: &mut Node, path: &str, report: &mut Report) {
     for (index, item) in node.as_list_mut().into_iter().flatten().enumerate() {
-        let path = format!("{path}[{index}]");
-        if let Value::Str(text) = &item.value {
-            match short(text, item.at, &path, report) {
-                Ok(mount) => *item = mount,
-                Err(message) => report.error(item.at, &path, message),
-            }
-            continue;
+        one(item, &format!("{path}[{index}]"), report);
+    }
+}
+
+/// One mount.
+pub(super) fn one(item: &mut Node, path: &str, report: &mut Report) {
+    if let Value::Str(text) = &item.value {
+        match short(text, item.at, path, report) {
+            Ok(mount) => *item = mount,
+            Err(message) => report.error(item.at, path, message),
         }
-        let mark = item.at;
-        if let Some(tmpfs) = item.get_mut("tmpfs") {
-            super::size(tmpfs, "size", &path, report);
-        }
-        if let Some(labels) = item.get_mut("volume").and_then(|n| n.get_mut("labels")) {
-            super::dict(labels, false);
-        }
-        if item.str_at("type") == Some("bind") && item.get("source").is_none() {
-            report.error(
-                mark,
-                &path,
-                "the key \"source\" is missing: which directory or file of the host?",
-            );
-        }
-        match item.str_at("target").map(clean) {
-            Some(target) => item.set("target", Node::text(target, mark)),
-            None => report.error(mark, &path, "the key \"target\" is missing"),
-        }
+        return;
+    }
+    let mark = item.at;
+    if let Some(tmpfs) = item.get_mut("tmpfs") {
+        super::size(tmpfs, "size", path, report);
+    }
+    if let Some(labels) = item.get_mut("volume").and_then(|n| n.get_mut("labels")) {
+        super::dict(labels, false);
+    }
+    if item.str_at("type") == Some("bind") && item.get("source").is_none() {
+        report.error(
+            mark,
+            path,
+            "the key \"source\" is missing: which directory or file of the host?",
+        );
+    }
+    match item.str_at("target").map(clean) {
+        Some(target) => item.set("target", Node::text(target, mark)),
+        None => report.error(mark, path, "the key \"target\" is missing"),
     }
 }
 
@@ -38,12 +42,20 @@ fn is_drive(text: &str) -> bool {
     text.chars().count() == 1 && text.starts_with(char::is_alphabetic)
 }
 
-/// Splits at colons, but not behind a Windows drive letter.
+/// Splits at colons, but not behind a Windows drive letter and not inside of `${…}`.
 fn sections(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
+    let mut variables = 0_u32;
+    let mut before = ' ';
     for c in text.chars() {
+        match c {
+            '{' if before == '$' || variables > 0 => variables += 1,
+            '}' => variables = variables.saturating_sub(1),
+            _ => {}
+        }
+        before = c;
         match parts.last_mut() {
-            Some(last) if c != ':' || is_drive(last) => last.push(c),
+            Some(last) if c != ':' || variables > 0 || is_drive(last) => last.push(c),
             _ => parts.push(String::new()),
         }
     }

@@ -5,8 +5,12 @@ use crate::shape::nearest;
 use crate::yaml::{Map, Mark, Node, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn consistency(tree: &Node, enabled: &BTreeSet<String>, report: &mut Report) {
+/// `whole`: all files could be read. Else nothing is called missing.
+pub(super) fn consistency(tree: &Node, enabled: &BTreeSet<String>, whole: bool, report: &mut Report) {
     resources(tree, report);
+    if !whole {
+        return;
+    }
     let Some(services) = section(tree, "services") else {
         return;
     };
@@ -57,7 +61,10 @@ fn number(node: Option<&Node>) -> Option<i64> {
 
 fn service(tree: &Node, node: &Node, path: &str, report: &mut Report) {
     let at = node.key;
-    if node.get("image").is_none() && node.get("build").is_none() && node.get("provider").is_none() {
+    let nothing = ["image", "build", "provider"]
+        .iter()
+        .all(|key| node.get(key).is_none());
+    if nothing && !report.touches(path) {
         report.error(at, path, "needs an `image` or a `build` section");
     }
     let networks = node.get("networks").and_then(Node::as_map);
@@ -285,7 +292,7 @@ fn dependencies(services: &Map, enabled: &BTreeSet<String>, node: &Node, name: &
     }
 }
 
-fn resources(tree: &Node, report: &mut Report) {
+pub(super) fn resources(tree: &Node, report: &mut Report) {
     for (kind, sources) in [
         ("secrets", &["file", "environment"][..]),
         ("configs", &["file", "environment", "content"][..]),
@@ -299,7 +306,7 @@ fn resources(tree: &Node, report: &mut Report) {
                 .collect();
             let external = node.get("external").is_some_and(Node::is_true);
             match given.len() {
-                0 if !external => {
+                0 if !external && !report.touches(&path) => {
                     report.error(node.key, &path, format!("needs one of {}", sources.join(", ")));
                 }
                 2.. => report.error(

@@ -20,11 +20,38 @@ pub(super) fn resolve_values(tree: &mut Node, env: &BTreeMap<String, String>) {
 }
 
 fn fill(node: Option<&mut Node>, env: &BTreeMap<String, String>) {
-    for (key, value) in node.and_then(Node::as_map_mut).into_iter().flatten() {
+    let Some(node) = node else { return };
+    // A draft keeps lists.
+    for item in node.as_list_mut().into_iter().flatten() {
+        if let Value::Str(text) = &mut item.value
+            && let Some(value) = env.get(text)
+        {
+            text.push('=');
+            text.push_str(value);
+        }
+    }
+    for (key, value) in node.as_map_mut().into_iter().flatten() {
         if value.is_null()
             && let Some(text) = env.get(key)
         {
             value.value = Value::Str(text.clone());
+        }
+    }
+}
+
+/// Defaults that count only after all files are merged.
+pub(super) fn defaults(tree: &mut Node) {
+    for dependency in tree
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(|service| service.get_mut("depends_on")?.as_map_mut())
+        .flat_map(Map::values_mut)
+    {
+        let mark = dependency.at;
+        if dependency.get("required").is_none() {
+            dependency.set("required", Node::new(Value::Bool(true), mark));
         }
     }
 }

@@ -19,6 +19,10 @@ pub(super) struct Loader<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) report: &'a mut Report,
     pub(super) interpolate: bool,
+    /// Variables stay as they are, and so do the values that may hold them.
+    pub(super) draft: bool,
+    /// A part of the project could not be read at all: what seems to be missing may be there.
+    pub(super) blind: bool,
     pub(super) read: usize,
 }
 
@@ -35,30 +39,27 @@ impl Loader<'_> {
     /// Reads a file, or says why not at the place that names it.
     pub(super) fn text(&mut self, path: &str, at: Mark, key: &str) -> Option<String> {
         self.read += 1;
-        if self.read > MOST_FILES {
-            self.report
-                .error(at, key, format!("more than {MOST_FILES} files"));
-            return None;
-        }
-        match self.files.read(path) {
-            Ok(Some(text)) => Some(text),
-            Ok(None) => {
-                self.report
-                    .error(at, key, format!("the file {path} does not exist"));
-                None
+        let message = if self.read > MOST_FILES {
+            format!("more than {MOST_FILES} files")
+        } else {
+            match self.files.read(path) {
+                Ok(Some(text)) => return Some(text),
+                Ok(None) => format!("the file {path} does not exist"),
+                Err(cause) => format!("the file {path} cannot be read: {cause}"),
             }
-            Err(cause) => {
-                self.report
-                    .error(at, key, format!("the file {path} cannot be read: {cause}"));
-                None
-            }
-        }
+        };
+        self.report.error(at, key, message);
+        self.blind = true;
+        None
     }
 
     /// Merges a file with all its documents into the tree.
     pub(super) fn file(&mut self, path: &str, text: &str, scope: &Scope<'_>, into: &mut Node) {
+        let before = self.report.problems.len();
         let documents = yaml::parse(path, text, self.report);
-        if documents.is_empty() && !self.report.failed() {
+        if self.report.problems.len() > before {
+            self.blind = true;
+        } else if documents.is_empty() {
             let mark = Mark {
                 file: self.report.file(path),
                 line: 1,
@@ -82,8 +83,9 @@ impl Loader<'_> {
                     continue;
                 }
             }
-            let env = self.interpolate.then_some(scope.env);
-            interpolate_tree(&mut document, env, self.report);
+            if !self.draft {
+                interpolate_tree(&mut document, self.interpolate.then_some(scope.env), self.report);
+            }
             let directives = take_directives(&mut document);
             if let Some(include) = document.as_map_mut().and_then(|map| map.shift_remove("include")) {
                 self.include(include, &document, scope, into);
@@ -92,10 +94,7 @@ impl Loader<'_> {
             let original = document.clone();
             self.services(&mut document, &original, path, scope, into, &directives);
             prune_nulls(&mut document, &[&*into]);
-            shape::check(&document, &FILE, "", self.report);
-            if self.report.failed() {
-                continue;
-            }
+            shape::check(&mut document, &FILE, "", self.report);
             if let Some(version) = document.as_map_mut().and_then(|map| map.shift_remove("version")) {
                 self.report.warn(
                     version.key,
@@ -103,10 +102,19 @@ impl Loader<'_> {
                     "the key is obsolete and has no effect; remove it",
                 );
             }
-            canonical::file(&mut document, self.report);
-            unify(&mut document);
+            self.long_form(&mut document);
             merge_files(into, document, self.report);
         }
+    }
+
+    /// Brings a document into the form in which it is merged.
+    fn long_form(&mut self, document: &mut Node) {
+        if self.draft {
+            canonical::draft(document);
+        } else {
+            canonical::file(document, self.report);
+        }
+        unify(document);
     }
 
     /// Replaces every service that extends another by the merged one.
@@ -180,12 +188,8 @@ impl Loader<'_> {
         let mark = own.at;
         let services = Node::new(Value::Map(Map::from([(name.to_owned(), own)])), mark);
         let mut wrapped = Node::map([("services", services)], mark);
-        shape::check(&wrapped, &FILE, "", self.report);
-        if self.report.failed() {
-            return None;
-        }
-        canonical::file(&mut wrapped, self.report);
-        unify(&mut wrapped);
+        shape::check(&mut wrapped, &FILE, "", self.report);
+        self.long_form(&mut wrapped);
         let own = wrapped.get("services")?.get(name)?.clone();
         Some(match base {
             Some(mut base) => {
@@ -264,7 +268,9 @@ impl Loader<'_> {
         let text = self.text(&file, extends.at, &key)?;
         let mut documents = yaml::parse(&file, &text, self.report);
         let mut other = documents.drain(..).next()?;
-        interpolate_tree(&mut other, self.interpolate.then_some(scope.env), self.report);
+        if !self.draft {
+            interpolate_tree(&mut other, self.interpolate.then_some(scope.env), self.report);
+        }
         let directives = take_directives(&mut other);
         let Some(own) = other
             .get("services")

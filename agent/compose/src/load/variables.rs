@@ -6,10 +6,11 @@ use crate::problem::Report;
 use crate::yaml::{Map, Mark, Node, Value, join};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Reads the files of variables and labels of the enabled services.
+/// Reads the files of labels of the enabled services, and those of variables if they are wanted.
 pub(super) fn variables(
     tree: &mut Node,
     enabled: &BTreeSet<String>,
+    wanted: bool,
     env: &BTreeMap<String, String>,
     files: &dyn Files,
     report: &mut Report,
@@ -21,7 +22,12 @@ pub(super) fn variables(
         .flatten()
     {
         let Some(map) = service.as_map_mut() else { continue };
-        let (env_files, label_files) = (map.shift_remove("env_file"), map.shift_remove("label_file"));
+        let env_files = if wanted {
+            map.shift_remove("env_file")
+        } else {
+            None
+        };
+        let label_files = map.shift_remove("label_file");
         if !enabled.contains(name) {
             continue;
         }
@@ -63,7 +69,10 @@ pub(super) fn variables(
                 .cloned()
                 .unwrap_or_default();
             found.extend(declared);
-            service.set("environment", Node::new(Value::Map(found), Mark::default()));
+            let mark = service
+                .get("environment")
+                .map_or_else(Mark::default, |node| node.key);
+            service.set("environment", Node::new(Value::Map(found), mark));
         }
         let mut found = Map::new();
         for item in label_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
@@ -90,7 +99,8 @@ pub(super) fn variables(
                 .cloned()
                 .unwrap_or_default();
             found.extend(declared);
-            service.set("labels", Node::new(Value::Map(found), Mark::default()));
+            let mark = service.get("labels").map_or_else(Mark::default, |node| node.key);
+            service.set("labels", Node::new(Value::Map(found), mark));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::{ListFormat, ProjectArgs, Pull, Rmi};
 
@@ -253,48 +253,6 @@ pub struct PullArgs {
     pub policy: Option<Pull>,
     /// Services; all if absent.
     pub services: Vec<String>,
-}
-
-/// `--format` of `config`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ConfigFormat {
-    /// YAML.
-    #[default]
-    Yaml,
-    /// JSON.
-    Json,
-}
-
-/// `config`.
-#[derive(Debug, Args)]
-pub struct ConfigArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Form.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ConfigFormat,
-    /// Check only, print nothing.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Print the services' names.
-    #[arg(long)]
-    pub services: bool,
-    /// Leave variables as they are.
-    #[arg(long)]
-    pub no_interpolate: bool,
-    /// Do not check that what is named exists.
-    #[arg(long)]
-    pub no_consistency: bool,
-    /// Leave relative paths as they are.
-    #[arg(long)]
-    pub no_path_resolution: bool,
-    /// Do not read `env_file`.
-    #[arg(long)]
-    pub no_env_resolution: bool,
-    /// Add no defaults.
-    #[arg(long)]
-    pub no_normalize: bool,
 }
 
 fn parse_scale(text: &str) -> Result<(String, u32), String> {
