@@ -5,7 +5,7 @@ use windflow_model::{Failure, OpId, Plan, Rev, StackName};
 
 use crate::{
     lifecycle::Lifecycle,
-    order::{Acceptance, ApplyError, CancelOutcome, Order},
+    order::{Acceptance, ApplyError, CancelOutcome, Order, Revision},
 };
 
 /// One request with the way back.
@@ -24,6 +24,15 @@ pub(crate) enum Command {
     Plan {
         order: Box<Order>,
         reply: oneshot::Sender<Result<Plan, Failure>>,
+    },
+    History {
+        stack: StackName,
+        reply: oneshot::Sender<Result<Vec<Revision>, Failure>>,
+    },
+    Again {
+        stack: StackName,
+        to: Option<Rev>,
+        reply: oneshot::Sender<Result<Order, Failure>>,
     },
     Lifecycle(Box<Lifecycle>, oneshot::Sender<Result<(), Failure>>),
     Ack {

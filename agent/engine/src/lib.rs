@@ -31,8 +31,8 @@ mod view;
 pub use handle::{EngineHandle, LogStream};
 pub use options::{Engine, EngineError, EngineOptions};
 pub use order::{
-    Acceptance, ApplyError, ApplyOptions, CancelOutcome, Held, Order, PullMode, RemoveImages, Report, Source,
-    StackProgress,
+    Acceptance, ApplyError, ApplyOptions, CancelOutcome, Held, Order, PullMode, RemoveImages, Report,
+    Revision, Source, StackProgress,
 };
 pub use targets::{
     Target,

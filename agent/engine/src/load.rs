@@ -12,25 +12,34 @@ use windflow_compose::{
     discover::{BASES, OVERRIDES},
     dotenv,
 };
-use windflow_model::{Code, Failure};
+use windflow_model::{Code, Failure, SpecFile};
 
 use self::files::Files;
 use crate::order::{Order, Source};
+
+/// A project with the files it was read from in place, if it was.
+pub(crate) struct Read {
+    pub(crate) loaded: Loaded,
+    pub(crate) files: Option<Vec<SpecFile>>,
+}
 
 /// Loads the project of an order. Blocks on files: call it off the async workers. Writes nothing.
 ///
 /// # Errors
 /// [`Code::ComposeInvalid`] with all problems, [`Code::HostFailure`] if a file cannot be read.
-pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
+pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Read, Failure> {
     let (request, files) = match &order.source {
-        Source::Files => return load_files(order, &directory(order, work_dir)),
+        Source::Files => {
+            let loaded = load_files(order, &directory(order, work_dir))?;
+            return Ok(Read { loaded, files: None });
+        }
         Source::Directory {
             project_directory,
             config_files,
             env_files,
             environment,
         } => {
-            let files = Files::default();
+            let files = Files::in_place(&order.spec);
             (
                 request_directory(
                     order,
@@ -46,7 +55,10 @@ pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
     };
     let mut loaded = compose::load(&request, &files).map_err(|problems| invalid(&problems))?;
     default_platform(&mut loaded, &request);
-    Ok(loaded)
+    Ok(Read {
+        loaded,
+        files: files.into_read(),
+    })
 }
 
 /// `DOCKER_DEFAULT_PLATFORM` is for services that name none.

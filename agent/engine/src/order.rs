@@ -28,7 +28,8 @@ pub struct Order {
     pub want: Want,
     /// Digest of `spec`.
     pub digest: SpecDigest,
-    /// The spec. Its files are used by [`Source::Files`] only; profiles and policy always.
+    /// The spec. Its files are used by [`Source::Files`]; profiles and policy always. Of an order in place the engine
+    /// keeps the files it was read from here, by absolute path: from then on it is read from them.
     pub spec: StackSpec,
     /// Where the Compose files are.
     pub source: Source,
@@ -102,6 +103,8 @@ pub struct ApplyOptions {
     pub no_wait: bool,
     /// Wait as `up --wait` does: a service that ends is a failure unless another one waits for its end.
     pub strict_wait: bool,
+    /// The revision that this one brings back, if it is a rollback.
+    pub again: Option<Rev>,
 }
 
 /// When to pull, for all services.
@@ -232,6 +235,37 @@ pub struct Held {
     pub state: DeploymentState,
     /// When the state last moved.
     pub state_at: Timestamp,
+}
+
+/// A revision that has ended on this host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its number.
+    pub rev: Rev,
+    /// Its operation.
+    pub op: OpId,
+    /// Present or absent.
+    pub want: Want,
+    /// Digest of what it asked for: of the spec, in local mode of the project as it was understood.
+    pub digest: SpecDigest,
+    /// How it ended.
+    pub state: DeploymentState,
+    /// When.
+    pub at: Timestamp,
+    /// The revision it brought back, if it was a rollback.
+    #[serde(default)]
+    pub again: Option<Rev>,
+    /// Whether it can be brought back.
+    #[serde(default)]
+    pub kept: bool,
+}
+
+impl Revision {
+    /// Whether the stack ran as it asked for.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.state == DeploymentState::Succeeded && !self.want.is_absent()
+    }
 }
 
 /// A durable message to the controller. Kept until acknowledged; an older unacknowledged message about the same

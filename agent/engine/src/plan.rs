@@ -5,8 +5,10 @@
 //! beyond the `after` edges: images, then everything that is created, then stops, renames, starts and waits, so that a
 //! failed pull or create leaves what runs untouched.
 //!
-//! A container is replaced in this order: create the new one under a temporary name, stop the old one, swap the names,
-//! start the new one, wait until it is good, and only then remove the old one.
+//! A container is replaced in this order: create the new one under a temporary name; start it, wait until it is good and
+//! stop the old one, where both can be there at once, or stop the old one, swap the names, start the new one and wait
+//! until it is good. Old containers are removed only when everything in the plan is good: until then all can be put
+//! back as it was.
 
 mod adopt;
 mod builder;
@@ -15,6 +17,7 @@ mod downtime;
 pub(crate) mod hash;
 mod images;
 pub mod labels;
+mod leftovers;
 mod pairs;
 mod pin;
 mod ports;
@@ -97,6 +100,16 @@ pub enum Mode {
         /// Ids of containers that died by force.
         killed: BTreeSet<String>,
     },
+    /// Back to a revision that was good, from another one that did not work out: what that one made goes, what was
+    /// there before stays or comes back as it was, whatever its image is called today.
+    Back {
+        /// The operation that did not work out.
+        failed: OpId,
+        /// Ids of containers that ran and were stopped for it.
+        stopped: BTreeSet<String>,
+        /// Whether anything was started for it.
+        started: bool,
+    },
 }
 
 /// A plan with what carries it out; `work` has one entry for each step.
@@ -108,6 +121,35 @@ pub struct Planned {
     pub work: Vec<Work>,
     /// The containers that make way for another: what must be undone if it fails.
     pub replacements: Vec<Replacement>,
+}
+
+/// What `deploy.update_config.failure_action` of a service asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureAction {
+    /// Go on without it.
+    Continue,
+    /// Stop there, and put its container back.
+    Pause,
+    /// Go back to the last good revision.
+    Rollback,
+}
+
+/// What the service asks for, if it does.
+#[must_use]
+pub fn failure_action(project: &Project, service: &str) -> Option<FailureAction> {
+    let config = project
+        .services
+        .get(service)?
+        .deploy
+        .as_ref()?
+        .update_config
+        .as_ref()?;
+    match config.failure_action.as_deref()? {
+        "continue" => Some(FailureAction::Continue),
+        "pause" => Some(FailureAction::Pause),
+        "rollback" => Some(FailureAction::Rollback),
+        _ => None,
+    }
 }
 
 /// What to observe for a project.
@@ -158,6 +200,7 @@ pub fn plan(input: &PlanInput, observed: &Observed) -> Result<Planned, Failure> 
     images::plan(&mut builder)?;
     resources::plan(&mut builder)?;
     services::plan(&mut builder)?;
+    leftovers::plan(&mut builder);
     Ok(builder.finish())
 }
 

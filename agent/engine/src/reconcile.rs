@@ -10,6 +10,7 @@
 //! A lane does one thing at a time: bring the held revision about, or repair. A newer revision halts it: the step in
 //! hand ends, the lane ends, its operation is reported as superseded, and a new lane takes over.
 
+mod back;
 mod context;
 mod exec;
 mod lane;
@@ -32,7 +33,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use windflow_kit::{OnFailure, Stop, TaskSet};
-use windflow_model::{OpId, StackName};
+use windflow_model::{Code, Failure, OpId, Rev, StackName};
 
 use self::{
     context::Shared,
@@ -194,6 +195,13 @@ impl Reconciler {
                     let _ = reply.send(lane::preview(&shared, &order).await);
                 });
             }
+            Command::History { stack, reply } => {
+                let history = self.shared.journal.history(&stack).await;
+                let _ = reply.send(history.map_err(Failure::from));
+            }
+            Command::Again { stack, to, reply } => {
+                let _ = reply.send(self.again(&stack, to).await);
+            }
             Command::Lifecycle(order, reply) => {
                 if self.lanes.get(&order.stack).is_some_and(|lane| lane.op.is_some()) {
                     let _ = reply.send(Err(lifecycle::busy(&order.stack)));
@@ -218,6 +226,14 @@ impl Reconciler {
             }
         }
         Ok(accepted.acceptance)
+    }
+
+    async fn again(&self, stack: &StackName, to: Option<Rev>) -> Result<Order, Failure> {
+        let options = &self.shared.options;
+        let op = options.random.uuid_v7(&options.clock);
+        let op = op.map_err(|error| Failure::new(Code::HostFailure, error.to_string()))?;
+        let order = self.shared.journal.again(stack, to, OpId::from_uuid(op)).await?;
+        order.map_err(|text| Failure::new(Code::NotFound, text))
     }
 
     async fn lane_ended(&mut self, end: LaneEnd) {

@@ -21,7 +21,7 @@ pub use self::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
         ObservedNetwork, ObservedPort, ObservedVolume,
     },
-    operation::{ContainerCreate, Evidence, OneOff, Operation, Tick, Ticker},
+    operation::{ContainerCreate, Evidence, OneOff, Operation, SavedNetwork, Tick, Ticker},
     session::{Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
 };
 use crate::plan::Settings;
@@ -51,6 +51,16 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
 
     /// All containers of the host.
     fn containers(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>, TargetError>>;
+
+    /// A network with its settings and the places of these containers on it, for [`Operation::NetworkRestore`].
+    fn network_saved<'a>(
+        &'a self,
+        network: &'a str,
+        containers: &'a [String],
+    ) -> BoxFuture<'a, Result<SavedNetwork, TargetError>>;
+
+    /// What can be told of a container's health beyond the list; `None` if it is not there.
+    fn vitals<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Vitals>, TargetError>>;
 
     /// Changes of containers from now on, until the connection breaks (the stream then ends).
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>>;
@@ -109,6 +119,19 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
 async fn unsupported<T>(what: &'static str) -> Result<T, TargetError> {
     let text = format!("{what}: this target has no processes of its own");
     Err(TargetError::new(TargetErrorKind::Unsupported, text))
+}
+
+/// How a container has fared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vitals {
+    /// How often the engine has restarted it.
+    pub restarts: u32,
+    /// Command of its health check.
+    pub command: Option<String>,
+    /// Exit code of the health check's last run.
+    pub exit_code: Option<i64>,
+    /// What that run said.
+    pub output: String,
 }
 
 /// A change of a container on the host, whoever made it.

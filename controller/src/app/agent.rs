@@ -163,10 +163,12 @@ impl App {
 
 /// How a deployment ends when its host is removed: nothing is claimed that is not known.
 fn ended(was: &Deployment, failure: &Failure) -> DeploymentEvent {
-    match was.state {
+    match &was.state {
         DeploymentState::Queued => DeploymentEvent::Cancelled,
-        DeploymentState::RollingBack { .. } => DeploymentEvent::RollbackFailed {
-            failure: failure.clone(),
+        DeploymentState::RollingBack { failure: why, to } => DeploymentEvent::RollbackFailed {
+            failure: why.clone(),
+            to: *to,
+            undo: Some(failure.clone()),
         },
         _ => DeploymentEvent::Failed {
             failure: failure.clone(),

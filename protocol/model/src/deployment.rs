@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Queued → Offered → Accepted → Preparing → Applying → Verifying → Succeeded
-//! Queued | Offered → Expired;  Queued … Applying → Superseded;  Queued … Preparing → Cancelled
-//! Preparing → Rejected | Failed;  Applying | Verifying → Failed → RollingBack → RolledBack | RollbackFailed
+//! Queued | Offered → Expired;  Queued … RollingBack → Superseded;  Queued … Preparing → Cancelled
+//! Preparing → Rejected | Failed;  Applying | Verifying → Failed | RollingBack → RolledBack | RollbackFailed
 //! any non-terminal → Diverged: the agent holds a higher revision than the controller
 //! ```
 //! From `Accepted` on only the agent's reports move it. Reports are ordered, but a progress report may be missing

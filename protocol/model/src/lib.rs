@@ -22,7 +22,7 @@ pub mod target;
 pub mod time;
 
 pub use agent::{AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
-pub use code::{Code, Failure};
+pub use code::{CheckKind, Code, FailedCheck, Failure};
 pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
 pub use doc::{Doc, DocError, Document};
@@ -35,6 +35,8 @@ pub use plan::{
 };
 pub use progress::{Layer, Progress, StepState, StepView, Steps, Waiting};
 pub use revision::{Rev, Revision, SpecDigest, Want};
-pub use stack::{DeployPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec};
+pub use stack::{
+    DeployPolicy, ReplaceOrder, RollbackPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec,
+};
 pub use target::TargetKind;
 pub use time::Timestamp;

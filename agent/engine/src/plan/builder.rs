@@ -62,6 +62,15 @@ impl<'a> Builder<'a> {
         id
     }
 
+    /// The steps that remove containers.
+    pub(super) fn removals(&self) -> Vec<StepId> {
+        let steps = self.plan.steps.iter().zip(&self.work);
+        steps
+            .filter(|(_, work)| matches!(work, Work::Remove { .. }))
+            .map(|(step, _)| step.id)
+            .collect()
+    }
+
     pub(super) fn warn(&mut self, text: String) {
         self.plan.warnings.push(text);
     }

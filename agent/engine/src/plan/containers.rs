@@ -42,7 +42,11 @@ pub(super) fn diverged(
     (!texts.is_empty()).then(|| reasons::reason(texts.join("; "), changes))
 }
 
-fn not_attached<'p>(project: &'p Project, spec: &Service, container: &ObservedContainer) -> Option<&'p str> {
+pub(super) fn not_attached<'p>(
+    project: &'p Project,
+    spec: &Service,
+    container: &ObservedContainer,
+) -> Option<&'p str> {
     // One that was stopped is attached when it starts. One that never started and lacks a network was not finished:
     // older engines take one network with the create, and the agent was killed before it gave it the others.
     let judged = container.is_up() || container.state == ContainerState::Created;

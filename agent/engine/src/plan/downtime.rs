@@ -83,7 +83,9 @@ impl Graph<'_> {
         let Some(replacement) = replacements.iter().find(|held| held.old == *id) else {
             return Some(Span { from, until: None });
         };
-        let new = &replacement.new;
+        let Some(new) = &replacement.new else {
+            return Some(Span { from, until: None });
+        };
         let starts = self
             .steps()
             .find(|(_, work)| matches!(work, Work::Start { subject, .. } if subject == new));
@@ -127,7 +129,11 @@ impl Graph<'_> {
         let work = usize::try_from(step.0)
             .ok()
             .and_then(|index| self.work.get(index));
-        u8::from(work.is_some_and(|work| work.phase() == super::Phase::Switch))
+        match work.map_or(super::Phase::None, Work::phase) {
+            super::Phase::None | super::Phase::Images | super::Phase::Create => 0,
+            super::Phase::Switch => 1,
+            super::Phase::Watch | super::Phase::Clean => 2,
+        }
     }
 
     /// Steps on the longest way to it. Plans have no cycles; the bound keeps a broken one from hanging.

@@ -87,7 +87,7 @@ fn need(builder: &Builder<'_>, service: &Service, image: &str) -> Need {
         return Need::Nothing;
     }
     let there = builder.observed.images.get(image);
-    if matches!(input.mode, Mode::Repair { .. }) {
+    if input.mode != Mode::Deploy {
         // A repair brings back what ran; it takes newer images only when there is none at all.
         return match (there, &service.build) {
             (Some(_), _) => Need::Nothing,

@@ -135,7 +135,10 @@ fn existing(
     }
     // Without a hash of ours it was made by something else: leave it alone.
     let diverged = there.labels.get(labels::WF_HASH).is_some_and(|hash| hash != want);
-    if !diverged || builder.input.mode != Mode::Deploy || owner != Some(&builder.input.project.name) {
+    if !diverged
+        || matches!(builder.input.mode, Mode::Repair { .. })
+        || owner != Some(&builder.input.project.name)
+    {
         let reason = if owner == Some(&builder.input.project.name) {
             plainly("unchanged")
         } else {
@@ -247,7 +250,12 @@ fn drifted(
     reasons::reason(text, changes)
 }
 
-fn new(name: &str, action: Action, reason: windflow_model::Reason, kind: ResourceKind) -> NewStep<'_> {
+pub(super) fn new(
+    name: &str,
+    action: Action,
+    reason: windflow_model::Reason,
+    kind: ResourceKind,
+) -> NewStep<'_> {
     NewStep {
         kind,
         name,

@@ -1,20 +1,22 @@
 //! Services: which containers are created, replaced, started, kept and removed, in which order.
 
+mod order;
 mod slots;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use windflow_compose::model::{Project, Service as ServiceSpec};
-use windflow_model::{Action, Code, ContainerState, Failure, ResourceKind, StepId};
+use windflow_model::{Action, Code, ContainerState, Failure, Reason, ResourceKind, StepId};
 
 use self::slots::{Fate, Service};
 use super::{
     Mode, PlanInput,
     builder::{Builder, NewStep, plainly},
     containers, labels,
-    work::{Subject, Work},
+    work::{Replacement, Subject, Work},
 };
+use crate::targets::ObservedContainer;
 
 /// The name of a container.
 pub(super) fn container_name(project: &Project, service: &str, number: u32) -> String {
@@ -74,8 +76,9 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
             services.insert(name.clone(), service);
         }
     }
-    leftovers(builder, &services);
-    switch::plan(builder, &order, &mut services);
+    reconnect(builder, &services);
+    let room = leftovers(builder, &services);
+    switch::plan(builder, &order, &mut services, &room);
     Ok(())
 }
 
@@ -237,24 +240,54 @@ pub(super) fn temporary(old: &str, name: &str) -> String {
     format!("{}_{name}", old.get(..12).unwrap_or(old))
 }
 
-/// Containers too many, and those of services that are gone.
-fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) {
+/// On the way back a network may have been taken from under containers that stay.
+fn reconnect(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) {
+    if !matches!(builder.input.mode, Mode::Back { .. }) {
+        return;
+    }
+    let project = builder.input.project.clone();
     for service in services.values() {
-        for (container, why) in &service.surplus {
-            let reason = why.clone();
-            let work = Work::Remove {
-                id: container.id.clone(),
-                volumes: false,
-                stop: container.is_up(),
-            };
-            builder.step(
-                step(&container.name, Action::Remove, &service.name, reason, Vec::new()),
-                work,
-            );
+        let Some(spec) = project.services.get(&service.name) else {
+            continue;
+        };
+        for slot in &service.slots {
+            let Some(container) = slot.stays() else { continue };
+            for key in spec.networks.keys() {
+                let Some(network) = project.networks.get(key) else {
+                    continue;
+                };
+                if container.networks.contains_key(&network.name) {
+                    continue;
+                }
+                let work = Work::Connect {
+                    id: container.id.clone(),
+                    name: slot.name.clone(),
+                    service: service.name.clone(),
+                    key: key.clone(),
+                };
+                let after = builder.provides.get(&format!("network:{key}")).copied();
+                let reason = plainly(format!("it is not attached to network {}", network.name));
+                let after = after.into_iter().collect();
+                builder.step(
+                    step(&slot.name, Action::Update, &service.name, reason, after),
+                    work,
+                );
+            }
         }
     }
-    if builder.input.mode != Mode::Deploy {
-        return;
+}
+
+/// Containers too many, and those of services that are gone. They go when everything is good; those that hold what a
+/// starting service needs stop before it. Gives these stops.
+fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) -> Vec<StepId> {
+    let mut room = Vec::new();
+    for service in services.values() {
+        for (container, why) in &service.surplus {
+            room.extend(leave(builder, services, container, &service.name, why.clone()));
+        }
+    }
+    if matches!(builder.input.mode, Mode::Repair { .. }) {
+        return room;
     }
     let project = builder.input.project.clone();
     let remove = builder
@@ -274,6 +307,13 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
         if !orphan {
             continue;
         }
+        if let Mode::Back { failed, .. } = &builder.input.mode {
+            if container.label(labels::WF_OP) == Some(failed.to_string().as_str()) {
+                let why = plainly("the revision that did not work out made it");
+                room.extend(leave(builder, services, container, service, why));
+            }
+            continue;
+        }
         if !remove {
             if builder.input.options.ignore_orphans || container.is_oneoff() {
                 continue;
@@ -285,21 +325,62 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
             builder.warn(text);
             continue;
         }
-        let reason = if container.is_oneoff() {
+        let why = if container.is_oneoff() {
             plainly("a one-off container that has ended")
         } else {
             plainly(format!("no service {service} exists any more"))
         };
-        let work = Work::Remove {
+        room.extend(leave(builder, services, container, service, why));
+    }
+    room
+}
+
+/// Removes a container in the end. Gives the stop before that, if it must make room.
+fn leave(
+    builder: &mut Builder<'_>,
+    services: &BTreeMap<String, Service<'_>>,
+    container: &ObservedContainer,
+    service: &str,
+    why: Reason,
+) -> Option<StepId> {
+    let project = builder.input.project.clone();
+    let needed = services.values().filter(|other| other.moves()).any(|other| {
+        let spec = project.services.get(&other.name);
+        spec.is_some_and(|spec| order::needs(&project, spec, container))
+    });
+    let up = container.is_up();
+    let stops = (up && needed).then(|| {
+        let reason = plainly(format!(
+            "{}, and it may hold what another service needs",
+            why.text
+        ));
+        let work = Work::Stop {
             id: container.id.clone(),
-            volumes: false,
-            stop: container.is_up(),
         };
         builder.step(
-            step(&container.name, Action::Remove, service, reason, Vec::new()),
+            step(&container.name, Action::Stop, service, reason, Vec::new()),
             work,
-        );
+        )
+    });
+    let work = Work::Remove {
+        id: container.id.clone(),
+        // What never ran has put nothing into the volumes made for it.
+        volumes: container.state == ContainerState::Created,
+        stop: up,
+    };
+    let after = stops.into_iter().collect();
+    let removes = builder.step(step(&container.name, Action::Remove, service, why, after), work);
+    if let Some(stops) = stops {
+        builder.replacements.push(Replacement {
+            old: container.id.clone(),
+            new: None,
+            name: container.name.clone(),
+            was_up: true,
+            touches: stops,
+            removes,
+        });
     }
+    stops
 }
 
 pub(super) fn step<'s>(

@@ -4,10 +4,13 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 use windflow_kit::{BackoffOptions, Chain, Stop};
-use windflow_model::{Code, DeploymentEvent, Failure, OpId, Plan, ResourceKind, StackName, Step};
+use windflow_model::{
+    Code, DeploymentEvent, DeploymentState, Failure, OpId, Plan, ResourceKind, StackName, Step,
+};
 
 use super::{
-    context::{Early, Run, Shared, World},
+    back,
+    context::{Early, Kind, Run, Shared, World},
     exec,
     prepare::{input, loaded, removal, seen, settled},
 };
@@ -18,10 +21,11 @@ use crate::{
 };
 
 /// Between two attempts while the engine does not answer.
-const RETRY: BackoffOptions = BackoffOptions::between(Duration::from_millis(200), Duration::from_secs(5));
+pub(super) const RETRY: BackoffOptions =
+    BackoffOptions::between(Duration::from_millis(200), Duration::from_secs(5));
 
 /// How often a host that is not as planned is planned for, in one go.
-const WAYS: u32 = 3;
+pub(super) const WAYS: u32 = 3;
 
 /// What a lane is for.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ async fn deploy(
             .await?;
         return Ok(());
     };
-    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), false));
+    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), Kind::Deploy));
     for (_, entry) in shared
         .journal
         .steps(stack, op)
@@ -115,6 +119,11 @@ async fn deploy(
         .filter(|(_, entry)| entry.done.is_none())
     {
         run.note(format!("was interrupted and is looked at again: {}", entry.what));
+    }
+    if let DeploymentState::RollingBack { failure, to } = record.state {
+        // Killed on the way back: it goes on from what is there.
+        let to = to.or(record.good).unwrap_or_default();
+        return back::run(&run, failure, to, halt).await;
     }
     let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.clamp(1, 600)));
     let mut delays = RETRY.build(shared.options.random.clone());
@@ -132,7 +141,8 @@ async fn deploy(
             }
             Err(Early::Halted) => return Ok(()),
             Err(Early::Journal(error)) => return Err(error),
-            Err(Early::Failed(failure) | Early::Moved(failure)) => failure,
+            Err(Early::Failed(failure) | Early::Moved(failure) | Early::Left(failure)) => failure,
+            Err(Early::Back { failure, to }) => return back::run(&run, failure, to, halt).await,
             Err(Early::Unreachable(failure)) => {
                 let since = *silent_since.get_or_insert_with(Instant::now);
                 if since.elapsed() < bound {
@@ -253,11 +263,17 @@ async fn repair(
     let Some(order) = shared.journal.order(stack, rev).await? else {
         return Ok(());
     };
-    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), true));
+    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), Kind::Repair));
     match mend(&run, killed).await {
         Ok(()) | Err(Early::Halted) => Ok(()),
         Err(Early::Journal(error)) => Err(error),
-        Err(Early::Unreachable(failure) | Early::Moved(failure) | Early::Failed(failure)) => {
+        Err(
+            Early::Unreachable(failure)
+            | Early::Moved(failure)
+            | Early::Failed(failure)
+            | Early::Left(failure)
+            | Early::Back { failure, .. },
+        ) => {
             tracing::warn!(%stack, failure = %failure, "a repair did not work out; it is tried again later");
             Ok(())
         }
@@ -319,20 +335,20 @@ pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan,
 
 fn failure_of(early: Early) -> Failure {
     match early {
-        Early::Failed(failure) | Early::Moved(failure) | Early::Unreachable(failure) => failure,
+        Early::Failed(failure)
+        | Early::Moved(failure)
+        | Early::Left(failure)
+        | Early::Unreachable(failure)
+        | Early::Back { failure, .. } => failure,
         Early::Journal(error) => error.into(),
         Early::Halted => Failure::new(Code::HostFailure, "the engine of this agent has stopped"),
     }
 }
 
 async fn moved(run: &Run, event: DeploymentEvent) -> Result<(), Early> {
-    let moved = run
-        .shared
-        .journal
-        .event(run.stack(), run.order.op, event, None)
-        .await?;
+    let moved = run.shared.journal.event(run.stack(), run.op, event, None).await?;
     // An event that comes too late for its phase is fine (a second attempt); the end of the operation is not.
-    if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.order.op).await {
+    if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.op).await {
         return Err(Early::Halted);
     }
     Ok(())

@@ -28,16 +28,25 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// The project of an order; `write` puts its files where containers mount them from.
 pub(super) async fn loaded(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<Loaded, Early> {
+    let read = read(shared, order, write).await?;
+    if let Some(files) = read.files.filter(|_| write) {
+        let project = windflow_compose::print::yaml(&read.loaded.project);
+        shared.journal.read_from(order, files, &project).await?;
+    }
+    Ok(read.loaded)
+}
+
+async fn read(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<load::Read, Early> {
     let (order, work_dir) = (order.clone(), shared.options.work_dir.clone());
     let work = tokio::task::spawn_blocking(move || {
-        let loaded = load::load(&order, &work_dir)?;
+        let read = load::load(&order, &work_dir)?;
         if write {
             load::materialise(&order, &work_dir)?;
         }
-        Ok::<_, Failure>(loaded)
+        Ok::<_, Failure>(read)
     });
     match work.await {
-        Ok(loaded) => Ok(loaded?),
+        Ok(read) => Ok(read?),
         Err(error) => Err(Failure::new(
             Code::HostFailure,
             format!("loading the project broke off: {error}"),

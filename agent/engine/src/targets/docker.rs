@@ -20,6 +20,7 @@ mod logs;
 mod networks;
 mod observe;
 mod pull;
+mod saved;
 mod session;
 mod settings;
 mod spec;
@@ -39,7 +40,7 @@ pub use self::client::client_config_dir;
 use self::{client::ClientConfig, connect::Address};
 use super::{
     Archive, AttachRequest, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed,
-    Operation, Processes, Session, SessionId, Target, TargetError, TargetEvent, Ticker,
+    Operation, Processes, SavedNetwork, Session, SessionId, Target, TargetError, TargetEvent, Ticker, Vitals,
 };
 use crate::plan::Settings;
 
@@ -115,6 +116,18 @@ impl Target for DockerTarget {
 
     fn containers(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>, TargetError>> {
         Box::pin(containers::list(self))
+    }
+
+    fn network_saved<'a>(
+        &'a self,
+        network: &'a str,
+        containers: &'a [String],
+    ) -> BoxFuture<'a, Result<SavedNetwork, TargetError>> {
+        Box::pin(saved::network(self, network, containers))
+    }
+
+    fn vitals<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Vitals>, TargetError>> {
+        Box::pin(saved::vitals(self, container))
     }
 
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>> {

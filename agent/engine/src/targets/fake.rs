@@ -24,10 +24,10 @@ use tokio::sync::broadcast;
 use windflow_kit::Clock;
 use windflow_model::{ContainerState, ContainerSummary, EngineInfo, EngineKind, TargetKind};
 
-use self::host::Host;
+use self::host::{Container, Host};
 use super::{
-    Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed, Operation, Session, SessionId,
-    Target, TargetError, TargetErrorKind, TargetEvent, TargetEventKind, Ticker,
+    Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed, Operation, SavedNetwork, Session,
+    SessionId, Target, TargetError, TargetErrorKind, TargetEvent, TargetEventKind, Ticker, Vitals,
 };
 use crate::plan::Settings;
 
@@ -216,6 +216,25 @@ impl Target for FakeTarget {
         Box::pin(async move {
             self.check()?;
             Ok(self.state().host.summaries())
+        })
+    }
+
+    fn network_saved<'a>(
+        &'a self,
+        network: &'a str,
+        containers: &'a [String],
+    ) -> BoxFuture<'a, Result<SavedNetwork, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.state().host.saved(network, containers)
+        })
+    }
+
+    fn vitals<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Vitals>, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            let state = self.state();
+            Ok(state.host.containers.get(container).map(Container::vitals))
         })
     }
 

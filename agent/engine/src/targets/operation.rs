@@ -36,6 +36,11 @@ pub enum Operation {
         /// Its labels.
         labels: BTreeMap<String, String>,
     },
+    /// Makes a network again as it was, with the containers that were on it and are still there.
+    NetworkRestore {
+        /// What was kept of it.
+        saved: SavedNetwork,
+    },
     /// Removes a network.
     NetworkRemove {
         /// Its id or name.
@@ -178,6 +183,10 @@ pub struct OneOff {
     /// It answers to the service's name in its networks.
     pub aliases: bool,
 }
+
+/// A network with its settings and the places of its containers, in the target's own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedNetwork(pub serde_json::Value);
 
 /// What an operation left behind; goes into the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

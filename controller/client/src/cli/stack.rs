@@ -103,9 +103,9 @@ pub enum StackCommand {
     Rollback {
         /// Name or id.
         stack: String,
-        /// The revision; the one before the newest if absent.
-        #[arg(long)]
-        rev: Option<u64>,
+        /// The revision; the newest before the present one with another spec if absent.
+        #[arg(long, visible_alias = "rev", value_name = "REV")]
+        to: Option<u64>,
         /// Its hosts.
         #[command(flatten)]
         on: OnArgs,

@@ -73,9 +73,9 @@ pub(super) async fn run(session: &Session<'_>, command: StackCommand) -> Result<
         }
         StackCommand::Show { stack } => show(session, &client, &stack).await,
         StackCommand::History { stack } => history(session, &client, &stack).await,
-        StackCommand::Rollback { stack, rev, on, wait } => {
+        StackCommand::Rollback { stack, to, on, wait } => {
             let stack = client.stack_find(&stack).await?;
-            let rev = match rev {
+            let rev = match to {
                 Some(rev) => Rev(rev),
                 None => previous(&client, &stack).await?,
             };

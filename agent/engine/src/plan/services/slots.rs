@@ -67,7 +67,24 @@ impl Fate<'_> {
     }
 }
 
-impl Slot<'_> {
+impl Service<'_> {
+    /// Whether any of its containers starts or is replaced.
+    pub(super) fn moves(&self) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| !matches!(slot.fate, Fate::Keep { .. }))
+    }
+}
+
+impl<'o> Slot<'o> {
+    /// The container that is there already and is the one.
+    pub(super) const fn stays(&self) -> Option<&'o ObservedContainer> {
+        match &self.fate {
+            Fate::Keep { container, .. } | Fate::Start { container, .. } => Some(*container),
+            Fate::Replace { new, .. } => *new,
+            Fate::New { .. } => None,
+        }
+    }
+
     /// The container it will be.
     pub(super) fn subject(&self) -> Option<Subject> {
         match &self.fate {
@@ -108,10 +125,17 @@ pub(super) fn decide<'o>(
         .get(name)
         .copied()
         .unwrap_or_else(|| spec.replicas());
-    let repair = builder.input.mode != Mode::Deploy;
     let why = |container: &ObservedContainer| -> Option<Reason> {
-        if repair {
-            return None;
+        match &builder.input.mode {
+            Mode::Deploy => {}
+            Mode::Repair { .. } => return None,
+            Mode::Back { failed, .. } => {
+                if container.label(labels::WF_OP) == Some(failed.to_string().as_str()) {
+                    return Some(plainly("the revision that did not work out made it"));
+                }
+                let (names, found) = reasons::configuration(builder, name, spec, &hash, container)?;
+                return Some(reasons::reason(format!("{} changed", names.join(", ")), found));
+            }
         }
         if let Some(parent) = torn {
             let text = format!("service {parent}, whose namespaces or volumes it uses, gets a new container");
@@ -278,11 +302,12 @@ fn slot<'o>(
     let rename = container.name != name && container.label(labels::WF_STACK).is_some();
     let killed = match &builder.input.mode {
         Mode::Repair { killed } => restarts && killed.contains(&container.id),
-        Mode::Deploy => false,
+        Mode::Deploy | Mode::Back { .. } => false,
     };
-    let starts = match builder.input.mode {
+    let starts = match &builder.input.mode {
         Mode::Deploy => !builder.input.options.no_start,
         Mode::Repair { .. } => killed,
+        Mode::Back { stopped, .. } => stopped.contains(&container.id),
     };
     let awake = container.is_up() && container.state != windflow_model::ContainerState::Paused;
     let mut kept = "unchanged";
@@ -300,6 +325,8 @@ fn slot<'o>(
         (None, None) if !awake && starts => {
             let text = if killed {
                 "it was killed"
+            } else if matches!(builder.input.mode, Mode::Back { .. }) {
+                "it ran before"
             } else {
                 "it does not run"
             };

@@ -86,7 +86,7 @@ pub(super) async fn build(
             TargetError {
                 kind,
                 what: with_tail(&error.what, &tail),
-                source: error.source,
+                ..error
             }
         })?;
         if let Some(text) = item

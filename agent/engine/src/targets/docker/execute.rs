@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use super::{
     DockerTarget, build, create,
     error::{failed, is_already, is_missing, refused},
-    files, networks, pull, spec, wire,
+    files, networks, pull, saved, spec, wire,
 };
 use crate::{
     order::RemoveImages,
@@ -38,6 +38,7 @@ pub(super) async fn execute(
             };
             networks::create(target, network, labels).await
         }
+        Operation::NetworkRestore { saved } => saved::restore(target, saved).await,
         Operation::NetworkRemove { network } => match docker.remove_network(network).await {
             Err(error) if !is_missing(&error) => {
                 let text = error.to_string();

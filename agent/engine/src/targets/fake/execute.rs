@@ -81,6 +81,7 @@ fn describe(target: &FakeTarget, operation: &Operation) -> (&'static str, String
         Operation::Pull { image, .. } => ("pull", image.clone()),
         Operation::Build { image, .. } => ("build", image.clone()),
         Operation::NetworkCreate { key, .. } => ("network-create", key.clone()),
+        Operation::NetworkRestore { .. } => ("network-restore", String::new()),
         Operation::NetworkRemove { network } => ("network-remove", network.clone()),
         Operation::VolumeCreate { key, .. } => ("volume-create", key.clone()),
         Operation::VolumeRemove { volume } => ("volume-remove", volume.clone()),
@@ -153,6 +154,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
             evidence.id = Some(made.id.clone());
             host.networks.insert(made.id.clone(), made);
         }
+        Operation::NetworkRestore { saved } => evidence.id = host.restore(saved),
         Operation::NetworkRemove { network } => drop(host.networks.remove(network)),
         Operation::VolumeCreate { project, key, labels } => {
             let volume = project.volumes.get(key).ok_or_else(|| missing("volume", key))?;
