@@ -7,6 +7,8 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "fake_engine/back.rs"]
+mod back;
 #[path = "fake_engine/bench.rs"]
 mod bench;
 #[path = "fake_engine/orders.rs"]

@@ -84,13 +84,29 @@ pub fn verdict(views: &[DeploymentView], names: &BTreeMap<AgentId, String>) -> R
             (DeploymentState::Diverged { held }, _) => format!(": the host holds revision {held}"),
             _ => String::new(),
         };
-        let state = deployment.state.name().replace('_', " ");
+        let state = ending(&deployment.state);
         lines.push(format!("{} on {host} {state}{why}", deployment.stack_name));
+        if let DeploymentState::RollbackFailed { undo: Some(undo), .. } = &deployment.state {
+            lines.push(format!("the way back failed: {undo}"));
+            hint = "The host is neither as before nor as wanted: look at its containers, then deploy a revision that works.".to_owned();
+        }
     }
     if lines.is_empty() {
         return Ok(());
     }
     Err(Error::failed(lines.join("\n")).hint(hint))
+}
+
+/// A state in words, with the revision that a way back leads to.
+#[must_use]
+pub fn ending(state: &DeploymentState) -> String {
+    let word = state.name().replace('_', " ");
+    match state {
+        DeploymentState::RollingBack { to: Some(to), .. } | DeploymentState::RolledBack { to: Some(to), .. } => {
+            format!("{word} to revision {to}")
+        }
+        _ => word,
+    }
 }
 
 async fn follow_one(client: &Client, mut view: DeploymentView, mut board: Board) -> Result<DeploymentView> {
@@ -153,7 +169,7 @@ impl Board {
 
     fn show(&mut self, view: &DeploymentView) {
         let name = view.deployment.state.name();
-        let state = name.replace('_', " ");
+        let state = ending(&view.deployment.state);
         if let Some(main) = &self.main {
             let (done, total) = ended(&view.deployment.steps);
             main.set_message(if total > 0 {
@@ -239,11 +255,7 @@ impl Board {
         }
         if let Some(main) = &self.main {
             main.finish_and_clear();
-            note(&format!(
-                "{}: {}",
-                self.host,
-                view.deployment.state.name().replace('_', " ")
-            ));
+            note(&format!("{}: {}", self.host, ending(&view.deployment.state)));
         }
     }
 }

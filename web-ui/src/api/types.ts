@@ -4,6 +4,8 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 export type ApiErrorBody = Schemas["ApiError"];
 export type Failure = Schemas["Failure"];
+export type FailedCheck = Schemas["FailedCheck"];
+export type DeployPolicy = Schemas["DeployPolicy"];
 export type Info = Schemas["Info"];
 export type Me = Schemas["Me"];
 export type Agent = Schemas["Agent"];

@@ -176,7 +176,19 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
             }
             _ => continue,
         };
-        let name = old.map_or_else(|| slot.name.clone(), |old| temporary(&old.id, &slot.name));
+        let name = old.map_or_else(
+            || slot.name.clone(),
+            |old| {
+                let name = temporary(&old.id, &slot.name);
+                // One that a replaced revision made for the same place has that name still.
+                let mut others = builder.observed.containers.iter();
+                if others.any(|other| other.name == name) {
+                    format!("r{}_{name}", builder.input.stamp.rev)
+                } else {
+                    name
+                }
+            },
+        );
         let image_id = builder.observed.images.get(&image).map(|image| image.id.clone());
         let labels = labels::container(
             builder.input,

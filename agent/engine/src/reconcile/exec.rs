@@ -103,7 +103,11 @@ pub(super) async fn carry_out(
             Err(Early::Moved(failure)) if !last => return Err(Early::Moved(failure)),
             // Everything is good: an old container that cannot be removed takes nothing back.
             Err(Early::Failed(failure) | Early::Moved(failure)) if phase == Phase::Clean => {
-                return Err(Early::Left(failure));
+                return Err(if last {
+                    Early::Left(failure)
+                } else {
+                    Early::Moved(failure)
+                });
             }
             Err(Early::Failed(failure) | Early::Moved(failure)) => return Err(exec.failed(failure).await),
             Err(other) => return Err(other),

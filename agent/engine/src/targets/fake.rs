@@ -3,7 +3,7 @@
 //! It behaves like an engine where plans can tell: names and published ports can be taken, images must be pulled,
 //! health takes a moment. Image names choose the trouble: `fake/unpullable` cannot be pulled, `fake/unstartable` does
 //! not start, `fake/crash` ends with exit code 1 at once, `fake/job` with 0, `fake/unhealthy` never becomes healthy,
-//! `fake/slow` takes ten times as long. Any tag does. Every other image works.
+//! `fake/sickens` is healthy for a while and then no more, `fake/slow` takes ten times as long. Any tag does. Every other image works.
 
 mod execute;
 mod host;
@@ -61,6 +61,8 @@ struct State {
     done: Vec<String>,
     /// Operation names that fail the next time, with the class of error.
     faults: Vec<(String, TargetErrorKind)>,
+    /// Operations until one fails, and whether all after it fail too.
+    fault_in: Option<(usize, bool)>,
 }
 
 impl FakeTarget {
@@ -104,6 +106,18 @@ impl FakeTarget {
     /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail.
     pub fn fail_next(&self, operation: &str, kind: TargetErrorKind) {
         self.state().faults.push((operation.to_owned(), kind));
+    }
+
+    /// Lets the operation after `more` others fail, whatever it is; with `on`, all after it too.
+    pub fn fail_after(&self, more: usize, on: bool) {
+        self.state().fault_in = Some((more, on));
+    }
+
+    /// No operation fails because somebody asked for it. Whether one that was asked for has not happened.
+    pub fn heal(&self) -> bool {
+        let mut state = self.state();
+        let open = matches!(state.fault_in.take(), Some((_, false)));
+        open || !std::mem::take(&mut state.faults).is_empty()
     }
 
     /// The operations carried out so far: `create web-a-1`, `start web-a-1`, …

@@ -161,12 +161,13 @@ async fn a_failed_step_is_named_in_the_tree_and_the_old_container_is_put_back() 
     let bench = Bench::start().await;
     assert_eq!(
         bench
-            .run(bench.order("web", 1, "services: { a: { image: x } }"))
+            .run(bench.order("web", 1, "services: { a: { image: x, ports: ['80:80'] } }"))
             .await,
         DeploymentState::Succeeded
     );
     bench.target.fail_next("start", TargetErrorKind::DiskFull);
-    let order = bench.order("web", 2, "services: { a: { image: y } }");
+    let mut order = bench.order("web", 2, "services: { a: { image: y, ports: ['80:80'] } }");
+    order.spec.policy.rollback.automatic = false;
     let state = bench.run(order.clone()).await;
     assert_eq!(code(&state), Code::DiskFull.as_str());
     assert!(
@@ -177,6 +178,7 @@ async fn a_failed_step_is_named_in_the_tree_and_the_old_container_is_put_back() 
             .contains("put back as before: web-a-1"),
         "{state:?}"
     );
+    assert_eq!(state.name(), "failed", "nobody asked to go back");
     let reports = bench.reports(0);
     let steps = reports
         .iter()

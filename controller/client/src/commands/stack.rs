@@ -5,7 +5,7 @@ use windflow_api::{RemoveRequest, RollbackRequest, StackView, ValidateRequest};
 use windflow_model::{Rev, Want};
 
 use self::{
-    deploy::{deploy, judge, read_spec},
+    deploy::{How, deploy, judge, read_spec},
     hosts::chosen,
     plan::plan,
 };
@@ -30,8 +30,17 @@ pub(super) async fn run(session: &Session<'_>, command: StackCommand) -> Result<
             spec,
             on,
             plan,
+            policy,
             wait,
-        } => deploy(session, &client, &name, spec, &on, plan.as_deref(), &wait).await,
+        } => {
+            let how = How {
+                on: &on,
+                plan: plan.as_deref(),
+                policy: &policy,
+                wait: &wait,
+            };
+            deploy(session, &client, &name, spec, &how).await
+        }
         StackCommand::Plan {
             name,
             spec,

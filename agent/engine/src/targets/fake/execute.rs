@@ -55,6 +55,21 @@ pub(super) async fn execute(
     target.check()?;
     {
         let mut state = target.state();
+        let due = match &mut state.fault_in {
+            Some((0, on)) => Some(*on),
+            Some((more, _)) => {
+                *more -= 1;
+                None
+            }
+            None => None,
+        };
+        if due == Some(false) {
+            state.fault_in = None;
+        }
+        if due.is_some() {
+            let text = format!("cannot {word} {subject}: a fault was asked for");
+            return Err(TargetError::new(Kind::Engine, text));
+        }
         if let Some(at) = state.faults.iter().position(|(name, _)| name == word) {
             let (_, kind) = state.faults.remove(at);
             return Err(TargetError::new(
@@ -393,7 +408,8 @@ fn container(
         ports: ports.collect(),
         restart: !matches!(service.restart.as_deref(), None | Some("no")),
         healthcheck: service.healthcheck.as_ref().is_some_and(|check| !check.disable)
-            || create.image.starts_with("fake/unhealthy"),
+            || create.image.starts_with("fake/unhealthy")
+            || create.image.starts_with("fake/sickens"),
         settings: settings_of(&create.project, &create.service),
         starts: 0,
         started: None,

@@ -22,6 +22,8 @@ use crate::{
 
 /// Until a health check passes, in latencies of a create; at least one look.
 const HEALTH: u32 = 20;
+/// Until what sickens is no longer healthy.
+const SICK: u32 = 400;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -80,6 +82,11 @@ impl Container {
         }
         match self.started {
             Some((at, latency)) if at.elapsed() < latency * HEALTH => Health::Starting,
+            Some((at, latency))
+                if self.seen.image.starts_with("fake/sickens") && at.elapsed() > latency * SICK =>
+            {
+                Health::Unhealthy
+            }
             _ => Health::Healthy,
         }
     }

@@ -12,31 +12,47 @@ use super::{
     hosts::hosts,
 };
 use crate::{
-    cli::{OnArgs, SpecArgs, WaitArgs},
+    cli::{OnArgs, PolicyArgs, SpecArgs, WaitArgs},
     collect::{Source, collect},
     error::{Error, Exit, Result},
     http::Client,
     output::note,
 };
 
+/// How a deploy goes about it.
+pub(super) struct How<'a> {
+    pub(super) on: &'a OnArgs,
+    /// A plan to be carried out and nothing else.
+    pub(super) plan: Option<&'a Path>,
+    pub(super) policy: &'a PolicyArgs,
+    pub(super) wait: &'a WaitArgs,
+}
+
 pub(super) async fn deploy(
     session: &Session<'_>,
     client: &Client,
     name: &str,
     spec: SpecArgs,
-    on: &OnArgs,
-    planned: Option<&Path>,
-    wait: &WaitArgs,
+    how: &How<'_>,
 ) -> Result<()> {
-    let planned = planned.map(|path| read_plans(path, name)).transpose()?;
+    let How {
+        on,
+        plan,
+        policy,
+        wait,
+    } = *how;
+    let planned = plan.map(|path| read_plans(path, name)).transpose()?;
     let stack_name: StackName = name.parse().map_err(|error| Error::usage(format!("{error}")))?;
-    let spec = read_spec(spec)?;
+    let mut spec = read_spec(spec)?;
+    let known = find(client, name).await?;
+    // The files come from here, the policy is the stack's.
+    let kept = known.as_ref().map(|known| known.stack.spec.policy.clone());
+    spec.policy = policy.over(kept.unwrap_or_default());
     let check = ValidateRequest {
         name: Some(stack_name.clone()),
         spec: spec.clone(),
     };
     judge(&client.stack_validate(&check).await?)?;
-    let known = find(client, name).await?;
     // The hosts are settled before anything is saved.
     let agents = match &planned {
         // The plan says which hosts it is for.

@@ -49,11 +49,14 @@ async fn shown(
     on: &OnArgs,
 ) -> Result<bool> {
     let known = find(client, name).await?;
-    let spec = if !spec.files.is_empty() || known.is_none() {
+    let mut spec = if !spec.files.is_empty() || known.is_none() {
         Some(read_spec(spec)?)
     } else {
         None
     };
+    if let (Some(spec), Some(known)) = (&mut spec, &known) {
+        spec.policy = known.stack.spec.policy.clone();
+    }
     let agents = hosts(client, on, known.as_ref()).await?;
     let plans = match (known, spec) {
         (Some(stack), spec) => {
