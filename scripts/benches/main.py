@@ -10,9 +10,11 @@ import deploy_latency
 import enrol
 import harness
 import log_relay
+import rollback
 
 BENCHES = {"agent-footprint": agent_footprint, "compose-up": compose_up,
-           "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol}
+           "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol,
+           "rollback": rollback}
 
 
 def number(value):

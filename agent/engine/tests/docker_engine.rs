@@ -9,6 +9,8 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "docker_engine/back.rs"]
+mod back;
 #[path = "docker_engine/bench.rs"]
 mod bench;
 #[path = "docker_engine/crash.rs"]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io::Read as _, path::PathBuf, sync::Arc};
 use windflow_compose::{Files, LoadRequest, Loaded, discover, load as load_project};
 use windflow_engine::Source;
 use windflow_kit::Chain;
-use windflow_model::{DeployPolicy, StackName, StackSpec};
+use windflow_model::{DeployPolicy, RollbackPolicy, StackName, StackSpec};
 
 use super::{Result, args::ProjectArgs};
 use crate::failure::CommandError;
@@ -208,12 +208,17 @@ fn parse_name(loaded: &Loaded) -> Result<StackName> {
         .map_err(|error| CommandError::usage(format!("{error}")))
 }
 
-/// Compose leaves orphans alone unless told otherwise.
+/// Compose leaves orphans alone unless told otherwise, and goes back only when told to.
 fn policy() -> DeployPolicy {
     DeployPolicy {
         remove_orphans: false,
         // A dependency's health is waited for as long as it takes; `--wait-timeout` bounds the whole.
         health_timeout_s: u32::MAX,
+        // What failed stays to be looked at, but for the containers it was to replace.
+        rollback: RollbackPolicy {
+            automatic: false,
+            ..RollbackPolicy::default()
+        },
         ..DeployPolicy::default()
     }
 }

@@ -102,7 +102,8 @@ pub fn verdict(views: &[DeploymentView], names: &BTreeMap<AgentId, String>) -> R
 pub fn ending(state: &DeploymentState) -> String {
     let word = state.name().replace('_', " ");
     match state {
-        DeploymentState::RollingBack { to: Some(to), .. } | DeploymentState::RolledBack { to: Some(to), .. } => {
+        DeploymentState::RollingBack { to: Some(to), .. }
+        | DeploymentState::RolledBack { to: Some(to), .. } => {
             format!("{word} to revision {to}")
         }
         _ => word,

@@ -1,9 +1,9 @@
 //! An engine on a scratch journal, and a look at the host past it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -27,12 +27,24 @@ use windflow_store::{RedbOptions, RedbStore, Store};
 pub(crate) struct Guard {
     project: String,
     stop: Stop,
+    /// Volumes that no label ties to the project.
+    volumes: Mutex<BTreeSet<String>>,
 }
 
 impl Guard {
     pub(crate) fn new(project: &str, stop: Stop) -> Self {
         let project = project.to_owned();
-        Self { project, stop }
+        let volumes = Mutex::default();
+        Self {
+            project,
+            stop,
+            volumes,
+        }
+    }
+
+    /// Removes these volumes too.
+    pub(crate) fn also(&self, volumes: Vec<String>) {
+        self.volumes.lock().unwrap().extend(volumes);
     }
 }
 
@@ -40,6 +52,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.stop.trigger();
         let project = self.project.clone();
+        let volumes = std::mem::take(&mut *self.volumes.lock().unwrap());
         // A thread with a runtime of its own: this one may be on its way down.
         let swept = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -58,6 +71,9 @@ impl Drop for Guard {
                             0
                         };
                         tokio::time::sleep(Duration::from_millis(100)).await;
+                    }
+                    for volume in &volumes {
+                        let _ = docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
                     }
                 };
                 tokio::time::timeout(Duration::from_secs(60), clean).await

@@ -111,7 +111,7 @@ async fn rounds(default: u64) {
     let stack: StackName = STACK.parse().unwrap();
     bench::sweep(&docker, STACK).await;
     let stop = Stop::new();
-    let _guard = Guard::new(STACK, stop.clone());
+    let guard = Guard::new(STACK, stop.clone());
     let dir = tempfile::tempdir().unwrap();
     let (mut kills, mut hits) = (0_u32, 0_u32);
     let (mut variant, mut scale) = (0, 1);
@@ -140,6 +140,8 @@ async fn rounds(default: u64) {
         let state = last_life(dir.path(), &stack, order, &stop, &context).await;
         clean_journal(dir.path(), &context).await;
         let there = bench::containers(&docker, STACK).await;
+        // A removal without volumes leaves anonymous ones behind, as docker compose does: this test takes them along.
+        guard.also(anonymous_volumes(&docker, &there).await);
         match turn {
             Turn::Gone => {
                 assert_eq!(state, DeploymentState::Succeeded, "{context}");
@@ -286,18 +288,21 @@ async fn env(docker: &Docker, container: &ContainerSummary) -> String {
 
 /// The volume that container a-1 has at /anon.
 async fn anonymous_volume(docker: &Docker, there: &[ContainerSummary]) -> String {
-    let id = there
-        .first()
-        .and_then(|container| container.id.as_deref())
-        .unwrap();
-    let found = docker
-        .inspect_container(id, None::<bollard::query_parameters::InspectContainerOptions>)
-        .await
-        .unwrap();
-    let mount = found
-        .mounts
-        .unwrap()
-        .into_iter()
-        .find(|mount| mount.destination.as_deref() == Some("/anon"));
-    mount.and_then(|mount| mount.name).unwrap()
+    anonymous_volumes(docker, there).await.remove(0)
+}
+
+/// The volumes that the containers have at /anon, in the order of their names.
+async fn anonymous_volumes(docker: &Docker, there: &[ContainerSummary]) -> Vec<String> {
+    let mut volumes = Vec::new();
+    for container in there {
+        let id = container.id.as_deref().unwrap();
+        let found = docker
+            .inspect_container(id, None::<bollard::query_parameters::InspectContainerOptions>)
+            .await
+            .unwrap();
+        let mut mounts = found.mounts.unwrap().into_iter();
+        let mount = mounts.find(|mount| mount.destination.as_deref() == Some("/anon"));
+        volumes.push(mount.and_then(|mount| mount.name).unwrap());
+    }
+    volumes
 }

@@ -8,7 +8,11 @@ use windflow_model::{CheckKind, ContainerState, DeploymentState, ReplaceOrder, R
 use crate::bench::Bench;
 
 /// What is on the host of a stack, without what only time changes.
-type World = (Vec<(String, String, ContainerState, Vec<String>)>, Vec<String>, Vec<String>);
+type World = (
+    Vec<(String, String, ContainerState, Vec<String>)>,
+    Vec<String>,
+    Vec<String>,
+);
 
 async fn world(bench: &Bench, stack: &str) -> World {
     let query = ObserveQuery {
@@ -128,12 +132,18 @@ async fn a_failed_way_back_stops_and_says_so() {
                 assert!(undo.message.contains("a fault was asked for"), "{undo}");
                 stuck += 1;
             }
-            DeploymentState::Failed { .. } | DeploymentState::Succeeded | DeploymentState::RolledBack { .. } => {}
+            DeploymentState::Failed { .. }
+            | DeploymentState::Succeeded
+            | DeploymentState::RolledBack { .. } => {}
             other => panic!("operation {at}: {other:?}"),
         }
         bench.target.heal();
         let again = bench.run(bench.order("web", 3, &three("3", "z", "z"))).await;
-        assert_eq!(again, DeploymentState::Succeeded, "operation {at} after {state:?}");
+        assert_eq!(
+            again,
+            DeploymentState::Succeeded,
+            "operation {at} after {state:?}"
+        );
         assert_eq!(
             bench.names("web").await,
             ["web-a-1", "web-b-1", "web-c-1", "web-c-2"],
@@ -211,15 +221,30 @@ async fn who_goes_first() {
     check(plain, Auto, "new").await;
     check(plain, StopFirst, "old").await;
     check("services: { a: { image: IMAGE, ports: ['80'] } }", Auto, "new").await;
-    check("services: { a: { image: IMAGE, ports: ['80:80'] } }", StartFirst, "old").await;
-    check("services: { a: { image: IMAGE, network_mode: host } }", StartFirst, "old").await;
+    check(
+        "services: { a: { image: IMAGE, ports: ['80:80'] } }",
+        StartFirst,
+        "old",
+    )
+    .await;
+    check(
+        "services: { a: { image: IMAGE, network_mode: host } }",
+        StartFirst,
+        "old",
+    )
+    .await;
     let fixed = "services: { a: { image: IMAGE, networks: { n: { ipv4_address: 10.9.9.9 } } } }\nnetworks: { n: { ipam: { config: [ { subnet: 10.9.9.0/24 } ] } } }";
     check(fixed, StartFirst, "old").await;
-    let data = "services: { a: { image: IMAGE, volumes: ['d:/d'] } }\nvolumes: { d: {} }";
+    let data = "services: { a: { image: IMAGE, volumes: ['data:/d'] } }\nvolumes: { data: {} }";
     check(data, Auto, "old").await;
     check(data, StartFirst, "new").await;
-    check(&data.replace("d:/d", "d:/d:ro"), Auto, "new").await;
-    check("services: { a: { image: IMAGE, container_name: solo } }", Auto, "old").await;
+    check(&data.replace("data:/d", "data:/d:ro"), Auto, "new").await;
+    check(
+        "services: { a: { image: IMAGE, container_name: solo } }",
+        Auto,
+        "old",
+    )
+    .await;
     let own = |order: &str| {
         format!("services: {{ a: {{ image: IMAGE, deploy: {{ update_config: {{ order: {order} }} }} }} }}")
     };
@@ -309,14 +334,21 @@ async fn a_newer_revision_ends_the_way_back() {
     bench.handle.apply(bad.clone()).await.unwrap();
     bench
         .until("it goes back", || async {
-            bench.handle.held().iter().any(|held| held.state.name() == "rolling_back")
+            bench
+                .handle
+                .held()
+                .iter()
+                .any(|held| held.state.name() == "rolling_back")
         })
         .await;
     let good = bench.order("web", 3, &three("1", "z", "z"));
     assert_eq!(bench.run(good).await, DeploymentState::Succeeded);
     let end = bench.ended(&bad.stack, bad.op).await;
     assert_eq!(end, DeploymentState::Superseded { by: Rev(3) });
-    assert_eq!(bench.names("web").await, ["web-a-1", "web-b-1", "web-c-1", "web-c-2"]);
+    assert_eq!(
+        bench.names("web").await,
+        ["web-a-1", "web-b-1", "web-c-1", "web-c-2"]
+    );
     bench.end().await;
 }
 
@@ -351,12 +383,19 @@ async fn any_revision_comes_back_in_local_mode() {
     fs_err::write(&file, "services: { broken").unwrap();
     assert_eq!(bench.run(in_place(4)).await.name(), "failed");
     let revs = |list: &[windflow_engine::Revision]| -> Vec<(u64, &'static str, bool)> {
-        list.iter().map(|one| (one.rev.0, one.state.name(), one.kept)).collect()
+        list.iter()
+            .map(|one| (one.rev.0, one.state.name(), one.kept))
+            .collect()
     };
     let history = bench.handle.history(&stack).await.unwrap();
     assert_eq!(
         revs(&history),
-        [(4, "failed", true), (3, "succeeded", true), (2, "succeeded", true), (1, "succeeded", true)]
+        [
+            (4, "failed", true),
+            (3, "succeeded", true),
+            (2, "succeeded", true),
+            (1, "succeeded", true)
+        ]
     );
     // The held one failed: the newest good one is what runs, and comes first.
     let again = bench.handle.again(&stack, None).await.unwrap();

@@ -162,7 +162,7 @@ pub enum StackCommand {
     Rollback {
         /// Name or id.
         stack: String,
-        /// The revision; the newest before the present one with another spec if absent.
+        /// The revision; the newest that ran well with another spec than the latest one's if absent.
         #[arg(long, visible_alias = "rev", value_name = "REV")]
         to: Option<u64>,
         /// Its hosts.

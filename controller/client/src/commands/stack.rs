@@ -1,7 +1,7 @@
 //! Stacks.
 
 use comfy_table::Cell;
-use windflow_api::{RemoveRequest, RollbackRequest, StackView, ValidateRequest};
+use windflow_api::{DeploymentQuery, RemoveRequest, RollbackRequest, StackView, ValidateRequest};
 use windflow_model::{Rev, Want};
 
 use self::{
@@ -210,8 +210,8 @@ async fn history(session: &Session<'_>, client: &Client, name: &str) -> Result<(
     })
 }
 
-/// The newest revision that wanted the stack to run with another spec than the latest one does; after a removal the
-/// newest one that wanted it to run.
+/// The newest revision that ran well on some host, with another spec than the latest one has; after a removal the newest
+/// one that ran well.
 async fn previous(client: &Client, stack: &StackView) -> Result<Rev> {
     let mut revisions = client.revision_list(stack.stack.id).await?;
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.rev));
@@ -219,14 +219,22 @@ async fn previous(client: &Client, stack: &StackView) -> Result<Rev> {
         .first()
         .filter(|revision| revision.want == Want::Present);
     let latest = latest.map(|revision| revision.digest);
-    let older = revisions
-        .iter()
-        .find(|revision| revision.want == Want::Present && Some(revision.digest) != latest);
+    let query = DeploymentQuery {
+        stack: Some(stack.stack.id),
+        state: Some("succeeded".to_owned()),
+        ..DeploymentQuery::default()
+    };
+    let ran = client.deployment_list(&query).await?;
+    let older = revisions.iter().find(|revision| {
+        revision.want == Want::Present
+            && Some(revision.digest) != latest
+            && ran.iter().any(|view| view.deployment.rev == revision.rev)
+    });
     older.map(|revision| revision.rev).ok_or_else(|| {
         Error::failed(format!(
-            "{} has no earlier revision with another spec",
+            "{} has no earlier revision that ran well with another spec",
             stack.stack.name
         ))
-        .hint("`windflow stack history` shows what there is.")
+        .hint("`windflow stack history` shows what there is; `--to` names any of them.")
     })
 }
