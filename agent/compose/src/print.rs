@@ -67,6 +67,7 @@ pub fn json(project: &Project) -> String {
     for (key, section) in document.map_mut().into_iter().flatten() {
         if key.starts_with("x-") {
             section.sort(str::cmp);
+            empty_lists(section);
         } else {
             strip_extensions(section, true);
         }
@@ -164,6 +165,15 @@ fn service_as_json(service: &mut Doc) {
             if let Some(exec) = watch.get_mut("exec") {
                 always(exec, "command", &[], Doc::Null);
             }
+        }
+    }
+    if let Some(Doc::List(watches)) = service
+        .get_mut("develop")
+        .and_then(|develop| develop.get_mut("watch"))
+    {
+        for watch in watches {
+            let none = Doc::Map(vec![("command".to_owned(), Doc::Null)]);
+            always(watch, "exec", &["path", "action", "target"], none);
         }
     }
     if let Some(Doc::Map(blkio)) = service.get_mut("blkio_config") {
@@ -280,13 +290,24 @@ fn each(document: &mut Doc, section: &str, mut change: impl FnMut(&mut Doc)) {
     }
 }
 
-/// Dollar signs are doubled, so that the document can be read again.
+/// Dollar signs are doubled, so that the document can be read again. Those of keys too, though keys have no variables:
+/// it is what the reference does.
 fn escape(document: &mut Doc) {
-    document.texts_mut(&mut |text| {
+    document.words_mut(&mut |text| {
         if text.contains('$') {
             *text = text.replace('$', "$$");
         }
     });
+}
+
+/// JSON has no empty lists in what is nobody's business.
+fn empty_lists(value: &mut Doc) {
+    match value {
+        Doc::List(items) if items.is_empty() => *value = Doc::Null,
+        Doc::List(items) => items.iter_mut().for_each(empty_lists),
+        Doc::Map(entries) => entries.iter_mut().for_each(|(_, inner)| empty_lists(inner)),
+        _ => {}
+    }
 }
 
 /// Mappings whose keys the author chose.

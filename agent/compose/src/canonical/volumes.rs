@@ -20,7 +20,7 @@ pub(super) fn one(item: &mut Node, path: &str, report: &mut Report) {
     }
     let mark = item.at;
     if let Some(tmpfs) = item.get_mut("tmpfs") {
-        super::size(tmpfs, "size", path, report);
+        super::size(tmpfs, "size", &format!("{path}.tmpfs"), report);
     }
     if let Some(labels) = item.get_mut("volume").and_then(|n| n.get_mut("labels")) {
         super::dict(labels, false);

@@ -39,7 +39,7 @@ fn section<'t>(tree: &'t Node, key: &str) -> Option<&'t Map> {
 /// A reference to an entry of a top-level section.
 fn known(tree: &Node, kind: &str, name: &str, at: Mark, path: &str, report: &mut Report) {
     let map = section(tree, kind);
-    if map.is_some_and(|map| map.contains_key(name)) {
+    if map.is_some_and(|map| map.contains_key(name)) || report.touches(&format!("{kind}.{name}")) {
         return;
     }
     let mut problem = report.place(at, path, format!("{name:?} is not defined under `{kind}`"));

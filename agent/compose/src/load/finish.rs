@@ -1,6 +1,6 @@
 //! From the merged tree to the project.
 
-use super::normalise::{defaults, normalise, resolve_values};
+use super::normalise::{defaults, drop_unset_args, normalise, resolve_values};
 use super::tree::{Loader, Scope};
 use super::variables::variables;
 use super::{LoadRequest, Location, check, paths};
@@ -53,6 +53,18 @@ fn merged(request: &LoadRequest, files: &dyn Files, draft: bool, report: &mut Re
         loader.file(path, text, &scope, &mut tree);
     }
     let whole = !loader.blind;
+    if let Some((path, _)) = texts.first()
+        && tree.as_map().is_some_and(Map::is_empty)
+        && !loader.report.failed()
+    {
+        let file = loader.report.file(path);
+        let start = Mark {
+            file,
+            line: 1,
+            column: 1,
+        };
+        loader.report.error(start, "", "the file is empty");
+    }
     defaults(&mut tree);
     shape::complete(&tree, &shape::FILE, "", report);
     if request.resolve_paths {
@@ -80,6 +92,9 @@ pub(super) fn load(
         mut tree, env, whole, ..
     } = merged(request, files, false, report)?;
     resolve_values(&mut tree, &env);
+    if request.normalize {
+        drop_unset_args(&mut tree);
+    }
     support::warn(&tree, report);
     let enabled = select(&tree, request, whole, report);
     if request.consistency {
@@ -102,7 +117,7 @@ pub(super) fn load(
         )
     });
     contents(&mut project, &env, report);
-    if request.normalize && !request.all_resources {
+    if !request.all_resources {
         drop_unused(&mut project);
     }
     Some((project, locations))

@@ -39,6 +39,19 @@ fn fill(node: Option<&mut Node>, env: &BTreeMap<String, String>) {
     }
 }
 
+/// Build arguments that have no value anywhere are not passed on.
+pub(super) fn drop_unset_args(tree: &mut Node) {
+    for args in tree
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(|service| service.get_mut("build")?.get_mut("args")?.as_map_mut())
+    {
+        args.retain(|_, value| !value.is_null());
+    }
+}
+
 /// Defaults that count only after all files are merged.
 pub(super) fn defaults(tree: &mut Node) {
     for dependency in tree
@@ -124,9 +137,6 @@ fn normalise_service(service: &mut Node, directory: &str) {
         service.set("pull_policy", Node::text("missing", mark));
     }
     if let Some(build) = service.get_mut("build") {
-        if let Some(args) = build.get_mut("args").and_then(Node::as_map_mut) {
-            args.retain(|_, value| !value.is_null());
-        }
         if build.get("context").is_none() {
             build.set("context", Node::text(directory, mark));
         }

@@ -15,8 +15,20 @@ const CHOSEN: &[&str] = &[
     "additional_contexts",
 ];
 
-/// Takes empty texts, and an empty test of health, out of all services.
+/// Takes empty texts, and an empty test of health, out of all services; a resource of which nothing is said is an empty one.
 pub(super) fn tidy(tree: &mut Node) {
+    for section in ["networks", "volumes"] {
+        for entry in tree
+            .get_mut(section)
+            .and_then(Node::as_map_mut)
+            .into_iter()
+            .flat_map(Map::values_mut)
+        {
+            if entry.is_null() {
+                entry.value = Value::Map(Map::new());
+            }
+        }
+    }
     for service in tree
         .get_mut("services")
         .and_then(Node::as_map_mut)

@@ -59,13 +59,6 @@ impl Loader<'_> {
         let documents = yaml::parse(path, text, self.report);
         if self.report.problems.len() > before {
             self.blind = true;
-        } else if documents.is_empty() {
-            let mark = Mark {
-                file: self.report.file(path),
-                line: 1,
-                column: 1,
-            };
-            self.report.error(mark, "", "the file is empty");
         }
         for mut document in documents {
             match &document.value {

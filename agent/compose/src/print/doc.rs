@@ -47,17 +47,22 @@ impl Doc {
         }
     }
 
-    /// All texts of the tree, but not its keys.
-    pub(crate) fn texts_mut(&mut self, change: &mut dyn FnMut(&mut String)) {
+    /// Changes all texts, those of keys too.
+    pub(crate) fn words_mut(&mut self, change: &mut dyn FnMut(&mut String)) {
         match self {
             Self::Str(text) => change(text),
-            Self::List(items) => items.iter_mut().for_each(|item| item.texts_mut(change)),
-            Self::Map(entries) => entries.iter_mut().for_each(|(_, value)| value.texts_mut(change)),
+            Self::List(items) => items.iter_mut().for_each(|item| item.words_mut(change)),
+            Self::Map(entries) => {
+                for (key, value) in entries {
+                    change(key);
+                    value.words_mut(change);
+                }
+            }
             _ => {}
         }
     }
 
-    /// The same, to look at.
+    /// Looks at all texts, but those of keys.
     pub(crate) fn texts(&self, hear: &mut dyn FnMut(&str)) {
         match self {
             Self::Str(text) => hear(text),

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use windflow_compose::config::{ConfigRequest, Format, config};
 use windflow_compose::discover::{self, Invocation};
-use windflow_compose::{LoadRequest, Loaded, MemoryFiles, Problem, load};
+use windflow_compose::{MemoryFiles, Problem};
 
 /// A project, as a `.cases` file gives it.
 #[derive(Default)]
@@ -116,13 +117,12 @@ impl Case {
         MemoryFiles(files.map(|(path, text)| (absolute(path), text.clone())).collect())
     }
 
-    pub(crate) fn request(&self) -> Result<LoadRequest, Vec<Problem>> {
-        let given = ["compose.yaml", "override.yaml"].map(|path| {
-            self.files
-                .contains_key(path)
-                .then(|| format!(" -f {path}"))
-                .unwrap_or_default()
-        });
+    pub(crate) fn request(&self) -> Result<ConfigRequest, Vec<Problem>> {
+        let given: Vec<String> = ["compose.yaml", "override.yaml"]
+            .into_iter()
+            .filter(|path| self.files.contains_key(*path))
+            .map(|path| format!(" -f {path}"))
+            .collect();
         let args = self
             .args
             .clone()
@@ -151,19 +151,27 @@ impl Case {
                 _ => services.push(word),
             }
         }
-        let (mut request, _) = discover::plan(&invocation, &self.memory())?;
+        let (mut load, _) = discover::plan(&invocation, &self.memory())?;
         let on = |name: &str| switches.iter().any(|switch| switch == name);
-        request.services = services;
-        request.interpolate = !on("--no-interpolate");
-        request.normalize = !on("--no-normalize");
-        request.resolve_paths = !on("--no-path-resolution");
-        request.resolve_env = !on("--no-env-resolution");
-        request.consistency = !on("--no-consistency");
-        Ok(request)
+        load.services = services;
+        load.normalize = !on("--no-normalize");
+        load.resolve_paths = !on("--no-path-resolution");
+        load.consistency = !on("--no-consistency");
+        Ok(ConfigRequest {
+            load,
+            no_interpolate: on("--no-interpolate"),
+            ..ConfigRequest::default()
+        })
     }
 
-    pub(crate) fn load(&self) -> Result<Loaded, Vec<Problem>> {
-        load(&self.request()?, &self.memory())
+    /// The document in a form.
+    pub(crate) fn config(&self, format: Format) -> Result<String, Vec<Problem>> {
+        let format = Some(format);
+        let request = ConfigRequest {
+            format,
+            ..self.request()?
+        };
+        config(request, &self.memory()).map(|answer| answer.text)
     }
 }
 
