@@ -50,11 +50,12 @@ async fn shown(context: &Context, args: &PlanArgs) -> Result<bool> {
     };
     let planned = planned.await;
     let plan = session.close(planned).await?;
-    print(&plan, args.format)?;
+    let color = io::stdout().is_terminal() && context.caller.variable("NO_COLOR").is_none();
+    print(&plan, args.format, color)?;
     Ok(!plan.is_empty())
 }
 
-fn print(plan: &Plan, format: ListFormat) -> Result<()> {
+fn print(plan: &Plan, format: ListFormat, color: bool) -> Result<()> {
     for warning in &plan.warnings {
         show::note(&format!("warning: {warning}"));
     }
@@ -63,7 +64,6 @@ fn print(plan: &Plan, format: ListFormat) -> Result<()> {
             serde_json::to_string_pretty(plan).map_err(|error| CommandError::failed(error.to_string()))?;
         return show::data(&format!("{text}\n"));
     }
-    let color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let tree = plan.tree(plan.stack.as_str(), &|tone, text| {
         if color { tone.ansi(text) } else { text.to_owned() }
     });

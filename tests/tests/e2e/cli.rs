@@ -70,18 +70,16 @@ async fn a_day_with_the_command_line() {
     let spec = format!("-f {}", file.display());
     check(&line, &format!("stack validate {spec}"), OK, &["web"], &[]).await;
     let deploy = format!("stack deploy shop {spec} --on-label site=lab --timeout 60s");
-    check(&line, &deploy, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
-    check(
-        &line,
-        &format!("stack plan shop {spec}"),
-        OK,
-        &["web1: nothing to do"],
-        &[],
-    )
-    .await;
-    save(&COMPOSE.replace("'1'", "'2'"));
+    // A stack that does not exist yet is planned, and just that plan is carried out.
     let plan = format!("stack plan shop {spec}");
-    check(&line, &plan, OK, &["recreate", "environment"], &[]).await;
+    check(&line, &plan, OK, &["web1: ", "to create", "no interruption"], &[]).await;
+    let planned = fleet.scratch().join("plan.json");
+    fs_err::write(&planned, json(&line, &plan).await.to_string()).unwrap();
+    let pinned = format!("{deploy} --plan {}", planned.display());
+    check(&line, &pinned, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
+    check(&line, &plan, OK, &["web1: nothing to do"], &[]).await;
+    save(&COMPOSE.replace("'1'", "'2'"));
+    check(&line, &plan, OK, &["recreate", "environment", "interrupted"], &[]).await;
     check(
         &line,
         &format!("{plan} --detailed-exitcode"),

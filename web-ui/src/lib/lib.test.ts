@@ -81,7 +81,7 @@ describe("api errors", () => {
 
 describe("step tree", () => {
   const step = (id: number, service: string | null): Plan["steps"][number] => ({ id, service, action: "create", resource: { kind: "container", name: `c${id}` }, reason: { text: "" } });
-  const plan: Plan = { stack: "s", steps: [step(0, null), step(1, "web"), step(2, "db"), step(3, "web")], warnings: ["w"], world: "" };
+  const plan: Plan = { stack: "s", steps: [step(0, null), step(1, "web"), step(2, "db"), step(3, "web")], warnings: ["w"] };
   test("folds as the server does", () => {
     let tree: Steps = fold({ steps: [] }, { kind: "planned", plan });
     expect([tree.steps.length, tree.warnings]).toEqual([4, ["w"]]);

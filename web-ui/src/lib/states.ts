@@ -1,5 +1,5 @@
 /** Which tone a state has. The words are in the locales under the same keys. */
-import type { Agent, Container, Deployment, DeploymentState, StepView } from "@/api/types";
+import type { Agent, Container, Deployment, DeploymentState, Step, StepView } from "@/api/types";
 
 export type Tone = "ok" | "warn" | "bad" | "info" | "idle";
 export type Phase = DeploymentState["phase"];
@@ -9,6 +9,8 @@ const TONES: Record<Phase, Tone> = {
   succeeded: "ok", failed: "bad", rolling_back: "warn", rolled_back: "warn", rollback_failed: "bad", expired: "bad",
   superseded: "idle", cancelled: "idle", rejected: "bad", diverged: "bad",
 };
+/** What a plan does to a resource; what stays has none. */
+export const ACTION_TONES: Partial<Record<Step["action"], Tone>> = { create: "ok", start: "ok", recreate: "warn", update: "warn", stop: "warn", remove: "bad", pull: "info", build: "info" };
 const RUNNING: readonly Phase[] = ["queued", "offered", "accepted", "preparing", "applying", "verifying", "rolling_back"];
 
 export interface Shown {

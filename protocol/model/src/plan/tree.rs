@@ -172,7 +172,8 @@ fn line(out: &mut String, held: &ResourcePlan, width: usize, paint: &dyn Fn(Tone
         if one.old.is_some() || one.new.is_some() {
             let _ = write!(
                 why,
-                ": {} → {}",
+                " · {}: {} → {}",
+                one.key,
                 shown(one.old.as_deref()),
                 shown(one.new.as_deref())
             );
