@@ -28,7 +28,7 @@ mod refuse;
 mod remove;
 mod resources;
 mod services;
-mod theirs;
+pub(crate) mod theirs;
 mod work;
 
 use std::{

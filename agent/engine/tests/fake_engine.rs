@@ -11,6 +11,8 @@
 mod back;
 #[path = "fake_engine/bench.rs"]
 mod bench;
+#[path = "fake_engine/local.rs"]
+mod local;
 #[path = "fake_engine/orders.rs"]
 mod orders;
 #[path = "fake_engine/paths.rs"]

@@ -19,6 +19,11 @@ pub(super) const INTERRUPTED: u8 = 130;
 /// `up`.
 pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
     let project = context.load(args.project.clone(), &args.services)?;
+    let loaded = project.loaded.as_ref();
+    let known = |name: &str| loaded.is_some_and(|loaded| loaded.services.contains_key(name));
+    if let Some((name, _)) = args.scale.iter().find(|(name, _)| !known(name)) {
+        return Err(CommandError::usage(format!("--scale {name}: no such service")));
+    }
     let detached = args.detach || args.wait || args.no_start;
     let following = if detached {
         None

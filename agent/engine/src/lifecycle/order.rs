@@ -50,9 +50,9 @@ impl Graph {
             Act::Start => order.project.is_some(),
             _ => false,
         };
-        while follow {
+        loop {
             let before = chosen.len();
-            for (name, dependencies) in &self.services {
+            for (name, dependencies) in self.services.iter().filter(|_| follow) {
                 if order.act == Act::Restart && dependencies.keys().any(|other| chosen.contains(other)) {
                     chosen.insert(name.clone());
                 } else if order.act == Act::Start && chosen.contains(name) {
@@ -62,7 +62,7 @@ impl Graph {
                     chosen.extend(there.map(|(other, _)| other.clone()));
                 }
             }
-            if chosen.len() == before {
+            if !follow || chosen.len() == before {
                 break;
             }
         }

@@ -72,8 +72,6 @@ fn keyed(key: &[u8; 32], bytes: &[u8]) -> String {
 pub(crate) struct ServiceHash {
     /// `1:` and 64 hex digits.
     pub(super) full: String,
-    /// Without the form, for compose's label.
-    pub(super) bare: String,
     /// `key=8 hex digits`, comma separated.
     pub(super) keys: String,
 }
@@ -84,10 +82,8 @@ pub(crate) fn service(project: &Project, service: &Service, contents: &ContentDi
         .iter()
         .map(|(key, value)| format!("{key}={}", digest_of(value).split_at(8).0))
         .collect();
-    let bare = digest_of(&Value::Object(keys));
     ServiceHash {
-        full: format!("{FORM}:{bare}"),
-        bare,
+        full: format!("{FORM}:{}", digest_of(&Value::Object(keys))),
         keys: short.join(","),
     }
 }

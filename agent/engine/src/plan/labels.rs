@@ -121,7 +121,7 @@ pub(crate) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<
         set(NUMBER, of.number.to_string());
     }
     set(ONEOFF, "False".to_owned());
-    set(COMPOSE_HASH, of.hash.bare.clone());
+    set(COMPOSE_HASH, theirs::service(spec, &BTreeMap::new()));
     set(WF_SERVICE, of.service.to_owned());
     set(WF_HASH, of.hash.full.clone());
     set(WF_KEYS, of.hash.keys.clone());

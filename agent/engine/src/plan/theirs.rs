@@ -3,9 +3,34 @@
 //! WindFlow decides nothing by them. They stand in compose's label, so that `docker compose up` finds what we made to be
 //! as its file says, and keeps it. SHA-256 of the JSON that compose's own types give, field by field in their order.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use windflow_compose::model::{Network, Values, Volume};
+use windflow_compose::model::{Network, Service, Values, Volume};
+
+/// The label of a service's containers. `containers` are those of the services it refers to, by service: compose puts
+/// their ids into the references before it takes the hash.
+pub(crate) fn service(spec: &Service, containers: &BTreeMap<String, Vec<String>>) -> String {
+    let mut spec = spec.clone();
+    let first = |name: &str| containers.get(name).and_then(|ids| ids.first());
+    for mode in [&mut spec.network_mode, &mut spec.ipc, &mut spec.pid] {
+        let named = mode.as_deref().and_then(|mode| mode.strip_prefix("service:"));
+        if let Some(id) = named.and_then(first) {
+            *mode = Some(format!("container:{id}"));
+        }
+    }
+    for from in &mut spec.volumes_from {
+        let id = match from.strip_prefix("container:") {
+            Some(rest) => rest.split(':').next().map(str::to_owned),
+            None => from.split(':').next().and_then(first).cloned(),
+        };
+        if let Some(id) = id {
+            *from = id;
+        }
+    }
+    windflow_compose::print::service_hash(&spec)
+}
 
 /// The label of a network.
 pub(super) fn network(network: &Network) -> String {

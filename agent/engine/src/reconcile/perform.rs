@@ -151,6 +151,14 @@ pub(super) async fn perform(
                     subjects.iter().map(|subject| id(subject, made)).collect();
                 containers.insert(service.clone(), ids?);
             }
+            let mut labels = labels.clone();
+            if let Some(spec) = spec_of(world, service).filter(|_| !containers.is_empty()) {
+                // Compose's hash is over the ids, which are known only now.
+                labels.insert(
+                    plan::labels::COMPOSE_HASH.to_owned(),
+                    plan::theirs::service(spec, &containers),
+                );
+            }
             let create = ContainerCreate {
                 image: plan::image_of(&world.project, service),
                 project: Arc::clone(&world.project),
@@ -158,7 +166,7 @@ pub(super) async fn perform(
                 number: *number,
                 name: name.clone(),
                 final_name: final_name.clone(),
-                labels: labels.clone(),
+                labels,
                 containers,
                 linked: linked.clone(),
                 inherits: inherits.clone(),
