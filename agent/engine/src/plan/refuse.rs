@@ -4,8 +4,11 @@
 use windflow_compose::model::{MountKind, Project};
 use windflow_model::{Code, Failure};
 
-pub(super) fn check(project: &Project) -> Result<(), Failure> {
-    if project.services.is_empty() {
+use crate::order::ApplyOptions;
+
+pub(super) fn check(project: &Project, options: &ApplyOptions) -> Result<(), Failure> {
+    // With all its resources a project without services has something to make all the same.
+    if project.services.is_empty() && !options.all_resources {
         let text = if project.disabled_services.is_empty() {
             "no service selected: the project has no services"
         } else {
