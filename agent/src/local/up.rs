@@ -12,6 +12,7 @@ use super::{
     project::Project,
     session::Session,
 };
+use crate::failure::CommandError;
 
 /// Exit code after Ctrl-C.
 pub(super) const INTERRUPTED: u8 = 130;

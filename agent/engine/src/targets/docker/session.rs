@@ -1,5 +1,7 @@
 //! Sessions: the engine answers with an upgrade, and the connection then belongs to the process.
 
+mod frames;
+
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, ReadHalf};
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 
+use self::frames::Frames;
 use super::{DockerTarget, error::refused, execute::short, wire};
 use crate::targets::{
     Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId, TargetError,
@@ -23,7 +26,6 @@ use crate::targets::{
 
 /// Bytes asked for at once.
 const PIECE: usize = 16 << 10;
-const HEADER: usize = 8;
 
 pub(super) async fn exec(target: &DockerTarget, request: ExecRequest) -> Result<Session, TargetError> {
     let what = format!("run a command in container {}", short(&request.container));
@@ -158,57 +160,6 @@ fn outputs(reading: Reading) -> BoxStream<'static, Result<Output, TargetError>> 
             }
         }));
     batches.map(stream::iter).flatten().boxed()
-}
-
-/// Takes the frames apart; a piece of a frame is given on as it comes.
-#[derive(Debug)]
-struct Frames {
-    raw: bool,
-    buffer: BytesMut,
-    left: usize,
-    errors: bool,
-}
-
-impl Frames {
-    fn new(raw: bool) -> Self {
-        Self {
-            raw,
-            buffer: BytesMut::new(),
-            left: 0,
-            errors: false,
-        }
-    }
-
-    fn feed(&mut self, piece: &Bytes) -> Vec<Output> {
-        if self.raw {
-            return vec![Output::Stdout(piece.clone())];
-        }
-        self.buffer.extend_from_slice(piece);
-        let mut out = Vec::new();
-        loop {
-            if self.left == 0 {
-                let Some(header) = self.buffer.first_chunk::<HEADER>() else {
-                    return out;
-                };
-                let [source, _, _, _, a, b, c, d] = *header;
-                self.errors = source == 2;
-                self.left = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-                let _ = self.buffer.split_to(HEADER);
-                continue;
-            }
-            let take = self.left.min(self.buffer.len());
-            if take == 0 {
-                return out;
-            }
-            self.left -= take;
-            let bytes = self.buffer.split_to(take).freeze();
-            out.push(if self.errors {
-                Output::Stderr(bytes)
-            } else {
-                Output::Stdout(bytes)
-            });
-        }
-    }
 }
 
 pub(super) async fn resize(
@@ -358,47 +309,4 @@ fn text(answer: &[u8], key: &str) -> String {
     let found: Value = serde_json::from_slice(answer).unwrap_or_default();
     let text = found.get(key).and_then(Value::as_str);
     text.unwrap_or_default().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn frames_are_taken_apart_wherever_they_are_cut() {
-        let whole = [
-            &[1, 0, 0, 0, 0, 0, 0, 3][..],
-            b"out",
-            &[2, 0, 0, 0, 0, 0, 0, 2],
-            b"er",
-            &[1, 0, 0, 0, 0, 0, 0, 1],
-            b"!",
-        ]
-        .concat();
-        let check = |cut: usize| {
-            let (mut out, mut err) = (Vec::new(), Vec::new());
-            let mut frames = Frames::new(false);
-            for piece in whole.chunks(cut) {
-                for output in frames.feed(&Bytes::copy_from_slice(piece)) {
-                    match output {
-                        Output::Stdout(bytes) => out.extend_from_slice(&bytes),
-                        Output::Stderr(bytes) => err.extend_from_slice(&bytes),
-                    }
-                }
-            }
-            assert_eq!(
-                (out.as_slice(), err.as_slice()),
-                (&b"out!"[..], &b"er"[..]),
-                "{cut}"
-            );
-        };
-        (1..=whole.len()).for_each(check);
-    }
-
-    #[test]
-    fn a_terminal_has_no_frames() {
-        let mut frames = Frames::new(true);
-        let piece = Bytes::from_static(&[1, 0, 0, 0, b'x']);
-        assert_eq!(frames.feed(&piece), [Output::Stdout(piece.clone())]);
-    }
 }
