@@ -15,6 +15,7 @@ pub mod args;
 mod board;
 mod copy;
 mod follow;
+mod history;
 mod images;
 mod list;
 mod plan;
@@ -125,6 +126,8 @@ pub async fn run(args: LocalArgs, clock: Clock, random: Random, caller: Caller) 
         LocalCommand::Port(args) => list::port(context, args).await,
         LocalCommand::Top(args) => list::top(context, args).await,
         LocalCommand::Version(args) => list::version(&args),
+        LocalCommand::History(args) => history::history(context, args).await,
+        LocalCommand::Rollback(args) => history::rollback(context, args).await,
         LocalCommand::Cp(args) => copy::copy(context, args).await,
         LocalCommand::Config(args) => {
             let request = project::request(

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args, Subcommand, ValueEnum};
 pub use self::{
     act::{CpArgs, KillArgs, NamedArgs, RestartArgs, RmArgs, ServicesArgs, StartArgs, WaitArgs},
     config::{ConfigArgs, ConfigFormat},
-    list::{ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, Tail, VersionArgs},
+    list::{HistoryArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, RollbackArgs, Tail, VersionArgs},
     run::{ExecArgs, RunArgs},
     up::{BuildArgs, CreateArgs, DownArgs, PlanArgs, PullArgs, ScaleArgs, UpArgs},
 };
@@ -188,6 +188,10 @@ pub enum LocalCommand {
     Top(NamedArgs),
     /// Show the project's log lines.
     Logs(LogsArgs),
+    /// List the revisions this host has had of the project.
+    History(HistoryArgs),
+    /// Bring an older revision back.
+    Rollback(RollbackArgs),
     /// Copy files between a container and this host.
     Cp(CpArgs),
     /// Print the project as `docker compose config` does.

@@ -127,6 +127,27 @@ pub struct PortArgs {
     pub private_port: u16,
 }
 
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// Form of the list.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ListFormat,
+}
+
+/// `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Which project.
+    #[command(flatten)]
+    pub project: ProjectArgs,
+    /// The revision to bring back; the last good one that made another project if absent.
+    pub revision: Option<u64>,
+}
+
 /// `version`.
 #[derive(Debug, Args)]
 pub struct VersionArgs {
