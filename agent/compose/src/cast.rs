@@ -12,6 +12,9 @@ enum Cast {
     Float,
 }
 
+/// Most bytes of all texts of a project in which variables were replaced.
+const MOST_REPLACED: usize = 64 * 1024 * 1024;
+
 /// Paths below a service; `*` is a name or a place in a list.
 const SERVICE: &[(&str, Cast)] = &[
     ("attach", Cast::Bool),
@@ -115,7 +118,17 @@ fn walk(
                 let mut unset = Vec::new();
                 let lookup = |name: &str| env.get(name).cloned();
                 match interpolate(text, &lookup, &mut |name| unset.push(name.to_owned())) {
-                    Ok(replaced) => *text = replaced,
+                    Ok(replaced) => {
+                        *text = replaced;
+                        report.replaced += text.len();
+                        if report.replaced > MOST_REPLACED {
+                            let message = format!(
+                                "the project has more than {MOST_REPLACED} bytes when its variables are replaced"
+                            );
+                            report.error(at, "", message);
+                            return false;
+                        }
+                    }
                     Err(error) => {
                         report.error(at, path, error.to_string());
                         return false;

@@ -3,6 +3,9 @@
 use crate::interpolate::interpolate;
 use indexmap::IndexMap;
 
+/// Largest file of variables, and most bytes of its values: 8 MiB.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
 /// Why a file of variables could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -33,9 +36,18 @@ pub(crate) fn parse_after(
     before: &dyn Fn(&str) -> Option<String>,
     unset: &mut dyn FnMut(&str),
 ) -> Result<IndexMap<String, String>, DotenvError> {
+    if text.len() > MOST_BYTES {
+        let message = format!("the file has {} bytes; at most {MOST_BYTES} are read", text.len());
+        return Err(DotenvError { line: 1, message });
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        counted: (0, 1),
+    };
     let mut out = IndexMap::new();
+    let mut bytes = 0;
     while reader.skip_to_statement() {
         let line = reader.line();
         let fail = |message: String| DotenvError { line, message };
@@ -56,6 +68,12 @@ pub(crate) fn parse_after(
         } else {
             value
         };
+        bytes += value.len();
+        if bytes > MOST_BYTES {
+            return Err(fail(format!(
+                "the values have more than {MOST_BYTES} bytes when variables are replaced"
+            )));
+        }
         out.insert(key, value);
     }
     Ok(out)
@@ -97,6 +115,8 @@ pub fn parse_raw(
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// A place and its line, from which the next line is counted.
+    counted: (usize, u32),
 }
 
 const fn is_blank(c: char) -> bool {
@@ -108,9 +128,15 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or("")
     }
 
-    fn line(&self) -> u32 {
-        let before = self.text.get(..self.at).unwrap_or("");
-        u32::try_from(before.bytes().filter(|byte| *byte == b'\n').count() + 1).unwrap_or(u32::MAX)
+    fn line(&mut self) -> u32 {
+        let (from, line) = self.counted;
+        let between = self.text.get(from..self.at).unwrap_or("");
+        let breaks = between.bytes().filter(|byte| *byte == b'\n').count();
+        self.counted = (
+            self.at,
+            line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX)),
+        );
+        self.counted.1
     }
 
     /// Skips blanks and comment lines; false at the end.

@@ -16,6 +16,9 @@ pub enum TemplateError {
         /// The author's message.
         message: String,
     },
+    /// The result would be too large.
+    #[error("the text has more than {MOST_BYTES} bytes when its variables are replaced")]
+    TooLarge,
     /// Defaults in defaults, too many levels deep.
     #[error("variables are nested more than {MOST_DEPTH} levels deep")]
     TooDeep,
@@ -35,6 +38,8 @@ impl fmt::Display for Missing<'_> {
 }
 
 const MOST_DEPTH: usize = 50;
+/// Most bytes of a text after its variables are replaced.
+pub(crate) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Replaces the variables of a text. `lookup` knows the values; `unset` hears of every variable that was used, has no
 /// value and no default (it counts as empty).
@@ -61,13 +66,16 @@ fn expand(
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
+        if out.len() > MOST_BYTES {
+            return Err(TemplateError::TooLarge);
+        }
         out.push_str(rest.get(..at).unwrap_or(""));
         rest = rest.get(at + 1..).unwrap_or("");
         if let Some(tail) = rest.strip_prefix('$') {
             out.push('$');
             rest = tail;
         } else if let Some(tail) = rest.strip_prefix('{') {
-            let end = closing_brace(tail).ok_or_else(|| TemplateError::Invalid(text.to_owned()))?;
+            let end = closing_brace(tail).ok_or_else(|| TemplateError::Invalid(shown(text)))?;
             let inner = tail.get(..end).unwrap_or("");
             out.push_str(&braced(inner, text, lookup, unset, depth)?);
             rest = tail.get(end + 1..).unwrap_or("");
@@ -98,7 +106,7 @@ fn braced(
 ) -> Result<String, TemplateError> {
     let (name, tail) = inner.split_at(name_end(inner));
     if name.is_empty() {
-        return Err(TemplateError::Invalid(whole.to_owned()));
+        return Err(TemplateError::Invalid(shown(whole)));
     }
     let value = lookup(name);
     let (non_empty, operator) = match tail.strip_prefix(':') {
@@ -133,8 +141,13 @@ fn braced(
                 _ => Ok(value.unwrap_or_default()),
             }
         }
-        _ => Err(TemplateError::Invalid(whole.to_owned())),
+        _ => Err(TemplateError::Invalid(shown(whole))),
     }
+}
+
+/// As much of a text as a message needs.
+fn shown(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// Length of the variable name at the beginning.

@@ -62,6 +62,8 @@ impl std::error::Error for Problem {}
 pub(crate) struct Report {
     /// The load leaves variables as they are, so that short forms are still there when files are merged.
     pub(crate) draft: bool,
+    /// Bytes of all texts in which variables were replaced.
+    pub(crate) replaced: usize,
     pub(crate) files: Vec<String>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
@@ -124,6 +126,11 @@ impl Report {
         if self.warnings.len() < MOST && !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
+    }
+
+    /// Whether further problems are dropped, so that nobody needs to look for their remedy.
+    pub(crate) fn full(&self) -> bool {
+        self.problems.len() >= MOST
     }
 
     /// Whether a problem was found in the part of the tree at a path: then something may be missing there that was written.

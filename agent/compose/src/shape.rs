@@ -137,6 +137,9 @@ pub(crate) fn check(node: &mut Node, shape: &Shape, path: &str, report: &mut Rep
             if key.starts_with("x-") && matches!(shape, Shape::Object(..)) {
                 return true;
             }
+            if report.full() {
+                return false;
+            }
             let hint = nearest(key, keys.iter().map(|(known, _)| *known)).map_or_else(
                 || "own keys must begin with `x-`".to_owned(),
                 |known| format!("did you mean {known:?}?"),

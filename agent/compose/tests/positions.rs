@@ -64,7 +64,7 @@ fn problems_of_values_know_their_line() {
     let files = [
         (
             "a.yaml",
-            "services:\n  s:\n    image: x\n    volumes:\n      - a:/a\n",
+            "services:\n  s:\n    image: x\n    volumes:\n      - data:/a\n",
         ),
         (
             "b.yaml",

@@ -331,6 +331,9 @@ pub(super) fn resources(tree: &Node, report: &mut Report) {
     }
 }
 
+/// Longest circle that is told whole.
+const MOST_SHOWN: usize = 20;
+
 /// Circles of dependencies, found without recursion: whoever cannot be put in order is in one, or behind one.
 fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
     let edges = |name: &str| -> Vec<String> {
@@ -345,16 +348,29 @@ fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
     };
     let mut left: BTreeMap<String, Vec<String>> =
         enabled.iter().map(|name| (name.clone(), edges(name))).collect();
-    loop {
-        let free: Vec<String> = left
-            .iter()
-            .filter(|(_, targets)| !targets.iter().any(|t| left.contains_key(t)))
-            .map(|(n, _)| n.clone())
-            .collect();
-        if free.is_empty() {
-            break;
+    let mut waiting: BTreeMap<String, usize> = BTreeMap::new();
+    let mut behind: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, targets) in &left {
+        waiting.insert(name.clone(), targets.len());
+        for target in targets {
+            behind.entry(target.clone()).or_default().push(name.clone());
         }
-        free.iter().for_each(|name| drop(left.remove(name)));
+    }
+    let mut free: Vec<String> = left
+        .iter()
+        .filter(|(_, targets)| targets.is_empty())
+        .map(|(name, _)| name.clone())
+        .collect();
+    while let Some(name) = free.pop() {
+        left.remove(&name);
+        for dependant in behind.remove(&name).unwrap_or_default() {
+            if let Some(count) = waiting.get_mut(&dependant) {
+                *count -= 1;
+                if *count == 0 {
+                    free.push(dependant);
+                }
+            }
+        }
     }
     let Some(start) = left.keys().next().cloned() else {
         return;
@@ -367,7 +383,14 @@ fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
     {
         if let Some(first) = chain.iter().position(|name| name == next) {
             let mut circle: Vec<String> = chain.drain(first..).collect();
+            let length = circle.len();
             circle.push(next.clone());
+            if length > MOST_SHOWN {
+                circle.splice(
+                    MOST_SHOWN / 2..length - MOST_SHOWN / 2,
+                    [format!("… {length} services …")],
+                );
+            }
             let at = services.get(next).map_or_else(Mark::default, |node| node.key);
             report.error(
                 at,

@@ -122,7 +122,7 @@ pub(super) fn normalise(tree: &mut Node, project: &str, directory: &str) {
 }
 
 fn normalise_service(service: &mut Node, directory: &str) {
-    let mark = service.at;
+    let mark = service.key;
     let lonely = service
         .get("networks")
         .and_then(Node::as_map)
