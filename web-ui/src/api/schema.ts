@@ -666,6 +666,11 @@ export interface components {
             old?: string | null;
         };
         /**
+         * @description What a container can fail.
+         * @enum {string}
+         */
+        CheckKind: "health" | "exit" | "restarts" | "time";
+        /**
          * @description Life of a container.
          * @enum {string}
          */
@@ -708,6 +713,11 @@ export interface components {
              */
             health_timeout_s: number;
             /**
+             * @description In which order a container and its replacement change places.
+             * @default auto
+             */
+            order: components["schemas"]["ReplaceOrder"];
+            /**
              * @description Pull images even if they are present (`pull_policy` of a service wins).
              * @default false
              */
@@ -723,6 +733,17 @@ export interface components {
              * @default true
              */
             remove_orphans: boolean;
+            /**
+             * @description When a revision that does not work out makes way for the last good one.
+             * @default {
+             *       "automatic": true,
+             *       "exited": true,
+             *       "restarts": 0,
+             *       "unhealthy": true,
+             *       "watch_s": 0
+             *     }
+             */
+            rollback: components["schemas"]["RollbackPolicy"];
         };
         /** @description Deploys the stack's current spec, or that of an older revision. */
         DeployRequest: {
@@ -815,16 +836,20 @@ export interface components {
             failure: components["schemas"]["Failure"];
             /** @enum {string} */
             phase: "rolling_back";
+            to?: components["schemas"]["Rev"] | null;
         } | {
             /** @description Why it was rolled back. */
             failure: components["schemas"]["Failure"];
             /** @enum {string} */
             phase: "rolled_back";
+            to?: components["schemas"]["Rev"] | null;
         } | {
             /** @description Why. */
             failure: components["schemas"]["Failure"];
             /** @enum {string} */
             phase: "rollback_failed";
+            to?: components["schemas"]["Rev"] | null;
+            undo?: components["schemas"]["Failure"] | null;
         } | {
             /** @enum {string} */
             phase: "expired";
@@ -900,8 +925,31 @@ export interface components {
             /** @description `wfj_<id>_<secret>`: goes into the prompt, the environment or a file, never into an argument. */
             secret: string;
         };
+        /** @description What a container did not pass, and what it said last. */
+        FailedCheck: {
+            /** @description The health check's command, if it has one. */
+            command?: string | null;
+            /** @description Its name. */
+            container: string;
+            /**
+             * Format: int64
+             * @description Exit code of the health check's last run, or of the container.
+             */
+            exit_code?: number | null;
+            /** @description What it did not pass. */
+            kind: components["schemas"]["CheckKind"];
+            /** @description The container's last lines of output, oldest first; at most 10. */
+            log?: string[];
+            /** @description What the health check's last run said; at most 1 KiB. */
+            output?: string;
+            /** @description What was seen, e.g. `is unhealthy` or `ended with exit code 3`. */
+            seen: string;
+            /** @description Its service. */
+            service: string;
+        };
         /** @description A failure as users see it: code, what happened, what to do. */
         Failure: {
+            check?: components["schemas"]["FailedCheck"] | null;
             /** @description `WF-` and four digits; text, so that an older reader can show a newer code. */
             code: string;
             /** @description What to do next. */
@@ -1485,6 +1533,11 @@ export interface components {
             volumes?: boolean;
         };
         /**
+         * @description In which order a container and its replacement change places. `deploy.update_config.order` of a service wins.
+         * @enum {string}
+         */
+        ReplaceOrder: "auto" | "start_first" | "stop_first";
+        /**
          * @description What kind of thing a step touches.
          * @enum {string}
          */
@@ -1538,6 +1591,38 @@ export interface components {
             stack: components["schemas"]["StackId"];
             /** @description Present or absent. */
             want: components["schemas"]["Want"];
+        };
+        /** @description When a revision that does not work out makes way for the last good one. */
+        RollbackPolicy: {
+            /**
+             * @description Whether the host goes back by itself. Without it a failed deployment puts the containers it replaced back, and
+             *     leaves the rest for a person to look at.
+             * @default true
+             */
+            automatic: boolean;
+            /**
+             * @description Whether a container that ends while it is watched counts.
+             * @default true
+             */
+            exited: boolean;
+            /**
+             * Format: int32
+             * @description Restarts of one container while it is watched that do not count yet. Range 0–100.
+             * @default 0
+             */
+            restarts: number;
+            /**
+             * @description Whether a failing health check counts.
+             * @default true
+             */
+            unhealthy: boolean;
+            /**
+             * Format: int32
+             * @description Seconds that a revision is watched once everything runs and is healthy, before the old containers are given up.
+             *     Range 0–3,600.
+             * @default 0
+             */
+            watch_s: number;
         };
         /** @description Deploys the spec of an older revision as a new revision. */
         RollbackRequest: {
