@@ -79,7 +79,7 @@ async fn a_day_with_the_command_line() {
     check(&line, &pinned, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
     check(&line, &plan, OK, &["web1: nothing to do"], &[]).await;
     save(&COMPOSE.replace("'1'", "'2'"));
-    check(&line, &plan, OK, &["recreate", "environment", "interrupted"], &[]).await;
+    check(&line, &plan, OK, &["recreate", "environment", "interrup"], &[]).await;
     check(
         &line,
         &format!("{plan} --detailed-exitcode"),

@@ -10,6 +10,7 @@ const FIRST: &str = "services:
     environment: { MODE: one, API_TOKEN: old }
     configs: [site]
     networks: [back]
+    ports: ["8080:80"]
   db:
     image: db
     scale: 2
@@ -80,7 +81,7 @@ async fn a_plan_says_what_changes_from_what_to_what_and_where() {
         &FIRST.replace("hello", "good day"),
         &[
             "recreate container web-web-1: the content of config site changed",
-            "  configs.site.content - → - @ compose.yaml:16:11",
+            "  configs.site.content - → - @ compose.yaml:17:11",
         ],
         &["web-web-1"],
     )
@@ -90,7 +91,7 @@ async fn a_plan_says_what_changes_from_what_to_what_and_where() {
         &FIRST.replace("scale: 2", "scale: 1"),
         &[
             "remove container web-db-2: fewer containers are wanted",
-            "  services.db.scale 2 → 1 @ compose.yaml:9:5",
+            "  services.db.scale 2 → 1 @ compose.yaml:10:5",
         ],
         &["web-db-2"],
     )
@@ -100,7 +101,7 @@ async fn a_plan_says_what_changes_from_what_to_what_and_where() {
         &FIRST.replace("scale: 2", "scale: 3"),
         &[
             "create container web-db-3: more containers are wanted",
-            "  services.db.scale 2 → 3 @ compose.yaml:9:5",
+            "  services.db.scale 2 → 3 @ compose.yaml:10:5",
         ],
         &[],
     )
@@ -110,7 +111,7 @@ async fn a_plan_says_what_changes_from_what_to_what_and_where() {
         &FIRST.replace("internal: false", "internal: true"),
         &[
             "recreate network web_back: its settings changed",
-            "  networks.back.internal - → true @ compose.yaml:12:11",
+            "  networks.back.internal - → true @ compose.yaml:13:11",
         ],
         &["web-web-1"],
     )
