@@ -10,7 +10,7 @@ const FIRST: &str = "services:
     environment: { MODE: one, API_TOKEN: old }
     configs: [site]
     networks: [back]
-    ports: ["8080:80"]
+    ports: ['8080:80']
   db:
     image: db
     scale: 2
