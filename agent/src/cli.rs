@@ -53,7 +53,7 @@ pub struct EnrollArgs {
     /// Pin of the controller's authority (base64 SHA-256).
     #[arg(long, env = "WINDFLOW_CA_PIN")]
     pub ca_pin: String,
-    /// File with the enrolment token; else WINDFLOW_TOKEN, else asked for on the terminal.
+    /// File with the enrolment token (`-` is stdin); else WINDFLOW_TOKEN, else asked for on the terminal, unseen.
     #[arg(long, env = "WINDFLOW_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// Name of this host; its host name if absent.
