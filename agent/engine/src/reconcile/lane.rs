@@ -144,7 +144,11 @@ async fn deploy(
             Err(Early::Failed(failure) | Early::Moved(failure) | Early::Left(failure)) => failure,
             Err(Early::Back { failure, to }) => return back::run(&run, failure, to, halt).await,
             Err(Early::Unreachable(failure)) => {
-                let since = *silent_since.get_or_insert_with(Instant::now);
+                let since = *silent_since.get_or_insert_with(|| {
+                    let text = format!("{}; trying again for {} s", failure.message, bound.as_secs());
+                    run.note(text);
+                    Instant::now()
+                });
                 if since.elapsed() < bound {
                     tracing::warn!(%stack, failure = %failure.message, "engine does not answer; trying again");
                     if halt.run(tokio::time::sleep(delays.next_delay())).await.is_none() {
