@@ -9,7 +9,7 @@ use std::{
 
 use windflow_compose::{
     self as compose, Files as _, LoadRequest, Loaded, Problem,
-    discover::{BASES, OVERRIDES},
+    discover::{self, BASES},
     dotenv,
 };
 use windflow_model::{Code, Failure, SpecFile};
@@ -160,7 +160,7 @@ fn request(
 ) -> Result<LoadRequest, Failure> {
     let found;
     let paths = if paths.is_empty() {
-        found = discover(files, directory)?;
+        found = found_in(files, directory)?;
         &found
     } else {
         paths
@@ -195,14 +195,9 @@ fn request(
     })
 }
 
-fn discover(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let first = |names: [&str; 4]| {
-        names
-            .iter()
-            .map(|name| directory.join(name))
-            .find(|path| files.has(path))
-    };
-    let base = first(BASES).ok_or_else(|| {
+fn found_in(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let here = discover::here(&text(directory), files).map_err(|problem| invalid(&[problem]))?;
+    let here = here.ok_or_else(|| {
         let names = BASES.join(", ");
         let place = if files.are_of_spec() {
             "the stack".to_owned()
@@ -214,7 +209,7 @@ fn discover(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
             format!("no Compose file in {place}: one of {names} is needed"),
         )
     })?;
-    Ok(std::iter::once(base).chain(first(OVERRIDES)).collect())
+    Ok(here.files.into_iter().map(PathBuf::from).collect())
 }
 
 fn dotenv_of(

@@ -70,14 +70,6 @@ impl Files {
     pub(super) const fn are_of_spec(&self) -> bool {
         self.directory.is_some()
     }
-
-    pub(super) fn has(&self, path: &Path) -> bool {
-        match &self.directory {
-            Some(directory) if path.starts_with(directory) => self.content.contains_key(path),
-            _ if self.kept => self.content.contains_key(path),
-            _ => path.is_file(),
-        }
-    }
 }
 
 impl windflow_compose::Files for Files {
