@@ -126,7 +126,7 @@ impl App {
     }
 
     async fn views(&self, op: &OpContext, ids: &[DeploymentId]) -> AppResult<Vec<DeploymentView>> {
-        let silent = Silent::of(self).await;
+        let silent = Silent::of(self, op).await?;
         let mut out = Vec::with_capacity(ids.len());
         for id in ids {
             let found = self
@@ -156,7 +156,7 @@ impl App {
     /// There is no such deployment.
     pub async fn deployment_view(&self, op: &OpContext, id: DeploymentId) -> AppResult<DeploymentView> {
         let found = self.need_deployment("deployment_view", op.org, id).await?;
-        Ok(self.show(found.value, &Silent::of(self).await))
+        Ok(self.show(found.value, &Silent::of(self, op).await?))
     }
 
     /// Deployments without their step trees, newest first; with `latest`, by stack and host.
@@ -199,7 +199,7 @@ impl App {
             .transpose()
             .map_err(|_| bad_cursor())?;
         let mut after: Option<Key> = cursor.map(at);
-        let (mut items, silent) = (Vec::new(), Silent::of(self).await);
+        let (mut items, silent) = (Vec::new(), Silent::of(self, op).await?);
         let mut looked_at = 0;
         loop {
             let page = self
@@ -240,7 +240,7 @@ impl App {
         query: &DeploymentQuery,
         limit: usize,
     ) -> AppResult<Page<DeploymentView>> {
-        let (org, silent) = (op.org, Silent::of(self).await);
+        let (org, silent) = (op.org, Silent::of(self, op).await?);
         let deployment = async |id| {
             self.find::<Deployment>(operation, &keys::deployment(org, id))
                 .await
@@ -336,8 +336,8 @@ fn fits(deployment: &Deployment, query: &DeploymentQuery) -> bool {
 struct Silent(std::collections::BTreeMap<AgentId, Presence>);
 
 impl Silent {
-    async fn of(app: &App) -> Self {
-        Self(app.hosts().presences().await)
+    async fn of(app: &App, op: &OpContext) -> AppResult<Self> {
+        app.presences(op.org).await.map(Self)
     }
 
     /// Since when nothing was heard of the deployment's host; `None` while it is connected.

@@ -21,7 +21,7 @@ pub mod stack;
 pub mod target;
 pub mod time;
 
-pub use agent::{AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
+pub use agent::{Absence, AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
 pub use code::{CheckKind, Code, FailedCheck, Failure};
 pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};

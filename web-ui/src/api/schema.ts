@@ -577,6 +577,11 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * @description Why a host is not connected.
+         * @enum {string}
+         */
+        Absence: "never_connected" | "not_since_start" | "closed" | "silent" | "restarted" | "other";
+        /**
          * @description What a step does.
          * @enum {string}
          */
@@ -1426,6 +1431,8 @@ export interface components {
             /** @description Since when this session exists. */
             since: components["schemas"]["Timestamp"];
         } | {
+            /** @description Why, for programs and translations. */
+            cause?: components["schemas"]["Absence"];
             /** @enum {string} */
             presence: "offline";
             /** @description Why, if known: `closed by the host`, `no packet for 25 s`, … */

@@ -21,6 +21,8 @@ export interface Shown {
   /** Last known phase and since when nothing was heard, if the present state is unknown. */
   last?: string;
   since?: string;
+  /** What its host, now away, said last: no longer proven. */
+  known?: boolean;
 }
 
 /**
@@ -35,14 +37,15 @@ export function pastOnes(deployments: readonly Deployment[]): Set<string> {
   return new Set(good.filter((one) => one.rev < (newest.get(place(one)) ?? 0)).map((one) => one.id));
 }
 
-/** What may honestly be said about a deployment; `past` if another has come after it. */
-export function shown(deployment: Pick<Deployment, "state" | "view" | "want">, past = false): Shown {
+/** What may honestly be said about a deployment; `past` if another has come after it, `away` if its host is. */
+export function shown(deployment: Pick<Deployment, "state" | "view" | "want">, past = false, away: { since?: string | null } | null = null): Shown {
   if (deployment.view.view === "unknown") {
     return { key: "unknown", tone: "warn", live: false, last: deployment.view.last, since: deployment.view.since };
   }
   const { phase } = deployment.state;
   if (phase === "succeeded" && past) return { key: "past", tone: "idle", live: false };
   if (phase === "succeeded" && deployment.want !== "present") return { key: "removed", tone: "idle", live: false };
+  if (phase === "succeeded" && away) return { key: phase, tone: "idle", live: false, known: true, since: away.since ?? undefined };
   return { key: phase, tone: TONES[phase], live: TONES[phase] === "info" };
 }
 
