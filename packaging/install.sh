@@ -457,7 +457,6 @@ respawn_delay=5
 respawn_max=0
 retry="TERM/30/KILL/5"
 rc_ulimit="-n 65536"
-no_new_privs=yes
 output_log=/var/log/windflow-agent.log
 error_log=/var/log/windflow-agent.log
 
@@ -470,6 +469,10 @@ start_pre() {
     checkpath --directory --mode 0700 /var/lib/windflow-agent
     checkpath --directory --mode 0700 /run/windflow-agent
     checkpath --file --mode 0600 "$output_log"
+    # Not before OpenRC 0.45; its own setting for it names an option that is not there.
+    if supervise-daemon --help 2>&1 | grep -q -e --no-new-privs; then
+        supervise_daemon_args="$supervise_daemon_args --no-new-privs"
+    fi
     # As the systemd unit reads it: one NAME=value a line, nothing is expanded.
     if [ -r /etc/windflow/agent.env ]; then
         while IFS= read -r line; do
