@@ -3,6 +3,6 @@
 mod access;
 mod bad_input;
 mod deploy;
-mod plan;
 mod hosts;
+mod plan;
 mod world;
