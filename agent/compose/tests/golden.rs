@@ -27,6 +27,7 @@ const OF_THE_COMMAND_LINE: &[&str] = &[
     "extends-include/file-missing",
     "extends-include/found-nothing",
     "interpolation/dotenv-explicit-missing",
+    "top-level/name-empty",
     "top-level/name-environment-not-normal",
     "top-level/name-flag-not-normal",
 ];

@@ -152,7 +152,11 @@ fn normalise_service(service: &mut Node, directory: &str) {
         .flatten()
         .filter_map(Node::as_str)
     {
-        implied.push((link.split(':').next().unwrap_or(link).to_owned(), true));
+        let service = match link.split_once(':') {
+            Some((service, alias)) if !alias.contains(':') => service,
+            _ => link,
+        };
+        implied.push((service.to_owned(), true));
     }
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         if let Some(name) = service.str_at(key).and_then(|text| text.strip_prefix("service:")) {

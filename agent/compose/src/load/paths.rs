@@ -15,10 +15,9 @@ pub(crate) fn parent(path: &str) -> String {
 /// A path below a directory, cleaned. `~` is `HOME`.
 pub(crate) fn absolute(directory: &str, path: &str, env: &BTreeMap<String, String>) -> String {
     if let Some(rest) = path.strip_prefix('~')
-        && (rest.is_empty() || rest.starts_with('/'))
         && let Some(home) = env.get("HOME")
     {
-        return clean(&format!("{home}{rest}"));
+        return clean(&format!("{home}/{rest}"));
     }
     if path.starts_with('/') {
         clean(path)

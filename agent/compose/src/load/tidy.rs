@@ -36,6 +36,9 @@ pub(super) fn tidy(tree: &mut Node) {
         .flat_map(Map::values_mut)
     {
         texts(service);
+        if let Some(servers) = service.get_mut("dns").and_then(Node::as_list_mut) {
+            servers.retain(|server| server.as_str() != Some(""));
+        }
         if let Some(health) = service.get_mut("healthcheck").and_then(Node::as_map_mut)
             && health
                 .get("test")

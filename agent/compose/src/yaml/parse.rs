@@ -202,6 +202,8 @@ impl Builder<'_> {
                 _ => resolved(),
             },
             Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => Value::Str(text.to_owned()),
+            // Nothing behind a tag of one's own is an empty text.
+            Some(_) if text.is_empty() => Value::Str(String::new()),
             _ => resolved(),
         };
         Some(Node {
