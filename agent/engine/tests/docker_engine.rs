@@ -13,6 +13,8 @@
 mod back;
 #[path = "docker_engine/bench.rs"]
 mod bench;
+#[path = "docker_engine/build.rs"]
+mod build;
 #[path = "docker_engine/crash.rs"]
 mod crash;
 #[path = "docker_engine/deploy.rs"]
@@ -21,5 +23,7 @@ mod deploy;
 mod plans;
 #[path = "docker_engine/pull.rs"]
 mod pull;
+#[path = "docker_engine/registry.rs"]
+mod registry;
 #[path = "docker_engine/trouble.rs"]
 mod trouble;

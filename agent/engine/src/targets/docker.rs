@@ -84,7 +84,7 @@ impl DockerTarget {
         })
     }
 
-    async fn client_config(&self) -> Result<ClientConfig, TargetError> {
+    async fn client_config(&self) -> ClientConfig {
         ClientConfig::read(self.client_config.as_deref()).await
     }
 }

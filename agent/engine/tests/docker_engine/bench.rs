@@ -93,7 +93,7 @@ pub(crate) struct Bench {
     tasks: TaskSet,
     rev: u64,
     _guard: Guard,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// `None`, with a line for the reader, where no engine answers.
@@ -157,7 +157,7 @@ impl Bench {
             tasks,
             rev: 0,
             _guard: guard,
-            _dir: dir,
+            dir,
         })
     }
 
@@ -180,6 +180,11 @@ impl Bench {
 
     pub(crate) async fn containers(&self) -> Vec<ContainerSummary> {
         containers(&self.docker, self.stack.as_str()).await
+    }
+
+    /// The scratch directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Container ids by name.

@@ -49,6 +49,8 @@ pub(super) struct ClientConfig {
     creds_store: Option<String>,
     cred_helpers: BTreeMap<String, String>,
     proxies: BTreeMap<String, Proxies>,
+    #[serde(skip)]
+    problem: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -73,18 +75,39 @@ struct Proxies {
 }
 
 impl ClientConfig {
-    /// Reads `config.json` of a directory; without one there is nothing configured.
-    pub(super) async fn read(directory: Option<&Path>) -> Result<Self, TargetError> {
+    /// Reads `config.json` of a directory; without one there is nothing configured. One that cannot be read is nothing,
+    /// too: most images need no credentials. It is said where one turns out to be needed.
+    pub(super) async fn read(directory: Option<&Path>) -> Self {
         let Some(directory) = directory else {
-            return Ok(Self::default());
+            return Self::default();
         };
         let file = directory.join("config.json");
-        let what = || format!("cannot read the Docker client configuration {}", file.display());
-        match fs_err::tokio::read(&file).await {
-            Ok(json) => serde_json::from_slice(&json)
-                .map_err(|error| TargetError::caused(TargetErrorKind::Host, what(), error)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(TargetError::caused(TargetErrorKind::Host, what(), error)),
+        let problem = match fs_err::tokio::read(&file).await {
+            Ok(json) => match serde_json::from_slice(&json) {
+                Ok(config) => return config,
+                Err(error) => format!("{}: {error}", file.display()),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::default(),
+            Err(error) => error.to_string(),
+        };
+        tracing::warn!(%problem, "the Docker client configuration is left out");
+        Self {
+            problem: Some(problem),
+            ..Self::default()
+        }
+    }
+
+    /// Adds to a failure that the configuration could not be read.
+    pub(super) fn told(&self, error: TargetError) -> TargetError {
+        match &self.problem {
+            Some(problem) => TargetError {
+                what: format!(
+                    "{}; the Docker client configuration could not be read: {problem}",
+                    error.what
+                ),
+                ..error
+            },
+            None => error,
         }
     }
 
@@ -257,6 +280,17 @@ mod tests {
             panic!("it is no base64");
         };
         assert!(error.to_string().contains("broken.example.org"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_unreadable_file_is_told_with_the_failure() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = || TargetError::new(TargetErrorKind::ImagePull, "no");
+        let told = |config: ClientConfig| config.told(error()).to_string();
+        assert_eq!(told(ClientConfig::read(Some(dir.path())).await), "no");
+        fs_err::write(dir.path().join("config.json"), "{").unwrap();
+        let text = told(ClientConfig::read(Some(dir.path())).await);
+        assert!(text.contains("config.json"), "{text}");
     }
 
     #[test]

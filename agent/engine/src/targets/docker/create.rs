@@ -70,7 +70,7 @@ async fn make(target: &DockerTarget, create: &ContainerCreate) -> Result<(String
         Some(old) => spec::mounts::anonymous(target, old, create).await?,
         None => Vec::new(),
     };
-    let proxies = target.client_config().await?.proxies(&target.address.to_string());
+    let proxies = target.client_config().await.proxies(&target.address.to_string());
     let built = spec::container(target.api().await?, create, inherited, &proxies)?;
     let mut query = vec![("name", create.name.as_str())];
     query.extend(built.platform.as_deref().map(|platform| ("platform", platform)));

@@ -27,7 +27,8 @@ pub(super) async fn upload(
         Some((file, mounts::secret_target(file), content))
     });
     let what = format!("put configs and secrets into service {service}");
-    for (file, path, content) in configs.chain(secrets) {
+    // In the order of docker compose.
+    for (file, path, content) in secrets.chain(configs) {
         let tar = archive(file, &path, &content)
             .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
         let options = UploadToContainerOptions {

@@ -33,7 +33,9 @@ pub(super) async fn pull(
     let mut query = vec![("fromImage", repo.as_str()), ("tag", tag.as_str())];
     query.extend(platform.as_deref().map(|platform| ("platform", platform)));
     let mut request = Request::post(format!("/images/create{}", wire::query(query)));
-    if let Some(credentials) = target.client_config().await?.credentials_of(image).await? {
+    let config = target.client_config().await;
+    let refused = |error| refused(config.told(error));
+    if let Some(credentials) = config.credentials_of(image).await? {
         request = request.header("X-Registry-Auth", header(&credentials));
     }
     let asked = wire::messages(
