@@ -112,7 +112,9 @@ fn serve(stream: UnixStream, state: &Mutex<State>) {
             let mut state = state.lock().unwrap();
             (state.answer(&request), state.api.clone())
         };
-        if http::write(&mut writer, &api, request.method == "HEAD", &answer).is_err() {
+        let written = http::write(&mut writer, &api, request.method == "HEAD", &answer);
+        // After an upgrade the connection is the process's, which has ended.
+        if written.is_err() || answer.status == 101 {
             return;
         }
     }

@@ -47,7 +47,9 @@ fn one(recorded: &Recorded) -> Value {
     }
     let mut out = json!({ "path": recorded.path, "query": query, "body": body, "files": recorded.files });
     prune(&mut out);
-    sorted(out)
+    let mut out = sorted(out);
+    order(&mut out);
+    out
 }
 
 fn labels(path: &str, body: &mut Value) {
@@ -69,7 +71,7 @@ fn labels(path: &str, body: &mut Value) {
     }
 }
 
-/// Lists whose order says nothing, and the two ways of writing a named volume.
+/// What is written in two ways: exposed ports, named volumes.
 fn sets(body: &mut Map<String, Value>) {
     let ports: Option<Vec<String>> = body
         .get("ExposedPorts")
@@ -104,34 +106,28 @@ fn sets(body: &mut Map<String, Value>) {
         host.insert("Binds".to_owned(), binds);
         host.insert("Mounts".to_owned(), json!(kept));
     }
-    for key in [
-        "ExposedPorts",
-        "Env",
-        "Binds",
-        "Mounts",
-        "Links",
-        "VolumesFrom",
-        "ExtraHosts",
-        "Ulimits",
-        "Aliases",
-    ] {
-        order(&mut Value::Null, body, key);
-    }
 }
 
-/// Sorts every list of that name, however deep.
-fn order(own: &mut Value, body: &mut Map<String, Value>, key: &str) {
-    if let Value::Array(items) = own {
-        items.sort_by_key(|item| sorted(item.clone()).to_string());
-    }
-    for (name, value) in body.iter_mut() {
-        if name == key
-            && let Value::Array(items) = value
-        {
-            items.sort_by_key(|item| sorted(item.clone()).to_string());
-        }
-        if let Value::Object(below) = value {
-            order(&mut Value::Null, below, key);
+/// Lists whose order says nothing.
+const UNORDERED: [&str; 9] = [
+    "ExposedPorts",
+    "Env",
+    "Binds",
+    "Mounts",
+    "Links",
+    "VolumesFrom",
+    "ExtraHosts",
+    "Ulimits",
+    "Aliases",
+];
+
+/// Sorts them, however deep. Keys are in order already.
+fn order(value: &mut Value) {
+    let Value::Object(fields) = value else { return };
+    for (name, value) in fields {
+        match value {
+            Value::Array(items) if UNORDERED.contains(&name.as_str()) => items.sort_by_key(Value::to_string),
+            value => order(value),
         }
     }
 }

@@ -1,6 +1,9 @@
 //! `HostConfig`: ports, limits, namespaces, restart.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use bollard::models::{HostConfig, HostConfigLogConfig, PortBinding, PortMap};
 use serde_json::{Value, json};
@@ -10,7 +13,7 @@ use super::{devices, network, some};
 use crate::targets::{ContainerCreate, TargetError, TargetErrorKind};
 
 pub(super) fn config(create: &ContainerCreate, service: &Service) -> Result<HostConfig, TargetError> {
-    let (security_opt, unmasked) = security(service)?;
+    let (security_opt, unmasked) = security(&create.project.working_dir, service)?;
     let mut host = HostConfig {
         network_mode: Some(network::mode(create, service)?),
         port_bindings: Some(bindings(service)).filter(|ports| !ports.is_empty()),
@@ -27,8 +30,8 @@ pub(super) fn config(create: &ContainerCreate, service: &Service) -> Result<Host
         readonly_rootfs: Some(service.read_only),
         runtime: service.runtime.clone(),
         annotations: map(&service.annotations),
-        cap_add: some(service.cap_add.clone()),
-        cap_drop: some(service.cap_drop.clone()),
+        cap_add: some(capabilities(&service.cap_add)),
+        cap_drop: some(capabilities(&service.cap_drop)),
         group_add: some(service.group_add.clone()),
         security_opt: some(security_opt),
         masked_paths: unmasked.then(Vec::new),
@@ -185,8 +188,25 @@ fn tmpfs(service: &Service) -> Option<HashMap<String, String>> {
     if map.is_empty() { None } else { Some(map) }
 }
 
+/// In the kernel's words: `CAP_` in front, upper case, each once.
+fn capabilities(given: &[String]) -> Vec<String> {
+    let whole = |word: &String| {
+        let word = word.trim().to_uppercase();
+        if word == "ALL" || word.starts_with("CAP_") {
+            word
+        } else {
+            format!("CAP_{word}")
+        }
+    };
+    let words: BTreeSet<String> = given.iter().map(whole).collect();
+    if words.contains("ALL") {
+        return vec!["ALL".to_owned()];
+    }
+    words.into_iter().collect()
+}
+
 /// Seccomp profiles are read here: the engine wants their content.
-fn security(service: &Service) -> Result<(Vec<String>, bool), TargetError> {
+fn security(directory: &str, service: &Service) -> Result<(Vec<String>, bool), TargetError> {
     let (mut out, mut unmasked) = (Vec::new(), false);
     for option in &service.security_opt {
         let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
@@ -194,7 +214,7 @@ fn security(service: &Service) -> Result<(Vec<String>, bool), TargetError> {
             ("systempaths", "unconfined") => unmasked = true,
             ("seccomp", value) if value != "unconfined" && value != "builtin" => {
                 let what = format!("read the seccomp profile {value}");
-                let profile = fs_err::read_to_string(value).map_err(|error| {
+                let profile = fs_err::read_to_string(Path::new(directory).join(value)).map_err(|error| {
                     TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error)
                 })?;
                 let profile: serde_json::Value = serde_json::from_str(&profile).map_err(|error| {
