@@ -182,7 +182,11 @@ fn hand_on((mut from, mut to): (TcpStream, TcpStream), left: &AtomicUsize) {
         let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             left.checked_sub(read)
         });
-        if read == 0 || (spent.is_ok() && to.write_all(&piece[..read]).is_err()) {
+        if spent.is_err() {
+            // Neither a byte more nor an end of it.
+            return;
+        }
+        if read == 0 || to.write_all(&piece[..read]).is_err() {
             let _ = to.shutdown(Shutdown::Both);
             return;
         }

@@ -4,6 +4,7 @@ use bollard::errors::Error;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use tokio::time::Instant;
 use windflow_model::Layer;
 
 use super::{DockerTarget, client::header, error::failed, observe, spec::platform, wire};
@@ -58,6 +59,7 @@ pub(super) async fn pull(
     };
     let mut messages = begun.map_err(refused)?;
     let mut layers: Vec<Layer> = Vec::new();
+    let mut news = Instant::now();
     while let Some(mut message) = messages.next().await.map_err(refused)? {
         if let Some(error) = message.error() {
             return Err(refused(failed(target, &what, Error::DockerStreamError { error })));
@@ -65,6 +67,16 @@ pub(super) async fn pull(
         let (Some(layer), Some(status)) = (message.id, message.status) else {
             continue;
         };
+        // The engine counts down to its next attempt, and counts on: no byte has come for that.
+        if !status.starts_with("Retrying") {
+            news = Instant::now();
+        } else if news.elapsed() >= target.pull_stall {
+            let text = format!(
+                "cannot {what}: it stands still, nothing has come for {} s",
+                target.pull_stall.as_secs()
+            );
+            return Err(TargetError::new(TargetErrorKind::ImagePull, text));
+        }
         let progress = message.progress.unwrap_or_default();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         let (current, total) = (number(progress.current), number(progress.total));
