@@ -54,7 +54,10 @@ async fn a_plan_says_what_changes_from_what_to_what_and_where() {
         DeploymentState::Succeeded
     );
     let check = async |what: &str, yaml: &str, expected: &[&str], interrupted: &[&str]| {
-        let plan = bench.handle.plan(bench.order("web", 2, yaml)).await.unwrap();
+        let mut order = bench.order("web", 2, yaml);
+        // With the new ones first nothing would be interrupted.
+        order.spec.policy.order = windflow_model::ReplaceOrder::StopFirst;
+        let plan = bench.handle.plan(order).await.unwrap();
         assert_eq!(told(&plan), expected, "{what}");
         let stops: Vec<&str> = plan
             .interruptions
