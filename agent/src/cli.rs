@@ -35,7 +35,7 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Deploy Compose projects on this host without a controller, with docker compose's flags.
-    Local(LocalArgs),
+    Local(Box<LocalArgs>),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.

@@ -54,7 +54,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         .map_err(|error| CommandError::failed(format!("cannot start: {error}")))?;
     match cli.command {
         Command::Local(args) => {
-            let done = runtime.block_on(Box::pin(local::run(args, clock, random, caller()?)));
+            let done = runtime.block_on(Box::pin(local::run(*args, clock, random, caller()?)));
             // A read of the terminal may be under way: nobody waits for a key.
             runtime.shutdown_background();
             done

@@ -26,7 +26,7 @@ pub struct Assignment {
     /// The spec.
     pub spec: StackSpec,
     /// Carry out the plan with this pin and nothing else.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub pin: Option<Pin>,
 }
 

@@ -120,7 +120,7 @@ impl Following {
     }
 
     /// Follows until everything has ended; Ctrl-C stops the project, a second one kills it.
-    pub(super) async fn to_the_end(mut self) -> Result<()> {
+    pub(super) async fn until_the_end(mut self) -> Result<()> {
         let mut signals = signals()?;
         let (mut interrupted, mut aborted) = (0_u32, false);
         let mut stopping: Option<TaskHandle<Result<()>>> = None;

@@ -142,10 +142,8 @@ fn changed(context: &Context, project: &Project, args: &RunArgs, tty: bool) -> R
     if args.workdir.is_some() {
         service.working_dir.clone_from(&args.workdir);
     }
-    for (add, others) in [(&args.cap_add, (&mut service.cap_add, &mut service.cap_drop))] {
-        others.0.extend(add.iter().cloned());
-        others.1.retain(|cap| !add.contains(cap));
-    }
+    service.cap_add.extend(args.cap_add.iter().cloned());
+    service.cap_drop.retain(|cap| !args.cap_add.contains(cap));
     service.cap_drop.extend(args.cap_drop.iter().cloned());
     service.cap_add.retain(|cap| !args.cap_drop.contains(cap));
     Ok(out)

@@ -28,7 +28,7 @@ pub(super) fn target(caller: &Caller) -> Result<Arc<dyn Target>> {
             file: Some(file),
             ..FakeOptions::default()
         });
-        return Ok(Arc::new(fake.map_err(|error| failed(error))?));
+        return Ok(Arc::new(fake.map_err(failed)?));
     }
     let docker = DockerTarget::connect(DockerOptions {
         host: caller.variable("DOCKER_HOST").map(str::to_owned),
@@ -38,7 +38,7 @@ pub(super) fn target(caller: &Caller) -> Result<Arc<dyn Target>> {
             .and_then(|seconds| seconds.parse().ok())
             .map(Duration::from_secs),
     });
-    Ok(Arc::new(docker.map_err(|error| failed(error))?))
+    Ok(Arc::new(docker.map_err(failed)?))
 }
 
 /// What a target or the engine says, as the failure of a command.

@@ -56,7 +56,7 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
                 following.stopped().await?;
             }
             session.close(result).await?;
-            following.to_the_end().await
+            following.until_the_end().await
         }
     }
 }

@@ -176,7 +176,7 @@ impl Session {
     fn cause(&self) -> Absence {
         use windflow_transport::quinn::ConnectionError as E;
         self.cause
-            .unwrap_or(match self.greeted.connection.close_reason() {
+            .unwrap_or_else(|| match self.greeted.connection.close_reason() {
                 Some(E::ApplicationClosed(_)) => Absence::Closed,
                 Some(E::TimedOut) => Absence::Silent,
                 Some(E::Reset) => Absence::Restarted,

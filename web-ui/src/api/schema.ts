@@ -742,10 +742,10 @@ export interface components {
              * @description When a revision that does not work out makes way for the last good one.
              * @default {
              *       "automatic": true,
-             *       "exited": true,
-             *       "restarts": 0,
+             *       "watch_s": 0,
              *       "unhealthy": true,
-             *       "watch_s": 0
+             *       "exited": true,
+             *       "restarts": 0
              *     }
              */
             rollback: components["schemas"]["RollbackPolicy"];

@@ -24,6 +24,9 @@ configs:
   site: { content: hello }
 "#;
 
+/// A key that changed, with its old and its new value.
+type Told<'a> = (&'a str, Option<&'a str>, Option<&'a str>);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_what_changes_and_nothing_left_to_do_afterwards() {
     let Some(mut bench) = Bench::start("plans").await else {
@@ -32,7 +35,7 @@ async fn docker_what_changes_and_nothing_left_to_do_afterwards() {
     assert_eq!(bench.apply(BASE).await, DeploymentState::Succeeded);
     let mut yaml = BASE.to_owned();
     // What is replaced, by what, and the changes that the plan must name: key, old, new.
-    let rows: &[(&str, &str, &[(&str, Option<&str>, Option<&str>)])] = &[
+    let rows: &[(&str, &str, &[Told<'_>])] = &[
         (
             "MODE: one",
             "MODE: two",

@@ -186,7 +186,7 @@ fn hand_on((mut from, mut to): (TcpStream, TcpStream), left: &AtomicUsize) {
             // Neither a byte more nor an end of it.
             return;
         }
-        if read == 0 || to.write_all(&piece[..read]).is_err() {
+        if read == 0 || to.write_all(piece.get(..read).unwrap_or_default()).is_err() {
             let _ = to.shutdown(Shutdown::Both);
             return;
         }

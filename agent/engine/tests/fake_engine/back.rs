@@ -31,7 +31,16 @@ async fn world(bench: &Bench, stack: &str) -> World {
     containers.sort_by(|a, b| a.0.cmp(&b.0));
     let networks = observed.networks.into_iter();
     let mut networks: Vec<String> = networks
-        .map(|one| format!("{} {}", one.name, one.labels["io.windflow.config-hash"]))
+        .map(|one| {
+            format!(
+                "{} {}",
+                one.name,
+                one.labels
+                    .get("io.windflow.config-hash")
+                    .cloned()
+                    .unwrap_or_default()
+            )
+        })
         .collect();
     networks.sort();
     let mut volumes: Vec<String> = observed.volumes.into_iter().map(|one| one.name).collect();

@@ -137,7 +137,7 @@ pub(super) fn exclusive(spec: &Service) -> Option<(&'static str, String)> {
             .as_ref()
             .or(attachment.ipv6_address.as_ref())
             .or(attachment.mac_address.as_ref())
-            .or(attachment.link_local_ips.first());
+            .or_else(|| attachment.link_local_ips.first());
         if let Some(address) = address {
             return Some((
                 "networks",
@@ -156,11 +156,8 @@ pub(super) fn exclusive(spec: &Service) -> Option<(&'static str, String)> {
 /// Data that both would write to.
 fn writes(project: &Project, spec: &Service, old: &ObservedContainer) -> Option<String> {
     let shared = |kind| matches!(kind, MountKind::Volume | MountKind::Bind);
-    for mount in spec
-        .volumes
-        .iter()
-        .filter(|mount| shared(mount.kind) && !mount.read_only)
-    {
+    let mut written = spec.volumes.iter();
+    if let Some(mount) = written.find(|mount| shared(mount.kind) && !mount.read_only) {
         let source = mount.source.as_deref().map(|source| {
             let named = project.volumes.get(source);
             named.map_or(source, |volume| volume.name.as_str())

@@ -133,7 +133,7 @@ fn settings(found: &Value) -> Settings {
     if let Some(check) = at("/Config/Healthcheck") {
         set("healthcheck", healthcheck(check));
     }
-    let mut logging = object(at("/HostConfig/LogConfig/Config")).clone();
+    let mut logging = object(at("/HostConfig/LogConfig/Config"));
     logging.insert(
         "driver".to_owned(),
         at("/HostConfig/LogConfig/Type").cloned().unwrap_or_default(),
