@@ -143,6 +143,9 @@ async fn what_was_offered_into_the_void_is_offered_again() {
     let mut host = fleet.enrol_by("cut", Target::Fake, proxy.address()).await;
     host.start();
     fleet.connected(&host).await;
+    // A first one through: the greeting is over, the session is steady.
+    let first = queue(&fleet, "first", 1, &host).await;
+    succeeds(&fleet, first).await;
     proxy.blackhole();
     // The controller still believes in the session and sends both.
     let older = queue(&fleet, "shop", 1, &host).await;

@@ -114,7 +114,7 @@ async fn a_plan_says_what_changes_from_what_to_what_and_where() {
         &FIRST.replace("internal: false", "internal: true"),
         &[
             "recreate network web_back: its settings changed",
-            "  networks.back.internal - → true @ compose.yaml:13:11",
+            "  networks.back.internal false → true @ compose.yaml:13:11",
         ],
         &["web-web-1"],
     )

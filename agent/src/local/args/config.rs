@@ -52,7 +52,7 @@ pub struct ConfigArgs {
     #[arg(long, group = "list")]
     pub networks: bool,
     /// Print all profiles that services name.
-    #[arg(long, group = "list")]
+    #[arg(id = "list_profiles", long = "profiles", group = "list")]
     pub profiles: bool,
     /// Print the language models' keys.
     #[arg(long, group = "list")]

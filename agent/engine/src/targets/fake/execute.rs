@@ -324,12 +324,17 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
 }
 
 fn network_of(id: String, network: &Network, labels: &BTreeMap<String, String>) -> ObservedNetwork {
+    let mut settings = drawn(serde_json::to_value(network));
+    // An engine tells of it also when it is off.
+    settings
+        .entry("internal".to_owned())
+        .or_insert(serde_json::Value::Bool(false));
     ObservedNetwork {
         id,
         name: network.name.clone(),
         labels: labels.clone(),
         driver: "bridge".to_owned(),
-        settings: drawn(serde_json::to_value(network)),
+        settings,
     }
 }
 
