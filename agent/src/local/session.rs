@@ -33,12 +33,23 @@ pub(super) fn target(caller: &Caller) -> Result<Arc<dyn Target>> {
     let docker = DockerTarget::connect(DockerOptions {
         host: caller.variable("DOCKER_HOST").map(str::to_owned),
         client_config: client_config_dir(|name| caller.variable(name).map(str::to_owned)),
-        pull_stall: caller
-            .variable("WINDFLOW_PULL_STALL_S")
-            .and_then(|seconds| seconds.parse().ok())
-            .map(Duration::from_secs),
+        pull_stall: pull_stall(caller)?,
     });
     Ok(Arc::new(docker.map_err(failed)?))
+}
+
+/// How long a pull may bring no news.
+fn pull_stall(caller: &Caller) -> Result<Option<Duration>> {
+    const NAME: &str = "WINDFLOW_PULL_STALL_S";
+    let Some(text) = caller.variable(NAME) else {
+        return Ok(None);
+    };
+    let seconds = text.parse().map_err(|_| {
+        CommandError::usage(format!(
+            "{NAME} is `{text}`: give a whole number of seconds, or unset it"
+        ))
+    })?;
+    Ok(Some(Duration::from_secs(seconds)))
 }
 
 /// What a target or the engine says, as the failure of a command.
