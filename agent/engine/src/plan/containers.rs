@@ -33,11 +33,15 @@ pub(super) fn diverged(
     }
     if let Some(network) = not_attached(project, spec, container) {
         texts.push(format!("it is not attached to network {network}"));
-        changes.push(builder.change(key("networks"), None, Some(network.to_owned())));
+        if !changes.iter().any(|change| change.key == key("networks")) {
+            changes.push(builder.change(key("networks"), None, Some(network.to_owned())));
+        }
     }
     if let Some(volume) = not_mounted(project, spec, container) {
         texts.push(format!("volume {volume} is not mounted"));
-        changes.push(builder.change(key("volumes"), None, Some(volume.to_owned())));
+        if !changes.iter().any(|change| change.key == key("volumes")) {
+            changes.push(builder.change(key("volumes"), None, Some(volume.to_owned())));
+        }
     }
     (!texts.is_empty()).then(|| reasons::reason(texts.join("; "), changes))
 }

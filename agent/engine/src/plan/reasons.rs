@@ -1,6 +1,6 @@
 //! Reasons in terms of keys: which one, from what to what, and where it stands in the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use windflow_compose::model::Service;
@@ -39,6 +39,17 @@ impl Builder<'_> {
 
 /// A reason with its changes; the first is the one that is named.
 pub(super) fn reason(text: impl Into<String>, changes: Vec<Change>) -> Reason {
+    let told = |one: &Change| one.old.is_some() || one.new.is_some();
+    let known: BTreeSet<String> = changes
+        .iter()
+        .filter(|one| told(one))
+        .map(|one| one.key.clone())
+        .collect();
+    // What is told with its values is not told again without them.
+    let changes: Vec<Change> = changes
+        .into_iter()
+        .filter(|one| told(one) || !known.contains(&one.key))
+        .collect();
     let first = changes.first().cloned().unwrap_or_default();
     Reason {
         text: text.into(),

@@ -169,7 +169,9 @@ configs:
     content: |
       #!/bin/sh
       for try in 1 2 3 4 5; do
-        page=$$(wget -q -T 2 -O - http://app/) && {{ printf 'Content-Type: text/plain\r\n\r\n%s' "$$page"; exit; }}
+        for address in $$(nslookup app 127.0.0.11 | sed -n '/^Name/,$$ s/^Address[^:]*: //p'); do
+        page=$$(timeout 2 wget -q -O - http://$$address/) && {{ printf 'Content-Type: text/plain\r\n\r\n%s' "$$page"; exit; }}
+        done
       done
       printf 'Status: 502 Bad Gateway\r\n\r\nlost'
 "#

@@ -228,6 +228,9 @@ fn truthful(reports: &[Report], op: OpId, end: &DeploymentState, context: &str) 
     assert_eq!((&state, ends), (end, 1), "{context}");
 }
 
+/// Revisions that the journal keeps for going back.
+const KEPT: usize = 10;
+
 /// No step is left open, and no order that nobody needs.
 async fn clean_journal(dir: &Path, context: &str) {
     let store = RedbStore::open(dir.join("state"), RedbOptions::default()).unwrap();
@@ -239,8 +242,8 @@ async fn clean_journal(dir: &Path, context: &str) {
     assert!(steps.is_empty(), "{context}: {steps:?}");
     let orders = store.scan(&below("order"), None, 100).await.unwrap().records;
     assert!(
-        orders.len() <= 2,
-        "{context}: the held order and the last good one, not {}",
+        orders.len() <= KEPT + 1,
+        "{context}: the held order and the history, not {}",
         orders.len()
     );
 }

@@ -76,7 +76,8 @@ impl Plan {
             };
             held.steps.push(step.id);
             // A container that is removed once another of its name serves is replaced; its first reason says why.
-            let replaced = step.action == Action::Remove && held.action.changes();
+            let replaced =
+                step.action == Action::Remove && held.action.changes() && held.action != Action::Stop;
             if replaced {
                 held.action = Action::Recreate;
             } else if weight(step.action) > weight(held.action) {

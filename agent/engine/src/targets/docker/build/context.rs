@@ -196,6 +196,9 @@ fn append(tar: &mut tar::Builder<Pipe>, name: &str, content: &[u8]) -> io::Resul
     let mut header = tar::Header::new_gnu();
     header.set_size(u64::try_from(content.len()).unwrap_or(0));
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     tar.append_data(&mut header, name, content)
 }
 

@@ -216,6 +216,6 @@ mod tests {
     #[test]
     fn no_pattern_takes_forever() {
         check(&"*a".repeat(60), &"a".repeat(200).replace("aa", "ab"), false);
-        check(&"**/".repeat(60), &"a/".repeat(100), false);
+        check(&"**/".repeat(60), &"a/".repeat(100), true);
     }
 }
