@@ -53,6 +53,7 @@ _wf_defaults() {
     committed=
     changed=
     asking=
+    unserved=
 }
 
 _wf_say() { printf '%s\n' "$*"; }
@@ -441,6 +442,56 @@ UNIT
     _wf_put "$work/unit" "$units/windflow-agent.service" 644
 }
 
+_wf_initd() {
+    cat >"$work/initd" <<'INITD'
+#!/sbin/openrc-run
+# The WindFlow agent under OpenRC: supervised, started again when it ends.
+
+description="WindFlow agent"
+supervisor=supervise-daemon
+command=/usr/local/bin/windflow-agent
+command_args=run
+supervise_daemon_args="--umask 077"
+# A network that is broken at boot must not end the agent for good.
+respawn_delay=5
+respawn_max=0
+retry="TERM/30/KILL/5"
+rc_ulimit="-n 65536"
+output_log=/var/log/windflow-agent.log
+error_log=/var/log/windflow-agent.log
+
+depend() {
+    use net
+    after firewall docker podman
+}
+
+start_pre() {
+    checkpath --directory --mode 0700 /var/lib/windflow-agent
+    checkpath --directory --mode 0700 /run/windflow-agent
+    checkpath --file --mode 0600 "$output_log"
+    # Not before OpenRC 0.45; its own setting for it names an option that is not there.
+    if supervise-daemon --help 2>&1 | grep -q -e --no-new-privs; then
+        supervise_daemon_args="$supervise_daemon_args --no-new-privs"
+    fi
+    # As the systemd unit reads it: one NAME=value a line, nothing is expanded.
+    if [ -r /etc/windflow/agent.env ]; then
+        while IFS= read -r line; do
+            case $line in
+            '' | '#'* | [!A-Za-z_]*) ;;
+            *=*) export "$line" ;;
+            esac
+        done </etc/windflow/agent.env
+    fi
+}
+INITD
+    if [ "$bin" != "$root/usr/local/bin" ]; then
+        sed "s|^command=/usr/local/bin/|command=${bin#"$root"}/|" "$work/initd" >"$work/initd.moved"
+        mv "$work/initd.moved" "$work/initd"
+    fi
+    _wf_make_folder "$root/etc/init.d" 755
+    _wf_put "$work/initd" "$root/etc/init.d/windflow-agent" 755
+}
+
 _wf_uninstaller() {
     cat >"$work/uninstall" <<'UNINSTALL'
 #!/bin/sh
@@ -471,6 +522,13 @@ main() {
         rm -f "$root/etc/systemd/system/windflow-agent.service"
         [ -z "$systemctl" ] || systemctl daemon-reload || true
     fi
+    if [ -e "$root/etc/init.d/windflow-agent" ]; then
+        if [ -z "$root" ] || [ -n "${WINDFLOW_TEST_OPENRC:-}" ]; then
+            rc-service windflow-agent stop || true
+            rc-update delete windflow-agent || true
+        fi
+        rm -f "$root/etc/init.d/windflow-agent" "$root/var/log/windflow-agent.log"
+    fi
     if [ -e "$state/controller.toml" ]; then "$lib/current/windflow-agent" leave --force --state-dir "$state" || true; fi
     rm -f "$bin/windflow-agent"
     rm -rf "$lib"
@@ -495,25 +553,45 @@ UNINSTALL
 
 _wf_service() {
     if [ -n "$no_service" ]; then return 0; fi
-    _wf_unit
-    if [ -n "$root" ] && [ -z "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then return 0; fi
-    systemctl daemon-reload
-    [ -n "$skip_enable" ] || systemctl enable windflow-agent.service >>"$log" 2>&1
+    case $init in
+    systemd) _wf_unit ;;
+    openrc) _wf_initd ;;
+    esac
+    if [ -n "$offline" ]; then return 0; fi
+    [ "$init" != systemd ] || systemctl daemon-reload
+    [ -n "$skip_enable" ] || _wf_enable >>"$log" 2>&1
     [ -n "$skip_start" ] || {
-        if [ -n "$changed" ] || ! systemctl is-active --quiet windflow-agent.service; then
-            systemctl restart windflow-agent.service || _wf_fail "the service does not start" \
-                "See: journalctl -u windflow-agent -n 50"
+        if [ -n "$changed" ] || ! _wf_active; then
+            _wf_restart || _wf_fail "the service does not start" "See: $journal"
         else
             _wf_say "nothing has changed; the agent runs on"
         fi
     }
 }
 
+_wf_enable() { if [ "$init" = systemd ]; then systemctl enable windflow-agent.service; else rc-update add windflow-agent default; fi; }
+_wf_active() { if [ "$init" = systemd ]; then systemctl is-active --quiet windflow-agent.service; else rc-service --quiet windflow-agent status; fi; }
+_wf_restart() { if [ "$init" = systemd ]; then systemctl restart windflow-agent.service; else rc-service --quiet windflow-agent restart; fi; }
+
+# Who starts services here: systemd, openrc, or nobody that is known. `offline`: below another root, where nothing is started.
+_wf_init() {
+    init=systemd
+    offline=''
+    journal='journalctl -u windflow-agent -n 50'
+    if [ -n "$root" ]; then
+        if [ -n "${WINDFLOW_TEST_OPENRC:-}" ]; then init=openrc; elif [ -z "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then offline=1; fi
+    elif [ ! -d /run/systemd/system ]; then
+        init=none
+        if [ -e /run/openrc/softlevel ] && _wf_have rc-service && _wf_have rc-update; then init=openrc; fi
+    fi
+    [ "$init" != openrc ] || journal='tail -n 50 /var/log/windflow-agent.log'
+    [ -n "$no_service" ] || [ "$init" != none ] || no_service=1 unserved=1
+}
+
 _wf_connected() {
-    [ -z "$no_service$skip_start" ] || return 0
-    if [ -n "$root" ] && [ -z "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then return 0; fi
+    [ -z "$no_service$skip_start$offline" ] || return 0
     "$agent" status --wait-connected 60s || _wf_fail "the agent is installed and enrolled, but not connected after 60 s" \
-        "It goes on trying. Does UDP to $quic pass the firewall? See: journalctl -u windflow-agent -n 50"
+        "It goes on trying. Does UDP to $quic pass the firewall? See: $journal"
 }
 
 main() {
@@ -525,7 +603,7 @@ main() {
     trap 'exit 130' INT
     trap 'exit 143' TERM
     _wf_options "$@"
-    if [ -z "$no_service" ] && [ -z "$root" ] && [ ! -d /run/systemd/system ]; then no_service=1 init=none; fi
+    _wf_init
     _wf_preflight
     _wf_note "== $(date -u +%Y-%m-%dT%H:%M:%SZ) installing $version from $url"
     _wf_binary
@@ -537,8 +615,8 @@ main() {
     committed=1
     _wf_service
     _wf_connected
-    if [ "${init:-}" = none ]; then
-        _wf_say "systemd does not run here (OpenRC, runit, a container?): nothing starts the agent by itself." \
+    if [ -n "$unserved" ]; then
+        _wf_say "neither systemd nor OpenRC runs here (runit, a container?): nothing starts the agent by itself." \
             "Have your init system run '${bin#"$root"}/windflow-agent run' as root, and restart it when it ends."
     fi
     _wf_say "done; remove it with ${bin#"$root"}/windflow-agent-uninstall.sh"

@@ -35,7 +35,7 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Deploy Compose projects on this host without a controller, with docker compose's flags.
-    Local(LocalArgs),
+    Local(Box<LocalArgs>),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -53,7 +53,7 @@ pub struct EnrollArgs {
     /// Pin of the controller's authority (base64 SHA-256).
     #[arg(long, env = "WINDFLOW_CA_PIN")]
     pub ca_pin: String,
-    /// File with the enrolment token; else WINDFLOW_TOKEN, else asked for on the terminal.
+    /// File with the enrolment token (`-` is stdin); else WINDFLOW_TOKEN, else asked for on the terminal, unseen.
     #[arg(long, env = "WINDFLOW_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
     /// Name of this host; its host name if absent.
@@ -201,5 +201,40 @@ mod tests {
         check("windflow-agent local config --format yaml", true);
         check("windflow-agent local restart -t 1 web db", true);
         check("windflow-agent lokal up", false);
+        check(
+            "windflow-agent local run --rm -it -e A=1 -v x:/x -p 80:80 web sh -c true",
+            true,
+        );
+        check("windflow-agent local run -f a.yaml -d --name x web", true);
+        check(
+            "windflow-agent local run -i=false web -x --flag-of-the-command",
+            true,
+        );
+        check("windflow-agent local run", false);
+        check(
+            "windflow-agent local exec -T --index=2 -u 1 -w /tmp web ls -la",
+            true,
+        );
+        check("windflow-agent local exec web", false);
+        check("windflow-agent local rm -s -f -v web", true);
+        check("windflow-agent local kill -s HUP", true);
+        check("windflow-agent local scale web=2 db=0", true);
+        check("windflow-agent local scale web", false);
+        check("windflow-agent local up --abort-on-container-exit -d", false);
+        check(
+            "windflow-agent local --compatibility --parallel -1 up --menu=false --exit-code-from web",
+            true,
+        );
+        check("windflow-agent local up --compatibility --all-resources", true);
+        check(
+            "windflow-agent local ps --orphans=false --status running --services",
+            true,
+        );
+        check("windflow-agent local version -f json", true);
+        check("windflow-agent local cp web:/a b", true);
+        check(
+            "windflow-agent local logs -f --since 5m --until 1m --index 1",
+            true,
+        );
     }
 }

@@ -1,7 +1,11 @@
 //! The agent's settings: file, then environment, then flags. Every problem is reported at once; nothing starts before.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
+use windflow_engine::{PULL_STALL, client_config_dir};
 use windflow_kit::settings::{self, Form, Setting, Settings};
 
 use crate::{
@@ -23,6 +27,10 @@ pub struct Config {
     pub target: TargetChoice,
     /// Address of the engine, as `DOCKER_HOST`. `docker_host`, `DOCKER_HOST`.
     pub docker_host: Option<String>,
+    /// Directory of the Docker client's `config.json` with credentials of registries. `docker_config`, `DOCKER_CONFIG`.
+    pub docker_config: Option<PathBuf>,
+    /// How long a pull may stand still. `pull_stall_s`, `WINDFLOW_PULL_STALL_S`.
+    pub pull_stall: Duration,
 }
 
 /// Every setting. The loader below and `windflow-agent config reference` both come from this.
@@ -51,6 +59,22 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Text,
         help: "Address of the engine, unix:// or tcp://. Without it: the engine's usual sockets.",
     },
+    Setting {
+        key: "docker_config",
+        env: "DOCKER_CONFIG",
+        flag: None,
+        default: "",
+        form: Form::Text,
+        help: "Directory with the Docker client's config.json: credentials of registries, helpers, proxies. Without it: .docker in the home directory.",
+    },
+    Setting {
+        key: "pull_stall_s",
+        env: "WINDFLOW_PULL_STALL_S",
+        flag: None,
+        default: "120",
+        form: Form::Number,
+        help: "Seconds in which nothing comes from a registry, after which a pull fails. What runs keeps running.",
+    },
 ];
 
 /// All settings with their defaults, as a configuration file.
@@ -77,6 +101,8 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
     let state_dir = settings.value("state_dir", |text| absolute(Path::new(text)));
     let target = settings.value("target", parse_target);
     let docker_host = settings.value("docker_host", |text| Ok(text.to_owned()));
+    let docker_config = settings.value("docker_config", |text| Ok(PathBuf::from(text)));
+    let pull_stall = settings.value("pull_stall_s", parse_seconds);
     let given = args.state_dir.as_deref().map(absolute).transpose();
     let given = given.unwrap_or_else(|problem| {
         settings.problem("--state-dir", &problem);
@@ -89,6 +115,8 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
         state_dir: given.or(state_dir).unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
         target: args.target.or(target).unwrap_or(TargetChoice::Docker),
         docker_host,
+        docker_config: docker_config.or_else(|| client_config_dir(variable)),
+        pull_stall: pull_stall.unwrap_or(PULL_STALL),
     })
 }
 
@@ -100,6 +128,13 @@ fn absolute(dir: &Path) -> Result<PathBuf, String> {
 #[must_use]
 pub fn state_dir(given: Option<PathBuf>) -> PathBuf {
     given.unwrap_or_else(|| DEFAULT_STATE_DIR.into())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("`{text}` is no number of seconds from 1 to 86400")),
+    }
 }
 
 fn parse_target(word: &str) -> Result<TargetChoice, String> {
@@ -154,7 +189,7 @@ mod tests {
             "target = \"moon\"\n\n  stat = 1\nstate_dir = 2\n",
             &[("WINDFLOW_TARGET", "x")],
             Err(
-                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host\n\
+                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host, docker_config, pull_stall_s\n\
              a.toml:4:1: state_dir must be a text in quotes\n\
              WINDFLOW_TARGET: `x` is no target; it is docker or fake",
             ),
@@ -167,7 +202,9 @@ mod tests {
         check(
             "[link]\nx = 1\n",
             &[],
-            Err("a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host"),
+            Err(
+                "a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s",
+            ),
         );
     }
 

@@ -217,6 +217,7 @@ async fn exchange(
                     hint: hint.map_or("", |code| code.hint()).to_owned(),
                     code: denial.code,
                     message: denial.message,
+                    check: None,
                 },
             })
         }

@@ -48,6 +48,21 @@ impl CommandError {
         }
     }
 
+    /// Ends with somebody else's exit code, without a word; 0 is no failure.
+    ///
+    /// # Errors
+    /// Itself, unless the code is 0.
+    pub fn exit_code(code: i64) -> Result<(), Self> {
+        match code {
+            0 => Ok(()),
+            code => Err(Self {
+                exit: u8::try_from(code.clamp(1, 255)).unwrap_or(1),
+                bare: true,
+                ..Self::failed("")
+            }),
+        }
+    }
+
     /// Adds what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

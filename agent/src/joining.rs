@@ -1,8 +1,10 @@
 //! `windflow-agent enroll`: joins a controller with a one-use token that is never an argument.
 
+mod prompt;
+
 use std::{
     collections::BTreeMap,
-    io::{BufRead as _, Write as _},
+    io::{self, Read as _, Write as _},
     path::Path,
 };
 
@@ -24,6 +26,9 @@ const FILES: [&str; 5] = [
     "ca.pem",
     "agent.key",
 ];
+
+/// Most that is read of a file that holds a token, bytes.
+const MAX_TOKEN_TEXT: u64 = 4_096;
 
 /// Joins, or says why not.
 ///
@@ -109,12 +114,18 @@ pub(crate) fn forget(dir: &Path) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// From the file, else `WINDFLOW_TOKEN`, else asked for on the terminal (stdin may be the installer's script).
+/// From the file (`-` is stdin), else `WINDFLOW_TOKEN`, else asked for on the terminal: stdin may be the installer's
+/// script, so it is read only on request.
 fn token(
     file: Option<&Path>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Secret<String>, CommandError> {
-    let text = if let Some(file) = file {
+    let text = if file == Some(Path::new("-")) {
+        let mut text = String::new();
+        let read = io::stdin().lock().take(MAX_TOKEN_TEXT).read_to_string(&mut text);
+        read.map_err(|error| CommandError::usage(format!("stdin cannot be read: {error}")))?;
+        text
+    } else if let Some(file) = file {
         fs_err::read_to_string(file).map_err(|error| CommandError::usage(Chain(&error).to_string()))?
     } else if let Some(token) = variable("WINDFLOW_TOKEN").filter(|token| !token.is_empty()) {
         token
@@ -134,19 +145,17 @@ fn token(
 fn ask() -> Result<String, CommandError> {
     let nobody = || {
         CommandError::usage("there is no terminal to ask for the enrolment token")
-            .hint("Give it with --token-file FILE or in WINDFLOW_TOKEN.")
+            .hint("Give it with --token-file FILE (`-` is stdin) or in WINDFLOW_TOKEN.")
     };
-    let mut terminal = fs_err::OpenOptions::new()
+    let terminal = fs_err::OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/tty")
         .map_err(|_| nobody())?;
-    terminal.write_all(b"Enrolment token: ").map_err(|_| nobody())?;
-    let mut line = String::new();
-    std::io::BufReader::new(terminal)
-        .read_line(&mut line)
-        .map_err(|_| nobody())?;
-    Ok(line)
+    prompt::secret(&terminal, "Enrolment token: ").map_err(|error| match error.kind() {
+        io::ErrorKind::Interrupted => CommandError::failed("interrupted; nothing has changed"),
+        _ => nobody(),
+    })
 }
 
 fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, CommandError> {

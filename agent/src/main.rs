@@ -29,8 +29,11 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A stderr that is gone leaves the exit code.
-            let _ = writeln!(std::io::stderr().lock(), "{}", error.report());
+            let report = error.report();
+            if !report.is_empty() {
+                // A stderr that is gone leaves the exit code.
+                let _ = writeln!(std::io::stderr().lock(), "{report}");
+            }
             ExitCode::from(error.exit)
         }
     }
@@ -50,7 +53,12 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         .build()
         .map_err(|error| CommandError::failed(format!("cannot start: {error}")))?;
     match cli.command {
-        Command::Local(args) => runtime.block_on(Box::pin(local::run(args, clock, random, caller()?))),
+        Command::Local(args) => {
+            let done = runtime.block_on(Box::pin(local::run(*args, clock, random, caller()?)));
+            // A read of the terminal may be under way: nobody waits for a key.
+            runtime.shutdown_background();
+            done
+        }
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -101,6 +101,8 @@ pub fn target(config: &Config) -> Result<Arc<dyn Target>, CommandError> {
         TargetChoice::Docker => Arc::new(
             DockerTarget::connect(DockerOptions {
                 host: config.docker_host.clone(),
+                client_config: config.docker_config.clone(),
+                pull_stall: Some(config.pull_stall),
             })
             .map_err(broken)?,
         ),

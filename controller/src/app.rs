@@ -8,11 +8,14 @@
 //!                    └─ owned tasks: a change goes on although its caller hung up
 //! ```
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OnceCell, oneshot};
 use windflow_kit::{Clock, OnFailure, Random, TaskSet};
-use windflow_model::{FleetEventKind, Timestamp};
+use windflow_model::{AgentId, FleetEventKind, Timestamp};
 use windflow_store::SharedStore;
 
 pub mod agent;
@@ -25,12 +28,14 @@ pub mod deployment;
 pub mod error;
 pub mod events;
 mod fanout;
+mod heard;
 mod home;
 pub mod hosts;
 pub mod idempotency;
 pub(crate) mod keys;
 pub mod logs;
 mod mint;
+mod pins;
 pub mod plan;
 pub mod progress;
 pub(crate) mod records;
@@ -74,6 +79,7 @@ impl AppOptions {
             containers: Mutex::default(),
             reoffer: Mutex::default(),
             hosts: OnceLock::new(),
+            heard_before: OnceCell::new(),
             dispatch: Notify::new(),
             passwords: Passwords::default(),
             setup: SetupCodes::new(self.clock.clone(), self.random.clone()),
@@ -104,6 +110,8 @@ struct Inner {
     /// Deployments that a host should hold and does not: sent again.
     reoffer: Mutex<report::Reoffer>,
     hosts: OnceLock<Arc<dyn Hosts>>,
+    /// When each host was last heard, as the last start of the controller knew it.
+    heard_before: OnceCell<BTreeMap<AgentId, Timestamp>>,
     dispatch: Notify,
     passwords: Passwords,
     setup: SetupCodes,

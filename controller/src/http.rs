@@ -144,6 +144,7 @@ fn operations() -> OpenApiRouter<Web> {
             stack::stack_delete
         ))
         .routes(routes!(stack::stack_plan))
+        .routes(routes!(stack::stack_preview))
         .routes(routes!(stack::revision_list))
         .routes(routes!(stack::revision_view))
         .routes(routes!(stack::stack_containers))

@@ -4,6 +4,7 @@
 //! TaskSet ─┬─ "dispatch"    nudge or 2 s   hosts with open deployments look for work
 //!          ├─ "expiry"      5 s            deployments whose time in the queue is over
 //!          ├─ "sweep"       60 s           expired tokens and credentials; what a crash left half-done
+//!          ├─ "heard"       60 s           when the connected hosts were last heard, for after a crash
 //!          └─ "setup-code"  2 s            while no user exists: a code on the console and in the data directory
 //! ```
 //! Each takes no input, reads everything anew, may be stopped anywhere, and shows in `/metrics`.
@@ -44,6 +45,8 @@ impl Jobs {
         self.every("expiry", Duration::from_secs(5), app, tasks, expiry);
         let sweep = |app: App| async move { app.sweep().await.map(drop) };
         self.every("sweep", Duration::from_secs(60), app, tasks, sweep);
+        let heard = |app: App| async move { app.note_heard().await.map(drop) };
+        self.every("heard", Duration::from_secs(60), app, tasks, heard);
         let code = move |app: App| setup_code::keep(app, setup_file.clone());
         self.every("setup-code", Duration::from_secs(2), app, tasks, code);
     }

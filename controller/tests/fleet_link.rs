@@ -27,11 +27,12 @@ mod home;
 mod rig;
 
 use home::TOKEN;
-use rig::{eventually, rig, rig_at};
+use rig::{Steady, eventually, rig, rig_at, steady};
 
 fn assignment() -> Assignment {
     let spec = StackSpec::default();
     Assignment {
+        pin: None,
         deployment: id!(DeploymentId),
         stack: id!(StackId),
         name: "web".parse().unwrap(),
@@ -58,12 +59,9 @@ fn accepted(assignment: &Assignment) -> Report {
 
 #[tokio::test]
 async fn assigns_reports_and_acknowledges_and_a_rebind_keeps_the_session() {
-    let rig = rig();
-    let key = HostKey::generate().unwrap();
-    let (agent, certificate) = rig.joined(&key).await;
-    let mut peer = rig.dial(&key, &certificate, VersionRange::SUPPORTED).await;
-    peer.resume().await;
-    rig.connected(agent).await;
+    let Steady {
+        rig, agent, mut peer, ..
+    } = steady().await;
 
     let assignment = assignment();
     rig.home.0.lock().unwrap().assignments.push(assignment.clone());
@@ -197,12 +195,13 @@ async fn a_host_was_last_seen_when_it_last_spoke_and_not_when_it_was_missed() {
 
 #[tokio::test]
 async fn a_removed_host_is_cut_off_and_never_comes_back() {
-    let rig = rig();
-    let key = HostKey::generate().unwrap();
-    let (agent, certificate) = rig.joined(&key).await;
-    let mut peer = rig.dial(&key, &certificate, VersionRange::SUPPORTED).await;
-    peer.resume().await;
-    rig.connected(agent).await;
+    let Steady {
+        rig,
+        key,
+        certificate,
+        agent,
+        peer,
+    } = steady().await;
     rig.home.0.lock().unwrap().removed = true;
     rig.handle.disconnect(agent, "removed").await;
     tokio::time::timeout(Duration::from_secs(1), peer.connection.closed())
@@ -221,12 +220,7 @@ async fn a_removed_host_is_cut_off_and_never_comes_back() {
 
 #[tokio::test]
 async fn a_removed_host_gets_nothing_done_on_the_connection_it_still_has() {
-    let rig = rig();
-    let key = HostKey::generate().unwrap();
-    let (agent, certificate) = rig.joined(&key).await;
-    let mut peer = rig.dial(&key, &certificate, VersionRange::SUPPORTED).await;
-    peer.resume().await;
-    rig.connected(agent).await;
+    let Steady { rig, mut peer, .. } = steady().await;
     // Nobody has told the fleet to cut it off yet.
     rig.home.0.lock().unwrap().removed = true;
     let report = Doc::seal(&accepted(&assignment())).unwrap();
@@ -242,12 +236,13 @@ async fn a_removed_host_gets_nothing_done_on_the_connection_it_still_has() {
 
 #[tokio::test]
 async fn every_renewal_of_a_session_goes_on_from_the_one_before() {
-    let rig = rig();
-    let key = HostKey::generate().unwrap();
-    let (agent, certificate) = rig.joined(&key).await;
-    let mut peer = rig.dial(&key, &certificate, VersionRange::SUPPORTED).await;
-    peer.resume().await;
-    rig.connected(agent).await;
+    let Steady {
+        rig,
+        key,
+        agent,
+        mut peer,
+        ..
+    } = steady().await;
     for generation in 2..=4 {
         let csr = key.csr().unwrap();
         peer.writer.send(&AgentFrame::Renew { csr }).await.unwrap();

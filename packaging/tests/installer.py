@@ -56,6 +56,14 @@ restart) : >%(calls)s.active ;;
 disable) rm -f %(calls)s.active ;;
 esac
 """
+RC = """#!/bin/sh
+printf '%%s %%s\\n' "${0##*/}" "$*" >>%(calls)s
+case "${0##*/} $*" in
+*" status") [ -e %(calls)s.active ] ;;
+*" restart") : >%(calls)s.active ;;
+*" stop") rm -f %(calls)s.active ;;
+esac
+"""
 
 
 class Server:
@@ -112,6 +120,8 @@ class Host:
         self.tools("sh curl cat chmod cp mv rm rmdir mkdir mktemp ln readlink sed awk cmp cut df date id uname tr stat "
                    "sha256sum printf stty dirname basename find busybox")
         self.program(self.bin / "systemctl", SYSTEMCTL)
+        self.program(self.bin / "rc-service", RC)
+        self.program(self.bin / "rc-update", RC)
         self.program(self.bin / "uname", '#!/bin/sh\ncase $1 in -m) echo x86_64 ;; *) echo Linux ;; esac\n')
         self.token = folder / "token"
         self.token.write_text(TOKEN + "\n")
@@ -151,10 +161,10 @@ class Host:
         self.last = done
         return done
 
-    def uninstall(self, *arguments):
+    def uninstall(self, *arguments, env=None):
         self.calls.write_text("")
         return subprocess.run([shutil.which(self.shell[0]), *self.shell[1:], self.bin_dir / "windflow-agent-uninstall.sh",
-                               *arguments], env={"PATH": str(self.bin), "WINDFLOW_TEST_SYSTEMCTL": "1"}, text=True,
+                               *arguments], env=env or {"PATH": str(self.bin), "WINDFLOW_TEST_SYSTEMCTL": "1"}, text=True,
                               capture_output=True, check=False, timeout=60)
 
     @property
@@ -195,6 +205,21 @@ def case_installs_enrols_and_waits(host):
     assert host.leftovers() == []
     unit = (host.root / "etc/systemd/system/windflow-agent.service").read_text()
     assert unit == (ROOT / "systemd/windflow-agent.service").read_text(), "the unit in install.sh is not systemd/windflow-agent.service"
+
+
+def case_openrc_gets_a_service(host):
+    openrc = {"WINDFLOW_TEST_OPENRC": "1", "WINDFLOW_TEST_SYSTEMCTL": ""}
+    ok(host, host.install(env=openrc))
+    assert host.called()[1:] == ["rc-update add windflow-agent default", "rc-service --quiet windflow-agent restart",
+                                 "status --wait-connected 60s"], host.called()
+    service = (host.root / "etc/init.d/windflow-agent").read_text()
+    assert service == (ROOT / "packaging/openrc/windflow-agent").read_text(), "it is not packaging/openrc/windflow-agent"
+    assert not (host.root / "etc/systemd").exists()
+    done = host.install(env=openrc, token=False)
+    assert "nothing has changed" in done.stdout and not any("restart" in c for c in host.called()), host.called()
+    ok(host, host.uninstall("--purge", env={"PATH": str(host.bin), "WINDFLOW_TEST_OPENRC": "1"}))
+    assert host.called()[:2] == ["rc-service windflow-agent stop", "rc-update delete windflow-agent"], host.called()
+    assert host.files() == [], host.files()
 
 
 def case_twice_changes_nothing(host):

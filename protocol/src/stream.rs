@@ -122,6 +122,7 @@ impl From<StreamFailure> for Failure {
             code: failure.code,
             message: failure.message,
             hint: failure.hint,
+            check: None,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
-    DeploymentEvent, DeploymentId, DeploymentState, Document, OpId, Rev, SpecDigest, StackId, StackName,
+    DeploymentEvent, DeploymentId, DeploymentState, Document, OpId, Pin, Rev, SpecDigest, StackId, StackName,
     StackSpec, Steps, Timestamp, Want,
 };
 
@@ -25,6 +25,9 @@ pub struct Assignment {
     pub digest: SpecDigest,
     /// The spec.
     pub spec: StackSpec,
+    /// Carry out the plan with this pin and nothing else.
+    #[serde(default)]
+    pub pin: Option<Pin>,
 }
 
 impl Document for Assignment {

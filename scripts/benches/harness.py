@@ -24,7 +24,9 @@ def row(bench, name, unit, ours, other=None, other_name="", goal="", note=""):
         sign, bound, *of = goal.split()
         # A goal that names the unit is about our own figure, one without about the ratio.
         value = mid if of else ratio
-        ok = None if value is None else (value <= float(bound) if sign == "<=" else value >= float(bound))
+        bound = float(bound)
+        holds = {"<=": lambda: value <= bound, "<": lambda: value < bound, ">=": lambda: value >= bound}[sign]
+        ok = None if value is None else holds()
     return {"bench": bench, "name": name, "unit": unit, "ours": mid, "ours_min": min(ours), "ours_max": max(ours),
             "other": against, "other_name": other_name, "ratio": ratio, "goal": goal, "ok": ok, "runs": len(ours), "note": note}
 

@@ -5,12 +5,16 @@ import signal
 import sys
 
 import agent_footprint
+import compose_up
 import deploy_latency
 import enrol
 import harness
 import log_relay
+import rollback
 
-BENCHES = {"agent-footprint": agent_footprint, "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol}
+BENCHES = {"agent-footprint": agent_footprint, "compose-up": compose_up,
+           "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol,
+           "rollback": rollback}
 
 
 def number(value):

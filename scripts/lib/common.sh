@@ -91,6 +91,17 @@ ensure_packages() {
         die "${missing[*]} could not be installed; see $SETUP_LOG"
 }
 
+# need_room FOLDER MIB WHAT: say how much is free where FOLDER lies, and stop if it is less than that. A full disk shows as
+# anything but a full disk: broken builds, engines that do not answer, I/O errors.
+need_room() {
+    local folder=$1 need=$2 what=$3 free
+    while [ ! -d "$folder" ]; do folder=$(dirname -- "$folder"); done
+    free=$(df -Pm -- "$folder" | awk 'NR == 2 { print $4 }')
+    say "disk: $free MiB free at $folder, $what needs about $need MiB"
+    ((free >= need)) || die "not enough room at $folder: $free MiB are free, $what needs about $need MiB; make some, for example with \
+'cargo clean' here (WINDFLOW_ROOM_MIB=0 skips this check)"
+}
+
 # started_at PID: the kernel's start time of a process, so that a reused number is never mistaken for it.
 started_at() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 

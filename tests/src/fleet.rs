@@ -322,6 +322,7 @@ impl Fleet {
     pub async fn deploy_spec(&self, name: &str, spec: StackSpec, hosts: &[&Host]) -> Vec<DeploymentView> {
         let stack = self.save(name, spec).await;
         let request = DeployRequest {
+            pins: Vec::new(),
             agents: hosts.iter().map(|host| host.id()).collect(),
             rev: None,
         };

@@ -95,6 +95,10 @@ impl Host {
     pub fn command(&self, args: &[&str]) -> Launch {
         let mut launch = Launch::ours("windflow-agent", args.iter().copied());
         launch = launch.env("WINDFLOW_STATE_DIR", self.state_dir());
+        // The engine that the test itself looks at.
+        if let Some(engine) = std::env::var_os("DOCKER_HOST") {
+            launch = launch.env("DOCKER_HOST", engine);
+        }
         for (name, value) in &self.env {
             launch = launch.env(name, value);
         }

@@ -30,9 +30,9 @@ pub async fn engine() -> Option<Docker> {
     }
     assert!(
         std::env::var("WINDFLOW_TEST_DOCKER").as_deref() != Ok("1"),
-        "no container engine answers at /var/run/docker.sock"
+        "no container engine answers at DOCKER_HOST or /var/run/docker.sock"
     );
-    eprintln!("SKIPPED: no container engine answers at /var/run/docker.sock");
+    eprintln!("SKIPPED: no container engine answers at DOCKER_HOST or /var/run/docker.sock");
     None
 }
 

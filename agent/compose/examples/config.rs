@@ -5,8 +5,9 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::process::ExitCode;
+use windflow_compose::config::{self, ConfigRequest, Format, Show};
 use windflow_compose::discover::{self, Invocation};
-use windflow_compose::{Files, Problem, load, print};
+use windflow_compose::{Files, Problem};
 
 struct Disk;
 
@@ -27,14 +28,11 @@ struct Options {
     invocation: Invocation,
     services: Vec<String>,
     switches: Vec<String>,
-    yaml: bool,
+    format: Option<Format>,
 }
 
 fn options() -> Result<Options, String> {
-    let mut out = Options {
-        yaml: true,
-        ..Options::default()
-    };
+    let mut out = Options::default();
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let (name, inline) = match arg.split_once('=') {
@@ -54,7 +52,13 @@ fn options() -> Result<Options, String> {
             "--env-file" => out.invocation.env_files.push(value()?),
             "--profile" => out.invocation.profiles.push(value()?),
             "--project-directory" => out.invocation.project_directory = Some(value()?),
-            "--format" => out.yaml = value()? != "json",
+            "--format" => {
+                out.format = Some(if value()? == "json" {
+                    Format::Json
+                } else {
+                    Format::Yaml
+                })
+            }
             _ if name.starts_with('-') => out.switches.push(name),
             _ => out.services.push(name),
         }
@@ -62,7 +66,7 @@ fn options() -> Result<Options, String> {
     Ok(out)
 }
 
-fn config(mut options: Options) -> Result<String, Vec<Problem>> {
+fn run(mut options: Options) -> Result<String, Vec<Problem>> {
     let general = |message: String| vec![Problem::general(message)];
     let directory = std::env::current_dir().map_err(|error| general(error.to_string()))?;
     options.invocation.working_dir = directory.to_string_lossy().into_owned();
@@ -74,57 +78,47 @@ fn config(mut options: Options) -> Result<String, Vec<Problem>> {
             .map_err(|error| general(error.to_string()))?;
         options.invocation.stdin = Some(text);
     }
-    let (mut request, warnings) = discover::plan(&options.invocation, &Disk)?;
+    let (mut load, warnings) = discover::plan(&options.invocation, &Disk)?;
     let on = |switch: &str| options.switches.iter().any(|name| name == switch);
-    request.services = options.services.clone();
-    request.interpolate = !on("--no-interpolate");
-    request.normalize = !on("--no-normalize");
-    request.resolve_paths = !on("--no-path-resolution");
-    request.resolve_env = !on("--no-env-resolution");
-    request.consistency = !on("--no-consistency");
-    let loaded = load(&request, &Disk)?;
-    for warning in warnings.iter().chain(&loaded.warnings) {
+    load.services = options.services.clone();
+    load.normalize = !on("--no-normalize");
+    load.resolve_paths = !on("--no-path-resolution");
+    load.consistency = !on("--no-consistency");
+    let shows = [
+        ("--services", Show::Services),
+        ("--volumes", Show::Volumes),
+        ("--networks", Show::Networks),
+        ("--models", Show::Models),
+        ("--images", Show::Images),
+        ("--profiles", Show::Profiles),
+        ("--variables", Show::Variables),
+        ("--environment", Show::Environment),
+        ("--hash-all", Show::Hashes(Vec::new())),
+    ];
+    let request = ConfigRequest {
+        load,
+        show: shows
+            .into_iter()
+            .find(|(name, _)| on(name))
+            .map(|(_, show)| show)
+            .unwrap_or_default(),
+        format: options.format,
+        no_interpolate: on("--no-interpolate"),
+    };
+    let answer = config::config(request, &Disk)?;
+    for warning in warnings.iter().chain(&answer.warnings) {
         eprintln!("warning: {warning}");
     }
-    let project = &loaded.project;
-    let lines = |names: Vec<&String>| {
-        names
-            .into_iter()
-            .map(|name| format!("{name}\n"))
-            .collect::<String>()
-    };
-    Ok(if on("--services") {
-        lines(project.services.keys().collect())
-    } else if on("--volumes") {
-        lines(project.volumes.keys().collect())
-    } else if on("--networks") {
-        lines(project.networks.keys().collect())
-    } else if on("--images") {
-        lines(
-            project
-                .services
-                .values()
-                .filter_map(|service| service.image.as_ref())
-                .collect(),
-        )
-    } else if options.yaml {
-        print::yaml(project)
-    } else {
-        print::json(project)
-    })
+    Ok(answer.text)
 }
 
 fn main() -> ExitCode {
     let result = options()
         .map_err(|message| vec![Problem::general(message)])
-        .and_then(config);
+        .and_then(run);
     match result {
         Ok(text) => {
-            print!(
-                "{}",
-                text.strip_suffix('\n')
-                    .map_or_else(|| format!("{text}\n"), |_| text.clone())
-            );
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Err(problems) => {

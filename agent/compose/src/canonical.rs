@@ -1,5 +1,6 @@
 //! Short syntaxes become long ones: every place of the tree has one form afterwards.
 
+mod draft;
 mod parts;
 mod ports;
 pub(crate) mod volumes;
@@ -8,6 +9,7 @@ mod words;
 use crate::problem::Report;
 use crate::units;
 use crate::yaml::{Map, Mark, Node, Value, join};
+pub(crate) use draft::draft;
 use parts::{
     dependencies, device, device_requests, env_files, file_references, hosts, named, provider_options, ssh,
     strings,
@@ -51,7 +53,20 @@ fn network(node: &mut Node, path: &str, report: &mut Report) {
                 at(item, "aux_addresses", path, report, |n, _, _| dict(n, false));
             }
         }
-        at(ipam, "options", path, report, |n, _, _| dict(n, false));
+        unused(
+            ipam,
+            "options",
+            path,
+            report,
+            "options of the address manager are not passed on; use `driver_opts` of the network",
+        );
+    }
+}
+
+/// Takes out a key that has no effect, and says so.
+fn unused(node: &mut Node, key: &str, path: &str, report: &mut Report, message: &str) {
+    if let Some(taken) = node.as_map_mut().and_then(|map| map.shift_remove(key)) {
+        report.warn(taken.key, &join(path, key), message);
     }
 }
 
@@ -59,6 +74,11 @@ fn resource(node: &mut Node, path: &str, report: &mut Report) {
     for key in ["labels", "driver_opts"] {
         at(node, key, path, report, |n, _, _| dict(n, false));
     }
+    external(node, path, report);
+}
+
+/// `external: {name: …}` becomes `external: true` and `name`.
+fn external(node: &mut Node, path: &str, report: &mut Report) {
     let Some(external) = node.get("external") else {
         return;
     };
@@ -80,7 +100,7 @@ fn resource(node: &mut Node, path: &str, report: &mut Report) {
 }
 
 fn service(node: &mut Node, path: &str, report: &mut Report) {
-    at(node, "environment", path, report, |n, _, _| dict(n, true));
+    at(node, "environment", path, report, environment);
     for key in ["labels", "annotations", "sysctls", "storage_opt"] {
         at(node, key, path, report, |n, _, _| dict(n, false));
     }
@@ -130,6 +150,13 @@ fn service(node: &mut Node, path: &str, report: &mut Report) {
         size(node, key, path, report);
     }
     duration(node, "stop_grace_period", path, report);
+    unused(
+        node,
+        "pull_refresh_after",
+        path,
+        report,
+        "the key has no effect; say when to pull with `pull_policy`: daily, weekly or every_12h",
+    );
     at(node, "healthcheck", path, report, healthcheck);
     at(node, "deploy", path, report, deploy);
     at(node, "build", path, report, build);
@@ -171,7 +198,7 @@ fn service(node: &mut Node, path: &str, report: &mut Report) {
 
 fn hook(node: &mut Node, path: &str, report: &mut Report) {
     at(node, "command", path, report, words::command);
-    at(node, "environment", path, report, |n, _, _| dict(n, true));
+    at(node, "environment", path, report, environment);
 }
 
 fn healthcheck(node: &mut Node, path: &str, report: &mut Report) {
@@ -180,6 +207,11 @@ fn healthcheck(node: &mut Node, path: &str, report: &mut Report) {
     {
         let (mark, text) = (test.at, text.clone());
         test.value = Value::List(vec![Node::text("CMD-SHELL", mark), Node::text(text, mark)]);
+    }
+    if let Some(retries) = node.get_mut("retries")
+        && let Value::Float(number) = retries.value
+    {
+        retries.value = Value::Int(number as i64);
     }
     for key in ["interval", "timeout", "start_period", "start_interval"] {
         duration(node, key, path, report);
@@ -215,7 +247,7 @@ fn build(node: &mut Node, path: &str, report: &mut Report) {
         let context = Node::text(text.clone(), node.at);
         node.value = Node::map([("context", context)], node.at).value;
     }
-    at(node, "args", path, report, |n, _, _| dict(n, true));
+    at(node, "args", path, report, environment);
     at(node, "labels", path, report, |n, _, _| dict(n, false));
     at(node, "additional_contexts", path, report, |n, _, _| {
         dict(n, false)
@@ -266,6 +298,25 @@ fn dict(node: &mut Node, nulls: bool) {
         _ => return,
     }
     node.value = Value::Map(out);
+}
+
+/// As [`dict`], for variables: in a list, a name with a blank behind it is a mistake.
+fn environment(node: &mut Node, path: &str, report: &mut Report) {
+    for (index, item) in node.as_list().into_iter().flatten().enumerate() {
+        let name = item
+            .as_str()
+            .and_then(|text| text.split('=').next())
+            .unwrap_or("");
+        if name.ends_with(char::is_whitespace) {
+            let path = format!("{path}[{index}]");
+            report.error(
+                item.at,
+                &path,
+                format!("the variable name {name:?} ends with a blank"),
+            );
+        }
+    }
+    dict(node, true);
 }
 
 /// One text becomes a list of one.

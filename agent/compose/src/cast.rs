@@ -12,6 +12,9 @@ enum Cast {
     Float,
 }
 
+/// Most bytes of all texts of a project in which variables were replaced.
+const MOST_REPLACED: usize = 64 * 1024 * 1024;
+
 /// Paths below a service; `*` is a name or a place in a list.
 const SERVICE: &[(&str, Cast)] = &[
     ("attach", Cast::Bool),
@@ -69,7 +72,6 @@ const SERVICE: &[(&str, Cast)] = &[
     ("ulimits.*.soft", Cast::Int),
     ("volumes.*.bind.create_host_path", Cast::Bool),
     ("volumes.*.read_only", Cast::Bool),
-    ("volumes.*.tmpfs.mode", Cast::Int),
     ("volumes.*.volume.nocopy", Cast::Bool),
 ];
 
@@ -94,18 +96,19 @@ fn cast_at(path: &[&str]) -> Option<Cast> {
         .map(|(_, cast)| *cast)
 }
 
-/// Replaces variables in all values (never in keys), then casts. `env` none: only casts, and only what casts.
+/// Replaces variables in all values (never in keys), then casts. What fails is reported and taken out. `env` none: only casts.
 pub(crate) fn interpolate_tree(root: &mut Node, env: Option<&BTreeMap<String, String>>, report: &mut Report) {
     walk(root, &mut Vec::new(), "", env, report);
 }
 
+/// False: the value is of no use.
 fn walk(
     node: &mut Node,
     keys: &mut Vec<String>,
     path: &str,
     env: Option<&BTreeMap<String, String>>,
     report: &mut Report,
-) {
+) -> bool {
     let at = node.at;
     match &mut node.value {
         Value::Str(text) => {
@@ -115,8 +118,21 @@ fn walk(
                 let mut unset = Vec::new();
                 let lookup = |name: &str| env.get(name).cloned();
                 match interpolate(text, &lookup, &mut |name| unset.push(name.to_owned())) {
-                    Ok(replaced) => *text = replaced,
-                    Err(error) => return report.error(at, path, error.to_string()),
+                    Ok(replaced) => {
+                        *text = replaced;
+                        report.replaced += text.len();
+                        if report.replaced > MOST_REPLACED {
+                            let message = format!(
+                                "the project has more than {MOST_REPLACED} bytes when its variables are replaced"
+                            );
+                            report.error(at, "", message);
+                            return false;
+                        }
+                    }
+                    Err(error) => {
+                        report.error(at, path, error.to_string());
+                        return false;
+                    }
                 }
                 for name in unset {
                     report.warn(
@@ -127,39 +143,41 @@ fn walk(
                 }
             }
             let borrowed: Vec<&str> = keys.iter().map(String::as_str).collect();
-            if let Some(cast) = cast_at(&borrowed) {
-                match convert(text, cast) {
-                    Ok((value, old)) => {
-                        if old {
-                            report.warn(
-                                at,
-                                path,
-                                format!("{text:?} as a boolean is not YAML 1.2; write true or false"),
-                            );
-                        }
-                        node.value = value;
+            let Some(cast) = cast_at(&borrowed) else {
+                return true;
+            };
+            match convert(text, cast) {
+                Ok((value, old)) => {
+                    if old {
+                        let message = format!("{text:?} as a boolean is not YAML 1.2; write true or false");
+                        report.warn(at, path, message);
                     }
-                    Err(message) if env.is_some() => report.error(at, path, message),
-                    Err(_) => {}
+                    node.value = value;
+                }
+                Err(message) => {
+                    report.error(at, path, message);
+                    return false;
                 }
             }
         }
         Value::List(items) => {
-            for (index, item) in items.iter_mut().enumerate() {
-                keys.push("[]".to_owned());
-                walk(item, keys, &format!("{path}[{index}]"), env, report);
-                keys.pop();
-            }
+            let mut index = 0;
+            keys.push("[]".to_owned());
+            items.retain_mut(|item| {
+                index += 1;
+                walk(item, keys, &format!("{path}[{}]", index - 1), env, report)
+            });
+            keys.pop();
         }
-        Value::Map(map) => {
-            for (key, item) in map.iter_mut() {
-                keys.push(key.clone());
-                walk(item, keys, &join(path, key), env, report);
-                keys.pop();
-            }
-        }
+        Value::Map(map) => map.retain(|key, item| {
+            keys.push(key.clone());
+            let good = walk(item, keys, &join(path, key), env, report);
+            keys.pop();
+            good
+        }),
         _ => {}
     }
+    true
 }
 
 /// The value, and whether it was written in an outdated way.

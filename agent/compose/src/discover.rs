@@ -205,18 +205,10 @@ impl Planner<'_> {
         );
         let mut directory = start.clone();
         loop {
-            let found = self.present(&directory, &BASES)?;
-            if let Some(first) = found.first() {
-                self.several(&found);
-                let overrides = self.present(&directory, &OVERRIDES)?;
-                self.several(&overrides);
-                let paths = std::iter::once(first).chain(overrides.first());
-                return Ok(paths
-                    .map(|path| Source {
-                        path: path.clone(),
-                        text: None,
-                    })
-                    .collect());
+            if let Some(here) = here(&directory, self.files)? {
+                self.warnings.extend(here.warnings);
+                let paths = here.files.into_iter();
+                return Ok(paths.map(|path| Source { path, text: None }).collect());
             }
             let above = parent(&directory);
             if above == directory {
@@ -229,31 +221,49 @@ impl Planner<'_> {
             directory = above;
         }
     }
+}
 
-    fn present(&self, directory: &str, names: &[&str]) -> Result<Vec<String>, Problem> {
+/// What is taken in one directory if no file is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Here {
+    /// The main file, then the one that is merged on top of it, if there is one.
+    pub files: Vec<String>,
+    /// Others that would have fitted.
+    pub warnings: Vec<Problem>,
+}
+
+/// The usual names in one directory; `None` if there is no main file.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn here(directory: &str, files: &dyn Files) -> Result<Option<Here>, Problem> {
+    let present = |names: &[&str]| {
         let mut found = Vec::new();
         for name in names {
-            let path = absolute(directory, name, &self.env);
-            if self
-                .files
-                .read(&path)
-                .map_err(|cause| unreadable(&path, &cause))?
-                .is_some()
-            {
+            let path = format!("{}/{name}", directory.trim_end_matches('/'));
+            let text = files.read(&path);
+            if text.map_err(|cause| unreadable(&path, &cause))?.is_some() {
                 found.push(path);
             }
         }
         Ok(found)
-    }
-
-    fn several(&mut self, found: &[String]) {
-        if let [first, _, ..] = found {
+    };
+    let mut here = Here::default();
+    for names in [&BASES, &OVERRIDES] {
+        let found = present(names)?;
+        if let [first, _, ..] = &found[..] {
             let names = found.join(", ");
-            self.warnings.push(Problem::general(format!(
+            here.warnings.push(Problem::general(format!(
                 "several files fit: {names}; {first} is used"
             )));
         }
+        match found.into_iter().next() {
+            Some(first) => here.files.push(first),
+            None if here.files.is_empty() => return Ok(None),
+            None => {}
+        }
     }
+    Ok(Some(here))
 }
 
 fn unreadable(file: &str, cause: &str) -> Problem {

@@ -3,6 +3,9 @@
 use crate::interpolate::interpolate;
 use indexmap::IndexMap;
 
+/// Largest file of variables, and most bytes of its values: 8 MiB.
+const MOST_BYTES: usize = 8 * 1024 * 1024;
+
 /// Why a file of variables could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -23,9 +26,28 @@ pub fn parse(
     lookup: &dyn Fn(&str) -> Option<String>,
     unset: &mut dyn FnMut(&str),
 ) -> Result<IndexMap<String, String>, DotenvError> {
+    parse_after(text, lookup, &|_| None, unset)
+}
+
+/// The same for one of several files: `before` knows the keys of those before it, which are asked last.
+pub(crate) fn parse_after(
+    text: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+    before: &dyn Fn(&str) -> Option<String>,
+    unset: &mut dyn FnMut(&str),
+) -> Result<IndexMap<String, String>, DotenvError> {
+    if text.len() > MOST_BYTES {
+        let message = format!("the file has {} bytes; at most {MOST_BYTES} are read", text.len());
+        return Err(DotenvError { line: 1, message });
+    }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader {
+        text,
+        at: 0,
+        counted: (0, 1),
+    };
     let mut out = IndexMap::new();
+    let mut bytes = 0;
     while reader.skip_to_statement() {
         let line = reader.line();
         let fail = |message: String| DotenvError { line, message };
@@ -38,11 +60,20 @@ pub fn parse(
         }
         let (value, expand) = reader.value().map_err(fail)?;
         let value = if expand {
-            let find = |name: &str| lookup(name).or_else(|| out.get(name).cloned());
+            let find = |name: &str| {
+                let own = lookup(name).or_else(|| out.get(name).cloned());
+                own.or_else(|| before(name))
+            };
             interpolate(&value, &find, unset).map_err(|error| fail(error.to_string()))?
         } else {
             value
         };
+        bytes += value.len();
+        if bytes > MOST_BYTES {
+            return Err(fail(format!(
+                "the values have more than {MOST_BYTES} bytes when variables are replaced"
+            )));
+        }
         out.insert(key, value);
     }
     Ok(out)
@@ -84,6 +115,8 @@ pub fn parse_raw(
 struct Reader<'a> {
     text: &'a str,
     at: usize,
+    /// A place and its line, from which the next line is counted.
+    counted: (usize, u32),
 }
 
 const fn is_blank(c: char) -> bool {
@@ -95,9 +128,15 @@ impl<'a> Reader<'a> {
         self.text.get(self.at..).unwrap_or("")
     }
 
-    fn line(&self) -> u32 {
-        let before = self.text.get(..self.at).unwrap_or("");
-        u32::try_from(before.bytes().filter(|byte| *byte == b'\n').count() + 1).unwrap_or(u32::MAX)
+    fn line(&mut self) -> u32 {
+        let (from, line) = self.counted;
+        let between = self.text.get(from..self.at).unwrap_or("");
+        let breaks = between.bytes().filter(|byte| *byte == b'\n').count();
+        self.counted = (
+            self.at,
+            line.saturating_add(u32::try_from(breaks).unwrap_or(u32::MAX)),
+        );
+        self.counted.1
     }
 
     /// Skips blanks and comment lines; false at the end.
@@ -191,7 +230,7 @@ impl<'a> Reader<'a> {
 /// Escapes of double quotes. `\$` becomes `$$`, which the expansion reads as a dollar sign.
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c != '\\' {
             out.push(c);
@@ -208,15 +247,14 @@ fn unescape(text: &str) -> String {
             Some('$') => out.push_str("$$"),
             Some(quoted @ ('"' | '\\')) => out.push(quoted),
             Some('0') => {
-                let mut code = 0_u32;
-                for _ in 0..3 {
-                    let Some(digit) = chars.peek().and_then(|c| c.to_digit(8)) else {
-                        break;
-                    };
-                    code = code * 8 + digit;
-                    chars.next();
+                let digits: String = chars.clone().take(3).take_while(|c| c.is_ascii_digit()).collect();
+                let code = u32::from_str_radix(&digits, 8).ok().filter(|code| *code < 128);
+                match code.and_then(char::from_u32).filter(|_| digits.len() == 3) {
+                    Some(c) => out.push(c),
+                    // As in the reference, a number that is no character loses its zero.
+                    None => out.extend(['\\'].into_iter().chain(digits.chars())),
                 }
-                out.extend(char::from_u32(code));
+                chars.by_ref().take(digits.len()).for_each(drop);
             }
             Some(other) => out.extend(['\\', other]),
             None => out.push('\\'),

@@ -16,6 +16,9 @@ pub enum TemplateError {
         /// The author's message.
         message: String,
     },
+    /// The result would be too large.
+    #[error("the text has more than {MOST_BYTES} bytes when its variables are replaced")]
+    TooLarge,
     /// Defaults in defaults, too many levels deep.
     #[error("variables are nested more than {MOST_DEPTH} levels deep")]
     TooDeep,
@@ -35,6 +38,8 @@ impl fmt::Display for Missing<'_> {
 }
 
 const MOST_DEPTH: usize = 50;
+/// Most bytes of a text after its variables are replaced.
+pub(crate) const MOST_BYTES: usize = 16 * 1024 * 1024;
 
 /// Replaces the variables of a text. `lookup` knows the values; `unset` hears of every variable that was used, has no
 /// value and no default (it counts as empty).
@@ -61,13 +66,16 @@ fn expand(
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
+        if out.len() > MOST_BYTES {
+            return Err(TemplateError::TooLarge);
+        }
         out.push_str(rest.get(..at).unwrap_or(""));
         rest = rest.get(at + 1..).unwrap_or("");
         if let Some(tail) = rest.strip_prefix('$') {
             out.push('$');
             rest = tail;
         } else if let Some(tail) = rest.strip_prefix('{') {
-            let end = closing_brace(tail).ok_or_else(|| TemplateError::Invalid(text.to_owned()))?;
+            let end = closing_brace(tail).ok_or_else(|| TemplateError::Invalid(shown(text)))?;
             let inner = tail.get(..end).unwrap_or("");
             out.push_str(&braced(inner, text, lookup, unset, depth)?);
             rest = tail.get(end + 1..).unwrap_or("");
@@ -98,7 +106,7 @@ fn braced(
 ) -> Result<String, TemplateError> {
     let (name, tail) = inner.split_at(name_end(inner));
     if name.is_empty() {
-        return Err(TemplateError::Invalid(whole.to_owned()));
+        return Err(TemplateError::Invalid(shown(whole)));
     }
     let value = lookup(name);
     let (non_empty, operator) = match tail.strip_prefix(':') {
@@ -116,20 +124,30 @@ fn braced(
             }
             Ok(value.unwrap_or_default())
         }
-        (Some('-'), _) if present => Ok(value.unwrap_or_default()),
-        (Some('-'), _) => expand(argument, lookup, unset, depth + 1),
-        (Some('+'), _) if present => expand(argument, lookup, unset, depth + 1),
-        (Some('+'), _) => Ok(String::new()),
-        (Some('?'), _) if present => Ok(value.unwrap_or_default()),
-        (Some('?'), _) => {
-            let message = expand(argument, lookup, unset, depth + 1)?;
-            Err(TemplateError::Required {
-                name: name.to_owned(),
-                message,
-            })
+        (Some(operator @ ('-' | '+' | '?')), _) => {
+            // An argument that is not used must be right as well, but nobody hears of its variables.
+            let argument = if present == (operator == '+') {
+                expand(argument, lookup, unset, depth + 1)?
+            } else {
+                expand(argument, lookup, &mut |_| {}, depth + 1)?
+            };
+            match (operator, present) {
+                ('+', true) | ('-', false) => Ok(argument),
+                ('+', false) => Ok(String::new()),
+                ('?', false) => Err(TemplateError::Required {
+                    name: name.to_owned(),
+                    message: argument,
+                }),
+                _ => Ok(value.unwrap_or_default()),
+            }
         }
-        _ => Err(TemplateError::Invalid(whole.to_owned())),
+        _ => Err(TemplateError::Invalid(shown(whole))),
     }
+}
+
+/// As much of a text as a message needs.
+fn shown(text: &str) -> String {
+    text.chars().take(200).collect()
 }
 
 /// Length of the variable name at the beginning.
@@ -157,4 +175,65 @@ fn closing_brace(text: &str) -> Option<usize> {
         }
     }
     None
+}
+
+/// How a text uses a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Use {
+    pub(crate) name: String,
+    /// What stands for it if it is not set.
+    pub(crate) default: String,
+    /// What stands for it if it is set.
+    pub(crate) presence: String,
+    /// Whether it must be set.
+    pub(crate) required: bool,
+}
+
+/// The variables of a text, those in defaults included. What is no valid template is passed over.
+pub(crate) fn uses(text: &str) -> Vec<Use> {
+    let mut found = Vec::new();
+    collect(text, 0, &mut found);
+    found
+}
+
+fn collect(text: &str, depth: usize, found: &mut Vec<Use>) {
+    if depth > MOST_DEPTH {
+        return;
+    }
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        rest = rest.get(at + 1..).unwrap_or("");
+        if let Some(tail) = rest.strip_prefix('$') {
+            rest = tail;
+            continue;
+        }
+        let (inner, tail) = match rest.strip_prefix('{') {
+            Some(tail) => match closing_brace(tail) {
+                Some(end) => (tail.get(..end).unwrap_or(""), tail.get(end + 1..).unwrap_or("")),
+                None => return,
+            },
+            None => rest.split_at(name_end(rest)),
+        };
+        rest = tail;
+        let (name, tail) = inner.split_at(name_end(inner));
+        if name.is_empty() {
+            continue;
+        }
+        let operator = tail.strip_prefix(':').unwrap_or(tail);
+        let argument = operator.get(1..).unwrap_or("");
+        let given = |sign| {
+            if operator.starts_with(sign) {
+                argument.to_owned()
+            } else {
+                String::new()
+            }
+        };
+        found.push(Use {
+            name: name.to_owned(),
+            default: given('-'),
+            presence: given('+'),
+            required: operator.starts_with('?'),
+        });
+        collect(argument, depth + 1, found);
+    }
 }

@@ -5,6 +5,7 @@
 
 mod canonical;
 mod cast;
+pub mod config;
 pub mod discover;
 pub mod dotenv;
 pub mod files;
@@ -16,9 +17,10 @@ pub mod name;
 pub mod print;
 mod problem;
 mod shape;
+pub mod support;
 pub mod units;
 mod yaml;
 
 pub use files::{Files, MemoryFiles};
-pub use load::{LoadRequest, Loaded, Location, Source, load};
+pub use load::{LoadRequest, Loaded, Location, Source, draft, load};
 pub use problem::Problem;

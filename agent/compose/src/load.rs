@@ -8,11 +8,13 @@ mod finish;
 mod include;
 mod normalise;
 pub(crate) mod paths;
+mod tidy;
 mod tree;
 mod variables;
 
 use crate::files::Files;
 use crate::model::Project;
+use crate::print::Draft;
 use crate::problem::{Problem, Report};
 use std::collections::BTreeMap;
 
@@ -42,11 +44,13 @@ pub struct LoadRequest {
     pub profiles: Vec<String>,
     /// Services to take, with what they depend on; empty is all.
     pub services: Vec<String>,
-    /// Replace variables.
+    /// Keep networks, volumes, configs and secrets that no service uses.
+    pub all_resources: bool,
+    /// Replace variables; else texts are taken as they are, dollar signs and all.
     pub interpolate: bool,
     /// Check that everything that is named exists and fits together.
     pub consistency: bool,
-    /// Read `env_file` and `label_file`.
+    /// Read `env_file` (`label_file` is always read).
     pub resolve_env: bool,
     /// Make relative paths absolute.
     pub resolve_paths: bool,
@@ -64,6 +68,7 @@ impl Default for LoadRequest {
             environment_files: Vec::new(),
             profiles: Vec::new(),
             services: Vec::new(),
+            all_resources: false,
             interpolate: true,
             consistency: true,
             resolve_env: true,
@@ -95,6 +100,23 @@ pub struct Loaded {
     pub locations: BTreeMap<String, Location>,
 }
 
+impl Loaded {
+    /// The line that caused a key: `services.web.ports[0].published`. A key that was written nowhere is told by the
+    /// nearest one around it; none if not even its service or resource is there.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<&Location> {
+        let mut path = path;
+        loop {
+            if let Some(place) = self.locations.get(path) {
+                return Some(place);
+            }
+            path = path.get(..path.rfind(['.', '['])?)?;
+            // The whole section is no answer.
+            path.find('.')?;
+        }
+    }
+}
+
 /// Loads a project.
 ///
 /// # Errors
@@ -102,21 +124,39 @@ pub struct Loaded {
 pub fn load(request: &LoadRequest, files: &dyn Files) -> Result<Loaded, Vec<Problem>> {
     let mut report = Report::default();
     let result = finish::load(request, files, &mut report);
-    let Report {
-        mut problems,
+    let ((project, locations), warnings) = outcome(result, report)?;
+    Ok(Loaded {
+        project,
         warnings,
-        ..
-    } = report;
+        locations,
+    })
+}
+
+/// Loads files as [`load`] does, but leaves variables as they are: the result has no types, and all services are in it.
+///
+/// # Errors
+/// All problems of the files at once.
+pub fn draft(request: &LoadRequest, files: &dyn Files) -> Result<(Draft, Vec<Problem>), Vec<Problem>> {
+    let mut report = Report::default();
+    let result = finish::draft(request, files, &mut report);
+    let ((_, tree), warnings) = outcome(result, report)?;
+    Ok((Draft::new(&tree), warnings))
+}
+
+/// Problems come in the order of files and lines.
+fn outcome<T>(result: Option<T>, report: Report) -> Result<(T, Vec<Problem>), Vec<Problem>> {
+    let order = |problem: &Problem| {
+        let file = report.files.iter().position(|name| *name == problem.file);
+        (file, problem.line, problem.column)
+    };
+    let mut problems = report.problems;
     match result {
-        Some((project, locations)) if problems.is_empty() => Ok(Loaded {
-            project,
-            warnings,
-            locations,
-        }),
+        Some(result) if problems.is_empty() => Ok((result, report.warnings)),
         _ => {
             if problems.is_empty() {
                 problems.push(Problem::general("the project could not be loaded"));
             }
+            problems.sort_by_key(order);
             Err(problems)
         }
     }

@@ -43,21 +43,30 @@ pub(crate) fn merge(base: &mut Node, over: Node, keys: &mut Vec<String>, report:
         *base = over;
         return;
     }
+    let mut over = over;
+    if report.draft && is_pairs(&path) {
+        pairs(base);
+        pairs(&mut over);
+    }
     let (at, key) = (over.at, over.key);
     match (&mut base.value, over.value) {
         (Value::Map(map), Value::Map(other)) => {
             for (name, node) in other {
                 match map.get_mut(&name) {
-                    Some(own) if !name.starts_with("x-") => {
+                    Some(own) => {
                         keys.push(name);
                         merge(own, node, keys, report);
                         keys.pop();
                     }
-                    _ => {
+                    None => {
                         map.insert(name, node);
                     }
                 }
             }
+            return;
+        }
+        (Value::List(items), Value::List(other)) if fits(&path, "networks.*.ipam.config") => {
+            *items = pools(items, &other);
             return;
         }
         (Value::List(items), Value::List(other)) => {
@@ -96,6 +105,86 @@ pub(crate) fn merge(base: &mut Node, over: Node, keys: &mut Vec<String>, report:
     base.key = key;
 }
 
+/// Address pools, as the reference merges them: pools of one subnet are merged, and of the base only those stay that the
+/// override names. With several pools on both sides the outcome is odd, but it is the one that users have.
+fn pools(base: &[Node], over: &[Node]) -> Vec<Node> {
+    let mut base = base.to_vec();
+    // A pool of the override by itself, or a pool of the base, which may change while it stands here.
+    let mut out: Vec<Result<usize, usize>> = Vec::new();
+    let subnet = |base: &[Node], place: &Result<usize, usize>| {
+        let pool = match place {
+            Ok(own) => base.get(*own),
+            Err(other) => over.get(*other),
+        };
+        pool.and_then(|pool| pool.get("subnet"))
+            .and_then(Node::scalar_text)
+    };
+    for own in 0..base.len() {
+        for other in 0..over.len() {
+            let wanted = subnet(&base, &Err(other));
+            let known = out.iter().any(|place| subnet(&base, place) == wanted);
+            if subnet(&base, &Ok(own)) != wanted && !known {
+                out.push(Err(other));
+                continue;
+            }
+            let taken = over
+                .get(other)
+                .and_then(Node::as_map)
+                .cloned()
+                .unwrap_or_default();
+            if let Some(map) = base.get_mut(own).and_then(Node::as_map_mut) {
+                map.extend(taken);
+            }
+            match out.iter().position(|place| subnet(&base, place) == wanted) {
+                Some(place) => out
+                    .iter_mut()
+                    .skip(place)
+                    .take(1)
+                    .for_each(|place| *place = Ok(own)),
+                None => out.push(Ok(own)),
+            }
+        }
+    }
+    out.iter()
+        .filter_map(|place| match place {
+            Ok(own) => base.get(*own).cloned(),
+            Err(other) => over.get(*other).cloned(),
+        })
+        .collect()
+}
+
+/// Mappings that may be written as lists of `KEY=value`. Only a draft still has such lists.
+fn is_pairs(path: &[&str]) -> bool {
+    const PATTERNS: &[&str] = &[
+        "*.*.labels",
+        "services.*.annotations",
+        "services.*.environment",
+        "services.*.sysctls",
+        "services.*.build.args",
+        "services.*.build.labels",
+        "services.*.deploy.labels",
+        "services.*.extra_hosts",
+        "services.*.build.extra_hosts",
+    ];
+    PATTERNS.iter().any(|pattern| fits(path, pattern))
+}
+
+/// A mapping becomes a sorted list of `KEY=value`.
+fn pairs(node: &mut Node) {
+    let Value::Map(map) = &node.value else { return };
+    let mut items: Vec<Node> = map
+        .iter()
+        .map(|(key, value)| {
+            let text = value
+                .scalar_text()
+                .map_or_else(|| key.clone(), |text| format!("{key}={text}"));
+            Node::text(text, value.key)
+        })
+        .collect();
+    items.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    node.value = Value::List(items);
+}
+
 fn drivers_differ(base: &Node, over: &Node) -> bool {
     match (base.str_at("driver"), over.str_at("driver")) {
         (Some(own), Some(other)) => own != other,
@@ -122,10 +211,33 @@ pub(crate) fn unify_service(name: &str, service: &mut Node) {
         "profiles",
         "tmpfs",
         "extra_hosts",
+        "environment",
+        "labels",
+        "annotations",
+        "sysctls",
     ];
     for key in LISTS {
         if let Some(items) = service.get_mut(key).and_then(Node::as_list_mut) {
             unify(items, &["services", name, key]);
+        }
+    }
+    if let Some(tags) = service
+        .get_mut("build")
+        .and_then(|build| build.get_mut("tags"))
+        .and_then(Node::as_list_mut)
+    {
+        unify(tags, &["services", name, "build", "tags"]);
+    }
+    for attachment in service
+        .get_mut("networks")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+    {
+        for key in ["aliases", "link_local_ips"] {
+            if let Some(items) = attachment.get_mut(key).and_then(Node::as_list_mut) {
+                unify(items, &["services", name, "networks", "", key]);
+            }
         }
     }
 }
@@ -168,8 +280,14 @@ fn identity(path: &[&str]) -> Option<fn(&Node) -> String> {
                 str::to_owned,
             )
         }),
+        [_, _, "labels"]
+        | ["services", _, "environment" | "annotations" | "sysctls"]
+        | ["services", _, "build", "args" | "labels"]
+        | ["services", _, "deploy", "labels"] => Some(|item| {
+            let text = item.as_str().unwrap_or("");
+            text.split_once('=').map_or(text, |(key, _)| key).to_owned()
+        }),
         ["services", _, "env_file"] => Some(|item| item.str_at("path").unwrap_or("").to_owned()),
-        ["networks", _, "ipam", "config"] => Some(|item| item.str_at("subnet").unwrap_or("").to_owned()),
         [
             "services",
             _,
@@ -225,8 +343,25 @@ pub(crate) fn remove(base: &mut Node, paths: &[Vec<String>]) {
     }
 }
 
-/// Drops what is null in `over` and has a value in one of the bases: nothing keeps the base.
+/// Drops what is null in a file and has a value in one of the bases: nothing keeps the base.
 pub(crate) fn prune_nulls(over: &mut Node, bases: &[&Node]) {
+    prune(over, bases, &mut Vec::new());
+}
+
+/// The same for one service.
+pub(crate) fn prune_service_nulls(over: &mut Node, bases: &[&Node]) {
+    prune(over, bases, &mut vec!["services".to_owned(), "*".to_owned()]);
+}
+
+fn prune(over: &mut Node, bases: &[&Node], keys: &mut Vec<String>) {
+    /// Where nothing means something, or is wrong.
+    const KEPT: &[&str] = &[
+        "services",
+        "services.*.command",
+        "services.*.entrypoint",
+        "services.*.healthcheck.test",
+    ];
+    /// Mappings of names to values that may be nothing.
     const SCALARS: &[&str] = &[
         "environment",
         "labels",
@@ -235,19 +370,22 @@ pub(crate) fn prune_nulls(over: &mut Node, bases: &[&Node]) {
         "additional_contexts",
         "sysctls",
         "options",
-        "command",
-        "entrypoint",
     ];
     let Value::Map(map) = &mut over.value else { return };
     map.retain(|key, node| {
         let own: Vec<&Node> = bases.iter().filter_map(|base| base.get(key)).collect();
-        if node.is_null() {
-            return own.iter().all(|base| base.is_null()) || SCALARS.contains(&key.as_str());
-        }
-        if !SCALARS.contains(&key.as_str()) && !key.starts_with("x-") {
-            prune_nulls(node, &own);
-        }
-        true
+        keys.push(key.clone());
+        let path: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let kept = if node.is_null() {
+            own.iter().all(|base| base.is_null()) || KEPT.iter().any(|pattern| fits(&path, pattern))
+        } else {
+            if !SCALARS.contains(&key.as_str()) && !key.starts_with("x-") {
+                prune(node, &own, keys);
+            }
+            true
+        };
+        keys.pop();
+        kept
     });
 }
 

@@ -102,9 +102,18 @@ pub struct Project {
     /// Active profiles.
     #[serde(skip)]
     pub profiles: Vec<String>,
+    /// Whether names are made with underscores, as the first docker-compose did (`COMPOSE_COMPATIBILITY`).
+    #[serde(skip)]
+    pub compatibility: bool,
 }
 
 impl Project {
+    /// What stands between the parts of the names of containers and built images.
+    #[must_use]
+    pub const fn separator(&self) -> &'static str {
+        if self.compatibility { "_" } else { "-" }
+    }
+
     /// An enabled or disabled service by name.
     #[must_use]
     pub fn any_service(&self, name: &str) -> Option<&Service> {

@@ -48,14 +48,20 @@ pub(crate) fn choose(
             }
         }
     }
+    if let Some(name) = &found
+        && name.is_empty()
+    {
+        let mut problem = Problem::general("`name` is empty, or has no character that a name may have");
+        problem.hint = Some("write a name, or take the key away".to_owned());
+        report.push(problem);
+        return None;
+    }
     let directory = request
         .project_directory
         .rsplit('/')
         .find(|part| !part.is_empty())
         .unwrap_or("");
-    let name = found
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| normalise(directory));
+    let name = found.unwrap_or_else(|| normalise(directory));
     if name.is_empty() {
         report.push(Problem::general(
             "the project has no name: give one with -p, or write `name:` into the file",

@@ -60,7 +60,11 @@ impl std::error::Error for Problem {}
 /// Collects problems and warnings during a load. All are kept, so that they are reported at once.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    files: Vec<String>,
+    /// The load leaves variables as they are, so that short forms are still there when files are merged.
+    pub(crate) draft: bool,
+    /// Bytes of all texts in which variables were replaced.
+    pub(crate) replaced: usize,
+    pub(crate) files: Vec<String>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
 }
@@ -122,6 +126,21 @@ impl Report {
         if self.warnings.len() < MOST && !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
+    }
+
+    /// Whether further problems are dropped, so that nobody needs to look for their remedy.
+    pub(crate) fn full(&self) -> bool {
+        self.problems.len() >= MOST
+    }
+
+    /// Whether a problem was found in the part of the tree at a path: then something may be missing there that was written.
+    pub(crate) fn touches(&self, path: &str) -> bool {
+        self.problems.iter().any(|problem| {
+            problem
+                .path
+                .strip_prefix(path)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        })
     }
 
     pub(crate) fn failed(&self) -> bool {

@@ -72,8 +72,9 @@ impl Shape {
     }
 }
 
-/// Checks a value and reports every problem in it.
-pub(crate) fn check(node: &Node, shape: &Shape, path: &str, report: &mut Report) {
+/// Checks a value and reports every problem in it. What is wrong is taken out, so that the rest can be looked at further;
+/// false: the value itself is of no use. Missing keys are no problem yet: see [`complete`].
+pub(crate) fn check(node: &mut Node, shape: &Shape, path: &str, report: &mut Report) -> bool {
     let shape = match shape {
         Shape::Any2(shapes) => match shapes.iter().find(|shape| shape.takes(&node.value)) {
             Some(Shape::Any2(inner)) => return check(node, &Shape::Any2(inner), path, report),
@@ -85,58 +86,92 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, report: &mut Report)
     if !shape.takes(&node.value) {
         return wrong_kind(node, shape, path, report);
     }
-    match (shape, &node.value) {
+    let at = node.at;
+    match (shape, &mut node.value) {
         (Shape::Word(words), Value::Str(text)) if !words.contains(&text.as_str()) => {
             let hint = nearest(text, words.iter().copied()).map(|word| format!("did you mean {word:?}?"));
             let message = format!("must be one of {}, not {text:?}", words.join(", "));
-            let mut problem = report.place(node.at, path, message);
+            let mut problem = report.place(at, path, message);
             problem.hint = hint;
             report.push(problem);
+            return false;
         }
         (Shape::Pattern(accepts, allowed), Value::Str(text)) if !accepts(text) => {
-            report.error(node.at, path, format!("{text:?} is not allowed here: {allowed}"));
+            report.error(at, path, format!("{text:?} is not allowed here: {allowed}"));
+            return false;
         }
-        (Shape::Int(least, most), Value::Int(number)) if number < least || number > most => {
+        (Shape::Int(least, most), Value::Int(number)) if *number < *least || *number > *most => {
             let range = if *most == i64::MAX {
                 format!("at least {least}")
             } else {
                 format!("from {least} to {most}")
             };
-            report.error(node.at, path, format!("must be {range}, not {number}"));
+            report.error(at, path, format!("must be {range}, not {number}"));
+            return false;
         }
         (Shape::List(item) | Shape::Set(item), Value::List(items)) => {
-            for (index, node) in items.iter().enumerate() {
-                check(node, item, &format!("{path}[{index}]"), report);
-            }
+            let mut index = 0;
+            items.retain_mut(|node| {
+                index += 1;
+                check(node, item, &format!("{path}[{}]", index - 1), report)
+            });
             if matches!(shape, Shape::Set(_)) {
                 repeated(items, path, report);
             }
         }
-        (Shape::Dict(accepts, item), Value::Map(map)) => {
-            for (key, node) in map {
-                if accepts(key) {
-                    check(node, item, &join(path, key), report);
-                } else {
-                    report.error(
-                        node.key,
-                        path,
-                        format!("the name {key:?} is not allowed: use letters, digits, `.`, `_` and `-`"),
-                    );
-                }
+        (Shape::Dict(accepts, item), Value::Map(map)) => map.retain(|key, node| {
+            if accepts(key) {
+                return check(node, item, &join(path, key), report);
+            }
+            report.error(
+                node.key,
+                path,
+                format!("the name {key:?} is not allowed: use letters, digits, `.`, `_` and `-`"),
+            );
+            false
+        }),
+        (Shape::Object(keys, _) | Shape::Closed(keys, _), Value::Map(map)) => map.retain(|key, node| {
+            if let Some((_, shape)) = keys.iter().find(|(known, _)| known == key) {
+                return check(node, shape, &join(path, key), report);
+            }
+            if key.starts_with("x-") && matches!(shape, Shape::Object(..)) {
+                return true;
+            }
+            if report.full() {
+                return false;
+            }
+            let hint = nearest(key, keys.iter().map(|(known, _)| *known)).map_or_else(
+                || "own keys must begin with `x-`".to_owned(),
+                |known| format!("did you mean {known:?}?"),
+            );
+            report.hinted(node.key, path, format!("unknown key {key:?}"), hint);
+            false
+        }),
+        _ => {}
+    }
+    true
+}
+
+/// Reports every key that must be there and is not. For the merged tree: the files it came from need not be complete.
+pub(crate) fn complete(node: &Node, shape: &Shape, path: &str, report: &mut Report) {
+    match (shape, &node.value) {
+        (Shape::Any2(shapes), value) => {
+            if let Some(shape) = shapes.iter().find(|shape| shape.takes(value)) {
+                complete(node, shape, path, report);
             }
         }
+        (Shape::List(item) | Shape::Set(item), Value::List(items)) => {
+            for (index, node) in items.iter().enumerate() {
+                complete(node, item, &format!("{path}[{index}]"), report);
+            }
+        }
+        (Shape::Dict(_, item), Value::Map(map)) => map
+            .iter()
+            .for_each(|(key, node)| complete(node, item, &join(path, key), report)),
         (Shape::Object(keys, required) | Shape::Closed(keys, required), Value::Map(map)) => {
-            for (key, node) in map {
-                if let Some((_, shape)) = keys.iter().find(|(known, _)| known == key) {
-                    check(node, shape, &join(path, key), report);
-                } else if !(key.starts_with("x-") && matches!(shape, Shape::Object(..))) {
-                    let message = format!("unknown key {key:?}");
-                    match nearest(key, keys.iter().map(|(known, _)| *known)) {
-                        Some(known) => {
-                            report.hinted(node.key, path, message, format!("did you mean {known:?}?"))
-                        }
-                        None => report.hinted(node.key, path, message, "own keys must begin with `x-`"),
-                    }
+            for (key, shape) in *keys {
+                if let Some(node) = map.get(*key) {
+                    complete(node, shape, &join(path, key), report);
                 }
             }
             for key in required.iter().filter(|key| !map.contains_key(**key)) {
@@ -147,7 +182,7 @@ pub(crate) fn check(node: &Node, shape: &Shape, path: &str, report: &mut Report)
     }
 }
 
-fn wrong_kind(node: &Node, shape: &Shape, path: &str, report: &mut Report) {
+fn wrong_kind(node: &Node, shape: &Shape, path: &str, report: &mut Report) -> bool {
     let message = format!("must be {}, not {}", shape.name(), node.kind());
     match (&node.value, shape) {
         (Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Time(_), Shape::Text) => {
@@ -155,6 +190,7 @@ fn wrong_kind(node: &Node, shape: &Shape, path: &str, report: &mut Report) {
         }
         _ => report.error(node.at, path, message),
     }
+    false
 }
 
 fn repeated(items: &[Node], path: &str, report: &mut Report) {

@@ -177,6 +177,10 @@ impl Node {
             Value::Bool(value) => Json::Bool(*value),
             Value::Int(value) => Json::from(*value),
             Value::Float(value) => serde_json::Number::from_f64(*value).map_or(Json::Null, Json::Number),
+            // A day without a time is its beginning.
+            Value::Time(text) if text.len() == "2001-12-14".len() => {
+                Json::String(format!("{text}T00:00:00Z"))
+            }
             Value::Str(text) | Value::Time(text) => Json::String(text.clone()),
             Value::List(items) => Json::Array(items.iter().map(Self::to_json).collect()),
             Value::Map(map) => Json::Object(

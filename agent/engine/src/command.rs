@@ -1,11 +1,12 @@
 //! What the handle sends to the owning loop.
 
-use std::time::Duration;
-
 use tokio::sync::oneshot;
 use windflow_model::{Failure, OpId, Plan, Rev, StackName};
 
-use crate::order::{Acceptance, ApplyError, CancelOutcome, Order};
+use crate::{
+    lifecycle::Lifecycle,
+    order::{Acceptance, ApplyError, CancelOutcome, Order, Revision},
+};
 
 /// One request with the way back.
 #[derive(Debug)]
@@ -24,25 +25,18 @@ pub(crate) enum Command {
         order: Box<Order>,
         reply: oneshot::Sender<Result<Plan, Failure>>,
     },
-    Lifecycle(Lifecycle, oneshot::Sender<Result<(), Failure>>),
+    History {
+        stack: StackName,
+        reply: oneshot::Sender<Result<Vec<Revision>, Failure>>,
+    },
+    Again {
+        stack: StackName,
+        to: Option<Rev>,
+        reply: oneshot::Sender<Result<Order, Failure>>,
+    },
+    Lifecycle(Box<Lifecycle>, oneshot::Sender<Result<(), Failure>>),
     Ack {
         upto: u64,
         reply: oneshot::Sender<Result<(), ApplyError>>,
     },
-}
-
-/// A one-shot on containers that exist.
-#[derive(Debug, Clone)]
-pub(crate) struct Lifecycle {
-    pub(crate) stack: StackName,
-    pub(crate) services: Vec<String>,
-    pub(crate) timeout: Option<Duration>,
-    pub(crate) act: Act,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Act {
-    Start,
-    Stop,
-    Restart,
 }

@@ -10,8 +10,9 @@ use windflow_model::{
 };
 
 use crate::{
-    command::{Act, Command, Lifecycle},
-    order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, StackProgress},
+    command::Command,
+    lifecycle::{Act, Lifecycle},
+    order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, Revision, StackProgress},
     targets::Target,
     view::View,
 };
@@ -95,6 +96,31 @@ impl EngineHandle {
         )
         .await
         .unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// The revisions of a stack that have ended on this host, newest first; at most 50.
+    ///
+    /// # Errors
+    /// [`Code::HostFailure`] if the journal cannot be read.
+    pub async fn history(&self, stack: &StackName) -> Result<Vec<Revision>, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let stack = stack.clone();
+        self.ask(Command::History { stack, reply }, answer)
+            .await
+            .unwrap_or_else(|| Err(stopped()))
+    }
+
+    /// The order that brings an older revision back as a new one: the revision `to`, or the newest good one that made
+    /// another project than what is held now. Hand it to [`EngineHandle::plan`] or [`EngineHandle::apply`].
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] with the revisions that can be brought back.
+    pub async fn again(&self, stack: &StackName, to: Option<Rev>) -> Result<Order, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let stack = stack.clone();
+        self.ask(Command::Again { stack, to, reply }, answer)
+            .await
+            .unwrap_or_else(|| Err(stopped()))
     }
 
     /// The stacks in the journal, by name.
@@ -215,12 +241,11 @@ impl EngineHandle {
     ) -> Result<(), Failure> {
         let (reply, answer) = oneshot::channel();
         let order = Lifecycle {
-            stack: stack.clone(),
             services,
             timeout,
-            act,
+            ..Lifecycle::new(stack.clone(), act)
         };
-        self.ask(Command::Lifecycle(order, reply), answer)
+        self.ask(Command::Lifecycle(Box::new(order), reply), answer)
             .await
             .unwrap_or_else(|| Err(stopped()))
     }

@@ -7,11 +7,13 @@
 //! ```
 //! Keys, below the organisation and `engine`: `boot` (starts of this agent), `secret` (key of content digests),
 //! `stack/<name>` ([`StackRecord`]), `order/<name>/<rev>/<part>` (the order as JSON, cut into parts),
-//! `step/<name>/<op>/<n>` (steps of the running operation), `outbox/<seq>` ([`Report`]).
+//! `step/<name>/<op>/<n>` (steps of the running operation), `history/<name>/<rev>` (the end of each revision),
+//! `outbox/<seq>` ([`Report`]).
 //!
 //! A commit that returned "unknown" is read again before anything is decided.
 
 mod accept;
+mod history;
 mod orders;
 mod outbox;
 mod record;
@@ -169,6 +171,7 @@ impl Journal {
             .advance(stack, op, event, Some(steps), Txn::new(), world)
             .await?;
         self.sweep(&Prefix::below(&step_prefix(stack, op))).await?;
+        self.sweep_history(stack).await?;
         self.sweep_orders(stack).await?;
         Ok(moved)
     }
@@ -196,6 +199,9 @@ impl Journal {
                 return self.only(txn, Moved::Yes).await;
             }
             next.moved(state, now, world);
+            if next.state.is_terminal() {
+                txn = history::note(txn, &next, next.again)?;
+            }
             record.subject()
         } else if let Some(before) = record.before.as_ref().filter(|before| before.op == op) {
             // A replaced operation may only end; where it really ended well or badly, that is its end.

@@ -15,9 +15,12 @@
 
 mod command;
 mod handle;
+mod hooks;
 mod journal;
+pub mod lifecycle;
 mod load;
 mod logs;
+pub mod oneoff;
 mod options;
 pub mod order;
 pub mod plan;
@@ -28,11 +31,11 @@ mod view;
 pub use handle::{EngineHandle, LogStream};
 pub use options::{Engine, EngineError, EngineOptions};
 pub use order::{
-    Acceptance, ApplyError, ApplyOptions, CancelOutcome, Held, Order, PullMode, RemoveImages, Report, Source,
-    StackProgress,
+    Acceptance, ApplyError, ApplyOptions, CancelOutcome, Held, Order, PullMode, RemoveImages, Report,
+    Revision, Source, StackProgress,
 };
 pub use targets::{
     Target,
-    docker::{DockerOptions, DockerTarget},
+    docker::{DockerOptions, DockerTarget, PULL_STALL, client_config_dir},
     fake::{FakeOptions, FakeTarget},
 };

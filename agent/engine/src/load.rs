@@ -9,28 +9,37 @@ use std::{
 
 use windflow_compose::{
     self as compose, Files as _, LoadRequest, Loaded, Problem,
-    discover::{BASES, OVERRIDES},
+    discover::{self, BASES},
     dotenv,
 };
-use windflow_model::{Code, Failure};
+use windflow_model::{Code, Failure, SpecFile};
 
 use self::files::Files;
 use crate::order::{Order, Source};
+
+/// A project with the files it was read from in place, if it was.
+pub(crate) struct Read {
+    pub(crate) loaded: Loaded,
+    pub(crate) files: Option<Vec<SpecFile>>,
+}
 
 /// Loads the project of an order. Blocks on files: call it off the async workers. Writes nothing.
 ///
 /// # Errors
 /// [`Code::ComposeInvalid`] with all problems, [`Code::HostFailure`] if a file cannot be read.
-pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
+pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Read, Failure> {
     let (request, files) = match &order.source {
-        Source::Files => return load_files(order, &directory(order, work_dir)),
+        Source::Files => {
+            let loaded = load_files(order, &directory(order, work_dir))?;
+            return Ok(Read { loaded, files: None });
+        }
         Source::Directory {
             project_directory,
             config_files,
             env_files,
             environment,
         } => {
-            let files = Files::default();
+            let files = Files::in_place(&order.spec);
             (
                 request_directory(
                     order,
@@ -44,7 +53,26 @@ pub(crate) fn load(order: &Order, work_dir: &Path) -> Result<Loaded, Failure> {
             )
         }
     };
-    compose::load(&request, &files).map_err(|problems| invalid(&problems))
+    let mut loaded = compose::load(&request, &files).map_err(|problems| invalid(&problems))?;
+    default_platform(&mut loaded, &request);
+    Ok(Read {
+        loaded,
+        files: files.into_read(),
+    })
+}
+
+/// `DOCKER_DEFAULT_PLATFORM` is for services that name none.
+fn default_platform(loaded: &mut Loaded, request: &LoadRequest) {
+    let Some(platform) = request
+        .env
+        .get("DOCKER_DEFAULT_PLATFORM")
+        .filter(|text| !text.is_empty())
+    else {
+        return;
+    };
+    for service in loaded.project.services.values_mut() {
+        service.platform.get_or_insert_with(|| platform.clone());
+    }
 }
 
 /// Where the files of a link order lie on this host says nothing to whoever wrote them: paths are told as in the spec.
@@ -67,6 +95,7 @@ fn load_files(order: &Order, directory: &Path) -> Result<Loaded, Failure> {
         problems.iter_mut().for_each(relative);
         invalid(&problems)
     })?;
+    default_platform(&mut loaded, &request);
     loaded.warnings.iter_mut().for_each(relative);
     for place in loaded.locations.values_mut() {
         place.file = place.file.replace(&prefix, "");
@@ -131,7 +160,7 @@ fn request(
 ) -> Result<LoadRequest, Failure> {
     let found;
     let paths = if paths.is_empty() {
-        found = discover(files, directory)?;
+        found = found_in(files, directory)?;
         &found
     } else {
         paths
@@ -159,18 +188,16 @@ fn request(
         environment_files: env_files.iter().map(|path| text(path)).collect(),
         profiles,
         services: order.options.services.clone(),
+        all_resources: order.options.all_resources,
+        // What goes needs no variables: a file of them that is missing stops no removal.
+        resolve_env: !order.want.is_absent(),
         ..LoadRequest::default()
     })
 }
 
-fn discover(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let first = |names: [&str; 4]| {
-        names
-            .iter()
-            .map(|name| directory.join(name))
-            .find(|path| files.has(path))
-    };
-    let base = first(BASES).ok_or_else(|| {
+fn found_in(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let here = discover::here(&text(directory), files).map_err(|problem| invalid(&[problem]))?;
+    let here = here.ok_or_else(|| {
         let names = BASES.join(", ");
         let place = if files.are_of_spec() {
             "the stack".to_owned()
@@ -182,7 +209,7 @@ fn discover(files: &Files, directory: &Path) -> Result<Vec<PathBuf>, Failure> {
             format!("no Compose file in {place}: one of {names} is needed"),
         )
     })?;
-    Ok(std::iter::once(base).chain(first(OVERRIDES)).collect())
+    Ok(here.files.into_iter().map(PathBuf::from).collect())
 }
 
 fn dotenv_of(

@@ -34,6 +34,8 @@ pub struct EngineOptions {
     pub parallel: usize,
     /// How long a container must stay up before it counts as running.
     pub settle: Duration,
+    /// Do only what is asked for: go on with nothing after a start, bring nothing back. For a single command.
+    pub only_asked: bool,
     /// How often every stack is compared with the host, besides after events.
     pub drift_every: Duration,
 }
@@ -49,6 +51,7 @@ impl EngineOptions {
             random,
             parallel: 10,
             settle: Duration::from_secs(1),
+            only_asked: false,
             drift_every: Duration::from_secs(60),
         }
     }

@@ -28,7 +28,8 @@ pub struct Order {
     pub want: Want,
     /// Digest of `spec`.
     pub digest: SpecDigest,
-    /// The spec. Its files are used by [`Source::Files`] only; profiles and policy always.
+    /// The spec. Its files are used by [`Source::Files`]; profiles and policy always. Of an order in place the engine
+    /// keeps the files it was read from here, by absolute path: from then on it is read from them.
     pub spec: StackSpec,
     /// Where the Compose files are.
     pub source: Source,
@@ -64,8 +65,15 @@ pub struct ApplyOptions {
     pub services: Vec<String>,
     /// With `services`: leave their dependencies alone.
     pub no_deps: bool,
-    /// Replace containers even if nothing changed.
+    /// With `services`: not these themselves, only what they need: images, networks, volumes, and (without `no_deps`)
+    /// what they depend on, waited for as they ask. What `run` needs before its container.
+    pub only_needs: bool,
+    /// Also networks and volumes that no service uses.
+    pub all_resources: bool,
+    /// Replace containers even if nothing changed; with `services` only theirs.
     pub force_recreate: bool,
+    /// With `services`: also replace the containers of what they depend on.
+    pub recreate_deps: bool,
     /// Never replace a container that exists.
     pub no_recreate: bool,
     /// Create, but start nothing.
@@ -80,16 +88,23 @@ pub struct ApplyOptions {
     pub scale: BTreeMap<String, u32>,
     /// Overrides the policy's `remove_orphans`.
     pub remove_orphans: Option<bool>,
+    /// Say nothing of orphans that stay.
+    pub ignore_orphans: bool,
     /// Give anonymous volumes up instead of moving them to the new container.
     pub renew_anon_volumes: bool,
     /// Seconds a container gets to stop, instead of its own.
     pub stop_timeout: Option<u32>,
     /// On removal: also remove images.
     pub remove_images: Option<RemoveImages>,
-    /// The world a plan was made for ([`windflow_model::Plan::world`]): stop if it has moved since.
-    pub expect_world: Option<String>,
+    /// Carry out the plan with this pin ([`windflow_model::Plan::pin`]) and nothing else: stop if anything it was made
+    /// from has moved since.
+    pub pin: Option<windflow_model::Pin>,
     /// Accept the stack without waiting for health: succeeded as soon as every container was started.
     pub no_wait: bool,
+    /// Wait as `up --wait` does: a service that ends is a failure unless another one waits for its end.
+    pub strict_wait: bool,
+    /// The revision that this one brings back, if it is a rollback.
+    pub again: Option<Rev>,
 }
 
 /// When to pull, for all services.
@@ -220,6 +235,37 @@ pub struct Held {
     pub state: DeploymentState,
     /// When the state last moved.
     pub state_at: Timestamp,
+}
+
+/// A revision that has ended on this host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Revision {
+    /// Its number.
+    pub rev: Rev,
+    /// Its operation.
+    pub op: OpId,
+    /// Present or absent.
+    pub want: Want,
+    /// Digest of what it asked for: of the spec, in local mode of the project as it was understood.
+    pub digest: SpecDigest,
+    /// How it ended.
+    pub state: DeploymentState,
+    /// When.
+    pub at: Timestamp,
+    /// The revision it brought back, if it was a rollback.
+    #[serde(default)]
+    pub again: Option<Rev>,
+    /// Whether it can be brought back.
+    #[serde(default)]
+    pub kept: bool,
+}
+
+impl Revision {
+    /// Whether the stack ran as it asked for.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.state == DeploymentState::Succeeded && !self.want.is_absent()
+    }
 }
 
 /// A durable message to the controller. Kept until acknowledged; an older unacknowledged message about the same

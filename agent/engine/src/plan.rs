@@ -5,20 +5,30 @@
 //! beyond the `after` edges: images, then everything that is created, then stops, renames, starts and waits, so that a
 //! failed pull or create leaves what runs untouched.
 //!
-//! A container is replaced in this order: create the new one under a temporary name, stop the old one, swap the names,
-//! start the new one, wait until it is good, and only then remove the old one.
+//! A container is replaced in this order: create the new one under a temporary name; start it, wait until it is good and
+//! stop the old one, where both can be there at once, or stop the old one, swap the names, start the new one and wait
+//! until it is good. Old containers are removed only when everything in the plan is good: until then all can be put
+//! back as it was.
 
 mod adopt;
 mod builder;
-mod containers;
-mod hash;
+pub(crate) mod containers;
+mod downtime;
+pub(crate) mod hash;
 mod images;
 pub mod labels;
+mod leftovers;
 mod pairs;
+mod pin;
 mod ports;
+#[cfg(test)]
+mod properties;
+mod reasons;
+mod refuse;
 mod remove;
 mod resources;
 mod services;
+pub(crate) mod theirs;
 mod work;
 
 use std::{
@@ -27,13 +37,17 @@ use std::{
 };
 
 use windflow_compose::{Location, model::Project};
-use windflow_model::{Code, DeployPolicy, Failure, OpId, Plan, Rev, StackName};
+use windflow_model::{DeployPolicy, Failure, OpId, Plan, Rev, StackName};
 
+pub(crate) use self::{
+    adopt::list_of,
+    pin::{moved, same_after_images},
+};
 pub use self::{
-    adopt::settings_of,
+    adopt::{Settings, settings_of},
     hash::{ContentDigests, world_digest},
     images::image_of,
-    remove::{RemovalInput, removal},
+    remove::{Known, RemovalInput, removal},
     work::{Phase, Replacement, Subject, Until, Work},
 };
 use crate::{
@@ -86,6 +100,16 @@ pub enum Mode {
         /// Ids of containers that died by force.
         killed: BTreeSet<String>,
     },
+    /// Back to a revision that was good, from another one that did not work out: what that one made goes, what was
+    /// there before stays or comes back as it was, whatever its image is called today.
+    Back {
+        /// The operation that did not work out.
+        failed: OpId,
+        /// Ids of containers that ran and were stopped for it.
+        stopped: BTreeSet<String>,
+        /// Whether anything was started for it.
+        started: bool,
+    },
 }
 
 /// A plan with what carries it out; `work` has one entry for each step.
@@ -97,6 +121,35 @@ pub struct Planned {
     pub work: Vec<Work>,
     /// The containers that make way for another: what must be undone if it fails.
     pub replacements: Vec<Replacement>,
+}
+
+/// What `deploy.update_config.failure_action` of a service asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureAction {
+    /// Go on without it.
+    Continue,
+    /// Stop there, and put its container back.
+    Pause,
+    /// Go back to the last good revision.
+    Rollback,
+}
+
+/// What the service asks for, if it does.
+#[must_use]
+pub fn failure_action(project: &Project, service: &str) -> Option<FailureAction> {
+    let config = project
+        .services
+        .get(service)?
+        .deploy
+        .as_ref()?
+        .update_config
+        .as_ref()?;
+    match config.failure_action.as_deref()? {
+        "continue" => Some(FailureAction::Continue),
+        "pause" => Some(FailureAction::Pause),
+        "rollback" => Some(FailureAction::Rollback),
+        _ => None,
+    }
 }
 
 /// What to observe for a project.
@@ -139,13 +192,43 @@ pub fn query(project: &Project) -> ObserveQuery {
 /// What makes the project impossible on this host as it is: a name taken by something foreign, an external network or
 /// volume that is missing, a key that is not carried out, an image that may not be fetched.
 pub fn plan(input: &PlanInput, observed: &Observed) -> Result<Planned, Failure> {
-    refuse_unsupported(&input.project)?;
+    if input.mode == Mode::Deploy {
+        refuse::check(&input.project, &input.options)?;
+    }
     let observed = sorted(observed);
     let mut builder = builder::Builder::new(input, &observed);
     images::plan(&mut builder)?;
     resources::plan(&mut builder)?;
     services::plan(&mut builder)?;
+    leftovers::plan(&mut builder);
     Ok(builder.finish())
+}
+
+/// The containers of which more must be known to say why they are replaced, by id: their hash differs, or they have
+/// none.
+#[must_use]
+pub fn unexplained(input: &PlanInput, observed: &Observed) -> Vec<String> {
+    if input.mode != Mode::Deploy {
+        return Vec::new();
+    }
+    let hashes: BTreeMap<&str, String> = input
+        .project
+        .services
+        .iter()
+        .map(|(name, spec)| {
+            (
+                name.as_str(),
+                hash::service(&input.project, spec, &input.contents).full,
+            )
+        })
+        .collect();
+    let differs = |container: &&crate::targets::ObservedContainer| {
+        let want = container.service().and_then(|name| hashes.get(name));
+        let have = container.label(labels::WF_HASH);
+        container.settings.is_none() && want.is_some_and(|want| Some(want.as_str()) != have)
+    };
+    let found = observed.containers.iter().filter(differs);
+    found.map(|container| container.id.clone()).collect()
 }
 
 /// The same world in one fixed order, whatever order the engine lists it in.
@@ -159,52 +242,4 @@ fn sorted(observed: &Observed) -> Observed {
         .sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     observed.volumes.sort_by(|a, b| a.name.cmp(&b.name));
     observed
-}
-
-/// Keys that are understood and not carried out are refused by name, never dropped in silence.
-fn refuse_unsupported(project: &Project) -> Result<(), Failure> {
-    let mut found = Vec::new();
-    for (name, service) in &project.services {
-        let mut no = |there: bool, key: &str| {
-            if there {
-                found.push(format!("services.{name}.{key}"));
-            }
-        };
-        no(service.provider.is_some(), "provider");
-        no(!service.models.is_empty(), "models");
-        no(service.use_api_socket, "use_api_socket");
-        no(service.credential_spec.is_some(), "credential_spec");
-        no(!service.pre_start.is_empty(), "pre_start");
-        no(!service.post_start.is_empty(), "post_start");
-        no(!service.pre_stop.is_empty(), "pre_stop");
-        for mount in &service.volumes {
-            use windflow_compose::model::MountKind::{Cluster, Npipe};
-            no(
-                matches!(mount.kind, Cluster | Npipe),
-                "volumes: npipe and cluster mounts",
-            );
-        }
-    }
-    for (kind, name, external) in project
-        .configs
-        .iter()
-        .map(|(name, config)| ("configs", name, config.external))
-        .chain(
-            project
-                .secrets
-                .iter()
-                .map(|(name, secret)| ("secrets", name, secret.external)),
-        )
-    {
-        if external {
-            found.push(format!("{kind}.{name}.external"));
-        }
-    }
-    if found.is_empty() {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Unsupported,
-        format!("not carried out by this engine: {}", found.join(", ")),
-    ))
 }

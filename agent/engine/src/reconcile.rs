@@ -10,6 +10,7 @@
 //! A lane does one thing at a time: bring the held revision about, or repair. A newer revision halts it: the step in
 //! hand ends, the lane ends, its operation is reported as superseded, and a new lane takes over.
 
+mod back;
 mod context;
 mod exec;
 mod lane;
@@ -32,7 +33,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 use windflow_kit::{OnFailure, Stop, TaskSet};
-use windflow_model::{OpId, StackName};
+use windflow_model::{Code, Failure, OpId, Rev, StackName};
 
 use self::{
     context::Shared,
@@ -124,6 +125,9 @@ impl Reconciler {
     async fn replay(&mut self) -> Result<(), JournalError> {
         for record in self.shared.journal.records().await {
             self.shared.journal.superseded(&record.stack).await?;
+            if self.shared.options.only_asked {
+                continue;
+            }
             if !record.state.is_terminal() {
                 tracing::info!(stack = %record.stack, rev = %record.rev, state = record.state.name(), "goes on after a restart");
                 self.start(&record.stack, Job::Deploy { op: record.op });
@@ -191,6 +195,13 @@ impl Reconciler {
                     let _ = reply.send(lane::preview(&shared, &order).await);
                 });
             }
+            Command::History { stack, reply } => {
+                let history = self.shared.journal.history(&stack).await;
+                let _ = reply.send(history.map_err(Failure::from));
+            }
+            Command::Again { stack, to, reply } => {
+                let _ = reply.send(self.again(&stack, to).await);
+            }
             Command::Lifecycle(order, reply) => {
                 if self.lanes.get(&order.stack).is_some_and(|lane| lane.op.is_some()) {
                     let _ = reply.send(Err(lifecycle::busy(&order.stack)));
@@ -217,6 +228,14 @@ impl Reconciler {
         Ok(accepted.acceptance)
     }
 
+    async fn again(&self, stack: &StackName, to: Option<Rev>) -> Result<Order, Failure> {
+        let options = &self.shared.options;
+        let op = options.random.uuid_v7(&options.clock);
+        let op = op.map_err(|error| Failure::new(Code::HostFailure, error.to_string()))?;
+        let order = self.shared.journal.again(stack, to, OpId::from_uuid(op)).await?;
+        order.map_err(|text| Failure::new(Code::NotFound, text))
+    }
+
     async fn lane_ended(&mut self, end: LaneEnd) {
         let Some(lane) = self.lanes.remove(&end.stack) else {
             return;
@@ -240,6 +259,9 @@ impl Reconciler {
     }
 
     async fn signal(&mut self, signal: Signal) {
+        if self.shared.options.only_asked {
+            return;
+        }
         let Ok(stack) = signal.project.parse::<StackName>() else {
             return;
         };
@@ -265,6 +287,9 @@ impl Reconciler {
     }
 
     async fn look_at_all(&mut self) {
+        if self.shared.options.only_asked {
+            return;
+        }
         for record in self.shared.journal.records().await {
             if record.steady().is_some() && !self.lanes.contains_key(&record.stack) {
                 self.start(

@@ -8,6 +8,7 @@ mod error;
 pub mod fake;
 mod observed;
 mod operation;
+mod session;
 
 use std::fmt;
 
@@ -20,8 +21,10 @@ pub use self::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
         ObservedNetwork, ObservedPort, ObservedVolume,
     },
-    operation::{ContainerCreate, Evidence, Operation, Tick, Ticker},
+    operation::{ContainerCreate, Evidence, OneOff, Operation, SavedNetwork, Tick, Ticker},
+    session::{Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
 };
+use crate::plan::Settings;
 
 /// A place where containers run.
 pub trait Target: fmt::Debug + Send + Sync + 'static {
@@ -34,6 +37,10 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
     /// What is there of one project: one snapshot, in any order.
     fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>>;
 
+    /// What a container is set to, by Compose key, in the form of [`settings_of`](crate::plan::settings_of); `None` if it
+    /// is gone or the target cannot tell.
+    fn settings<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Settings>, TargetError>>;
+
     /// Carries one operation out. Repeating an operation that was applied already is no error where the engine lets
     /// it be told (a network that is there, a container that is gone). `ticker` takes progress and never blocks.
     fn execute<'a>(
@@ -45,6 +52,16 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
     /// All containers of the host.
     fn containers(&self) -> BoxFuture<'_, Result<Vec<ContainerSummary>, TargetError>>;
 
+    /// A network with its settings and the places of these containers on it, for [`Operation::NetworkRestore`].
+    fn network_saved<'a>(
+        &'a self,
+        network: &'a str,
+        containers: &'a [String],
+    ) -> BoxFuture<'a, Result<SavedNetwork, TargetError>>;
+
+    /// What can be told of a container's health beyond the list; `None` if it is not there.
+    fn vitals<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Vitals>, TargetError>>;
+
     /// Changes of containers from now on, until the connection breaks (the stream then ends).
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>>;
 
@@ -53,6 +70,68 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         &self,
         request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>>;
+
+    /// Runs a command in a container that runs.
+    fn exec(&self, _request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(unsupported("exec"))
+    }
+
+    /// Connects to a container's own process. Before its start nothing of its output is missed.
+    fn attach(&self, _request: AttachRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(unsupported("attach"))
+    }
+
+    /// Tells a terminal's size.
+    fn resize<'a>(
+        &'a self,
+        _id: &'a SessionId,
+        _columns: u16,
+        _rows: u16,
+    ) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(unsupported("resize"))
+    }
+
+    /// The exit code of a command whose session has ended.
+    fn exec_code<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
+        Box::pin(unsupported("exec"))
+    }
+
+    /// Begins to wait for a container; the future it gives ends with the exit code.
+    fn wait<'a>(
+        &'a self,
+        _container: &'a str,
+        _ending: Ending,
+    ) -> BoxFuture<'a, Result<BoxFuture<'static, Result<i64, TargetError>>, TargetError>> {
+        Box::pin(unsupported("wait"))
+    }
+
+    /// The processes of a container.
+    fn top<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Processes, TargetError>> {
+        Box::pin(unsupported("top"))
+    }
+
+    /// Takes files out of a container as a tar, or puts them in (the answer is then empty).
+    fn archive(&self, _archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {
+        Box::pin(unsupported("cp"))
+    }
+}
+
+async fn unsupported<T>(what: &'static str) -> Result<T, TargetError> {
+    let text = format!("{what}: this target has no processes of its own");
+    Err(TargetError::new(TargetErrorKind::Unsupported, text))
+}
+
+/// How a container has fared.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Vitals {
+    /// How often the engine has restarted it.
+    pub restarts: u32,
+    /// Command of its health check.
+    pub command: Option<String>,
+    /// Exit code of the health check's last run.
+    pub exit_code: Option<i64>,
+    /// What that run said.
+    pub output: String,
 }
 
 /// A change of a container on the host, whoever made it.

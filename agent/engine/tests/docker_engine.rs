@@ -9,13 +9,21 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "docker_engine/back.rs"]
+mod back;
 #[path = "docker_engine/bench.rs"]
 mod bench;
+#[path = "docker_engine/build.rs"]
+mod build;
 #[path = "docker_engine/crash.rs"]
 mod crash;
 #[path = "docker_engine/deploy.rs"]
 mod deploy;
+#[path = "docker_engine/plans.rs"]
+mod plans;
 #[path = "docker_engine/pull.rs"]
 mod pull;
+#[path = "docker_engine/registry.rs"]
+mod registry;
 #[path = "docker_engine/trouble.rs"]
 mod trouble;

@@ -7,12 +7,18 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+#[path = "fake_engine/back.rs"]
+mod back;
 #[path = "fake_engine/bench.rs"]
 mod bench;
+#[path = "fake_engine/local.rs"]
+mod local;
 #[path = "fake_engine/orders.rs"]
 mod orders;
 #[path = "fake_engine/paths.rs"]
 mod paths;
+#[path = "fake_engine/plans.rs"]
+mod plans;
 #[path = "fake_engine/random.rs"]
 mod random;
 #[path = "fake_engine/steps.rs"]

@@ -14,7 +14,10 @@ pub(super) fn order(assignment: Assignment) -> Order {
         digest: assignment.digest,
         spec: assignment.spec,
         source: Source::Files,
-        options: ApplyOptions::default(),
+        options: ApplyOptions {
+            pin: assignment.pin,
+            ..ApplyOptions::default()
+        },
     }
 }
 

@@ -1,8 +1,20 @@
 //! The flags of local mode: docker compose's, with the same meaning, before or after the subcommand.
 
-use std::collections::BTreeMap;
+mod act;
+mod config;
+mod list;
+mod run;
+mod up;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Subcommand, ValueEnum};
+
+pub use self::{
+    act::{CpArgs, KillArgs, NamedArgs, RestartArgs, RmArgs, ServicesArgs, StartArgs, WaitArgs},
+    config::{ConfigArgs, ConfigFormat},
+    list::{HistoryArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, RollbackArgs, Tail, VersionArgs},
+    run::{ExecArgs, RunArgs},
+    up::{BuildArgs, CreateArgs, DownArgs, PlanArgs, PullArgs, ScaleArgs, UpArgs},
+};
 
 /// `local`.
 #[derive(Debug, Args)]
@@ -16,92 +28,177 @@ pub struct LocalArgs {
     pub command: LocalCommand,
 }
 
-/// Which project.
-#[derive(Debug, Clone, Default, Args)]
-pub struct ProjectArgs {
-    /// Compose file; repeat it to merge several; `-` is stdin.
-    #[arg(short, long = "file", value_name = "FILE")]
-    pub files: Vec<String>,
-    /// Project name.
-    #[arg(short, long, value_name = "NAME")]
-    pub project_name: Option<String>,
-    /// File with variables for interpolation; a later one wins.
-    #[arg(long = "env-file", value_name = "FILE")]
-    pub env_files: Vec<String>,
-    /// Profile to switch on.
-    #[arg(long = "profile", value_name = "NAME")]
-    pub profiles: Vec<String>,
-    /// Directory that relative paths count from; that of the first file if absent.
-    #[arg(long, value_name = "DIR")]
-    pub project_directory: Option<String>,
+/// The same flags three times: some subcommands have another use for a short one.
+macro_rules! project_args {
+    ($(#[$meta:meta])* $name:ident, [$($file:tt)*], [$($project:tt)*]) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, Args)]
+        pub struct $name {
+            /// Compose file; repeat it to merge several; `-` is stdin.
+            #[arg($($file)* long = "file", value_name = "FILE")]
+            pub files: Vec<String>,
+            /// Project name.
+            #[arg($($project)* long, value_name = "NAME")]
+            pub project_name: Option<String>,
+            /// File with variables for interpolation; a later one wins.
+            #[arg(long = "env-file", value_name = "FILE")]
+            pub env_files: Vec<String>,
+            /// Profile to switch on.
+            #[arg(long = "profile", value_name = "NAME")]
+            pub profiles: Vec<String>,
+            /// Directory that relative paths count from; that of the first file if absent.
+            #[arg(long, value_name = "DIR")]
+            pub project_directory: Option<String>,
+            /// Names with underscores, as the first docker-compose made them.
+            #[arg(long)]
+            pub compatibility: bool,
+            /// Also networks and volumes that no service uses.
+            #[arg(long)]
+            pub all_resources: bool,
+            /// Most containers worked on at the same time; -1 for no limit.
+            #[arg(long, value_name = "N", allow_negative_numbers = true)]
+            pub parallel: Option<i32>,
+            /// Taken for docker compose's sake; the output looks the same.
+            #[arg(long, value_name = "WHEN", hide = true)]
+            pub ansi: Option<String>,
+            /// Taken for docker compose's sake; `quiet` shows no progress.
+            #[arg(long, value_name = "KIND", hide = true)]
+            pub progress: Option<String>,
+            /// Taken for docker compose's sake.
+            #[arg(long, hide = true, action = ArgAction::SetTrue)]
+            pub verbose: bool,
+        }
+    };
 }
+
+project_args!(
+    /// Which project.
+    ProjectArgs, [short,], [short,]
+);
+project_args!(
+    /// As [`ProjectArgs`], where `-f` means something else.
+    LongFileArgs, [], [short,]
+);
+project_args!(
+    /// As [`ProjectArgs`], where `-p` means something else.
+    LongNameArgs, [short,], []
+);
+
+macro_rules! into_project_args {
+    ($($name:ident),*) => {$(
+        impl From<$name> for ProjectArgs {
+            fn from(args: $name) -> Self {
+                let $name {
+                    files,
+                    project_name,
+                    env_files,
+                    profiles,
+                    project_directory,
+                    compatibility,
+                    all_resources,
+                    parallel,
+                    ansi,
+                    progress,
+                    verbose,
+                } = args;
+                Self {
+                    files,
+                    project_name,
+                    env_files,
+                    profiles,
+                    project_directory,
+                    compatibility,
+                    all_resources,
+                    parallel,
+                    ansi,
+                    progress,
+                    verbose,
+                }
+            }
+        }
+    )*};
+}
+into_project_args!(LongFileArgs, LongNameArgs);
 
 impl ProjectArgs {
     /// These, with those given after the subcommand on top.
     #[must_use]
-    pub fn with(mut self, after: Self) -> Self {
+    pub fn with(mut self, after: impl Into<Self>) -> Self {
+        let after: Self = after.into();
         self.files.extend(after.files);
         self.env_files.extend(after.env_files);
         self.profiles.extend(after.profiles);
         self.project_name = after.project_name.or(self.project_name);
         self.project_directory = after.project_directory.or(self.project_directory);
+        self.compatibility |= after.compatibility;
+        self.all_resources |= after.all_resources;
+        self.parallel = after.parallel.or(self.parallel);
+        self.ansi = after.ansi.or(self.ansi);
+        self.progress = after.progress.or(self.progress);
         self
-    }
-}
-
-/// As [`ProjectArgs`], where `-f` means something else.
-#[derive(Debug, Clone, Default, Args)]
-pub struct LongProjectArgs {
-    /// Compose file; repeat it to merge several; `-` is stdin.
-    #[arg(long = "file", value_name = "FILE")]
-    pub files: Vec<String>,
-    /// Project name.
-    #[arg(short, long, value_name = "NAME")]
-    pub project_name: Option<String>,
-    /// File with variables for interpolation; a later one wins.
-    #[arg(long = "env-file", value_name = "FILE")]
-    pub env_files: Vec<String>,
-    /// Profile to switch on.
-    #[arg(long = "profile", value_name = "NAME")]
-    pub profiles: Vec<String>,
-    /// Directory that relative paths count from; that of the first file if absent.
-    #[arg(long, value_name = "DIR")]
-    pub project_directory: Option<String>,
-}
-
-impl From<LongProjectArgs> for ProjectArgs {
-    fn from(args: LongProjectArgs) -> Self {
-        Self {
-            files: args.files,
-            project_name: args.project_name,
-            env_files: args.env_files,
-            profiles: args.profiles,
-            project_directory: args.project_directory,
-        }
     }
 }
 
 /// The commands of local mode.
 #[derive(Debug, Subcommand)]
 pub enum LocalCommand {
-    /// Bring the project up.
-    Up(UpArgs),
+    /// Bring the project up; without `-d`, follow its output and stop it with Ctrl-C.
+    Up(Box<UpArgs>),
     /// Take the project down.
     Down(DownArgs),
-    /// List the project's containers.
-    Ps(PsArgs),
-    /// Show the project's log lines.
-    Logs(LogsArgs),
     /// Show what `up` would do, and do nothing.
-    Plan(PlanArgs),
-    /// Print the project as `docker compose config` does.
-    Config(ConfigArgs),
+    Plan(Box<PlanArgs>),
+    /// Make the containers and start nothing.
+    Create(CreateArgs),
+    /// Set the number of containers of services.
+    Scale(ScaleArgs),
+    /// Run a command in a new container of a service.
+    Run(Box<RunArgs>),
+    /// Run a command in a container that runs.
+    Exec(ExecArgs),
     /// Start containers that exist.
-    Start(ServicesArgs),
+    Start(StartArgs),
     /// Stop containers and keep them.
     Stop(ServicesArgs),
     /// Stop and start containers.
-    Restart(ServicesArgs),
+    Restart(RestartArgs),
+    /// Send a signal to containers.
+    Kill(KillArgs),
+    /// Freeze containers.
+    Pause(NamedArgs),
+    /// Wake frozen containers.
+    Unpause(NamedArgs),
+    /// Remove containers that are stopped.
+    Rm(RmArgs),
+    /// Wait for the end of containers.
+    Wait(WaitArgs),
+    /// Build images.
+    Build(BuildArgs),
+    /// Fetch images.
+    Pull(PullArgs),
+    /// List the project's containers.
+    Ps(PsArgs),
+    /// List projects.
+    Ls(LsArgs),
+    /// List the images of the project's containers.
+    Images(ImagesArgs),
+    /// Show the host's port for a container's port.
+    Port(PortArgs),
+    /// Show the processes of containers.
+    Top(NamedArgs),
+    /// Show the project's log lines.
+    Logs(LogsArgs),
+    /// List the revisions this host has had of the project.
+    History(HistoryArgs),
+    /// Bring an older revision back.
+    Rollback(RollbackArgs),
+    /// Copy files between a container and this host.
+    Cp(CpArgs),
+    /// Print the project as `docker compose config` does.
+    #[command(alias = "convert")]
+    Config(ConfigArgs),
+    /// Print the version.
+    Version(VersionArgs),
 }
 
 /// `--pull`.
@@ -134,223 +231,4 @@ pub enum ListFormat {
     Table,
     /// One JSON object per line.
     Json,
-}
-
-/// `--format` of `config`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum ConfigFormat {
-    /// YAML.
-    #[default]
-    Yaml,
-    /// JSON.
-    Json,
-}
-
-/// `up`.
-#[derive(Debug, Default, Args)]
-pub struct UpArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Return once everything runs (WindFlow never stays in the foreground: this is the default).
-    #[arg(short, long)]
-    pub detach: bool,
-    /// Return once everything runs and is healthy.
-    #[arg(long)]
-    pub wait: bool,
-    /// Longest wait in seconds.
-    #[arg(long, value_name = "SECONDS")]
-    pub wait_timeout: Option<u32>,
-    /// Build images even if they exist.
-    #[arg(long, conflicts_with = "no_build")]
-    pub build: bool,
-    /// Build nothing.
-    #[arg(long)]
-    pub no_build: bool,
-    /// When to pull.
-    #[arg(long, value_enum)]
-    pub pull: Option<Pull>,
-    /// Replace containers even if nothing changed.
-    #[arg(long, conflicts_with = "no_recreate")]
-    pub force_recreate: bool,
-    /// Never replace a container that exists.
-    #[arg(long)]
-    pub no_recreate: bool,
-    /// Leave dependencies of the named services alone.
-    #[arg(long)]
-    pub no_deps: bool,
-    /// Create, but start nothing.
-    #[arg(long)]
-    pub no_start: bool,
-    /// Number of containers of a service.
-    #[arg(long, value_name = "SERVICE=N", value_parser = parse_scale)]
-    pub scale: Vec<(String, u32)>,
-    /// Remove containers of services that are no longer in the files.
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Give anonymous volumes up instead of moving them to the new containers.
-    #[arg(short = 'V', long)]
-    pub renew_anon_volumes: bool,
-    /// Seconds a container gets to stop.
-    #[arg(short, long, value_name = "SECONDS")]
-    pub timeout: Option<u32>,
-    /// Less output.
-    #[arg(long)]
-    pub quiet_pull: bool,
-    /// Services; all if absent.
-    pub services: Vec<String>,
-}
-
-impl UpArgs {
-    /// `--scale` as a map; a later one wins.
-    #[must_use]
-    pub fn scale(&self) -> BTreeMap<String, u32> {
-        self.scale.iter().cloned().collect()
-    }
-}
-
-/// `down`.
-#[derive(Debug, Args)]
-pub struct DownArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Remove the project's volumes too: their data is lost.
-    #[arg(short, long)]
-    pub volumes: bool,
-    /// Remove images too.
-    #[arg(long, value_enum)]
-    pub rmi: Option<Rmi>,
-    /// Remove containers of services that are no longer in the files.
-    #[arg(long)]
-    pub remove_orphans: bool,
-    /// Seconds a container gets to stop.
-    #[arg(short, long, value_name = "SECONDS")]
-    pub timeout: Option<u32>,
-}
-
-/// `ps`.
-#[derive(Debug, Args)]
-pub struct PsArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Also stopped ones.
-    #[arg(short, long)]
-    pub all: bool,
-    /// Only ids.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Form of the list.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ListFormat,
-    /// Services; all if absent.
-    pub services: Vec<String>,
-}
-
-/// `logs`.
-#[derive(Debug, Args)]
-pub struct LogsArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: LongProjectArgs,
-    /// Go on with new lines.
-    #[arg(short, long)]
-    pub follow: bool,
-    /// Last lines per container; `all` for everything.
-    #[arg(short = 'n', long, default_value = "all", value_parser = parse_tail)]
-    pub tail: Tail,
-    /// Show the time of each line.
-    #[arg(short, long)]
-    pub timestamps: bool,
-    /// No colours.
-    #[arg(long)]
-    pub no_color: bool,
-    /// No container names before the lines.
-    #[arg(long)]
-    pub no_log_prefix: bool,
-    /// Services; all if absent.
-    pub services: Vec<String>,
-}
-
-/// Lines to begin with; `None` means all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tail(pub Option<u32>);
-
-/// `plan`.
-#[derive(Debug, Args)]
-pub struct PlanArgs {
-    /// As `up`.
-    #[command(flatten)]
-    pub up: UpArgs,
-    /// Exit 1 if anything would change.
-    #[arg(long)]
-    pub detailed_exitcode: bool,
-    /// Form of the plan.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ListFormat,
-}
-
-/// `config`.
-#[derive(Debug, Args)]
-pub struct ConfigArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Form.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: ConfigFormat,
-    /// Check only, print nothing.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Print the services' names.
-    #[arg(long)]
-    pub services: bool,
-    /// Leave variables as they are.
-    #[arg(long)]
-    pub no_interpolate: bool,
-    /// Do not check that what is named exists.
-    #[arg(long)]
-    pub no_consistency: bool,
-    /// Leave relative paths as they are.
-    #[arg(long)]
-    pub no_path_resolution: bool,
-    /// Do not read `env_file`.
-    #[arg(long)]
-    pub no_env_resolution: bool,
-    /// Add no defaults.
-    #[arg(long)]
-    pub no_normalize: bool,
-}
-
-/// `start`, `stop`, `restart`.
-#[derive(Debug, Args)]
-pub struct ServicesArgs {
-    /// Which project.
-    #[command(flatten)]
-    pub project: ProjectArgs,
-    /// Seconds a container gets to stop.
-    #[arg(short, long, value_name = "SECONDS")]
-    pub timeout: Option<u32>,
-    /// Services; all if absent.
-    pub services: Vec<String>,
-}
-
-fn parse_scale(text: &str) -> Result<(String, u32), String> {
-    let bad = || format!("`{text}` must be SERVICE=NUMBER");
-    let (service, number) = text.split_once('=').ok_or_else(bad)?;
-    if service.is_empty() {
-        return Err(bad());
-    }
-    Ok((service.to_owned(), number.parse().map_err(|_| bad())?))
-}
-
-fn parse_tail(text: &str) -> Result<Tail, String> {
-    if text == "all" {
-        return Ok(Tail(None));
-    }
-    let lines = text
-        .parse()
-        .map_err(|_| "give a number of lines, or `all`".to_owned())?;
-    Ok(Tail(Some(lines)))
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use windflow_engine::{EngineHandle, StackProgress};
-use windflow_model::{DeploymentState, OpId, StackName, StepState, StepView, Steps};
+use windflow_model::{Action, DeploymentState, OpId, StackName, StepState, StepView, Steps};
 
 use super::show::note;
 
@@ -21,17 +21,23 @@ pub(super) async fn watch(
     board: &mut Board,
 ) -> DeploymentState {
     let mut steps = Steps::default();
+    let mut reports = engine.reports_changed();
     loop {
-        match tokio::time::timeout(LOOK, progress.recv()).await {
-            Ok(Ok(event)) if event.op == op => {
-                steps.fold(&event.event);
-                board.show(&steps);
-                continue;
-            }
-            Ok(Ok(_) | Err(RecvError::Lagged(_))) => continue,
-            // The engine is gone; its failure is found when the session closes.
-            Ok(Err(RecvError::Closed)) => tokio::time::sleep(LOOK).await,
-            Err(_) => {}
+        tokio::select! {
+            // What happened is shown before its end is told.
+            biased;
+            event = progress.recv() => match event {
+                Ok(event) if event.op == op => {
+                    steps.fold(&event.event);
+                    board.show(&steps);
+                    continue;
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => continue,
+                // The engine is gone; its failure is found when the session closes.
+                Err(RecvError::Closed) => tokio::time::sleep(LOOK).await,
+            },
+            Ok(()) = reports.changed() => {}
+            () = tokio::time::sleep(LOOK) => {}
         }
         let held = engine
             .held()
@@ -51,38 +57,59 @@ pub(super) struct Board {
     bars: Option<MultiProgress>,
     steps: BTreeMap<u32, ProgressBar>,
     said: BTreeMap<u32, StepState>,
+    next: Option<ProgressBar>,
     notes: usize,
+    quiet: bool,
 }
 
 impl Board {
-    /// An empty board; `live` if a person looks on.
-    pub(super) fn new(live: bool) -> Self {
+    /// An empty board; `live` if a person looks on, `quiet` if nothing shall be seen.
+    pub(super) fn new(live: bool, quiet: bool) -> Self {
         Self {
-            bars: live.then(MultiProgress::new),
+            bars: (live && !quiet).then(MultiProgress::new),
+            quiet,
             steps: BTreeMap::new(),
             said: BTreeMap::new(),
+            next: None,
             notes: 0,
         }
     }
 
     fn show(&mut self, steps: &Steps) {
+        if self.quiet {
+            return;
+        }
         for line in steps.notes.iter().skip(self.notes) {
             self.line(line);
         }
         self.notes = steps.notes.len();
         for view in &steps.steps {
-            if view.step.action.changes() || view.state == StepState::Failed {
+            // A wait is shown while it lasts: it says what is not there yet.
+            if view.step.action != Action::Keep {
                 self.step(view);
             }
+        }
+        self.next(steps);
+    }
+
+    /// The last line: what comes next, and what it waits for.
+    fn next(&mut self, steps: &Steps) {
+        let (Some(bars), words) = (&self.bars, steps.next_words()) else {
+            return;
+        };
+        if let Some(old) = self.next.take() {
+            bars.remove(&old);
+        }
+        if let Some(words) = words {
+            let bar = bars.add(ProgressBar::new(0));
+            bar.set_style(style(false));
+            bar.set_message(format!("next: {words}"));
+            self.next = Some(bar);
         }
     }
 
     fn step(&mut self, view: &StepView) {
         let id = view.step.id.0;
-        let label = format!(
-            "{} {} {}",
-            view.step.action, view.step.resource.kind, view.step.resource.name
-        );
         match view.state {
             StepState::Running => {
                 let Some(bars) = &self.bars else { return };
@@ -94,25 +121,17 @@ impl Board {
                 bar.set_style(style(view.total > 0 && view.unit == "bytes"));
                 bar.set_length(view.total);
                 bar.set_position(view.current);
-                bar.set_message(label);
+                bar.set_message(view.line());
             }
             StepState::Done | StepState::Failed => {
+                let says = view.step.action.changes() || view.state == StepState::Failed;
                 if let Some(bar) = self.steps.remove(&id) {
                     bar.finish_and_clear();
                 }
-                if self.said.insert(id, view.state) == Some(view.state) {
+                if self.said.insert(id, view.state) == Some(view.state) || !says {
                     return;
                 }
-                let took = match (view.started_at, view.ended_at) {
-                    (Some(from), Some(to)) => format!(" ({:.1}s)", to.since(from).as_secs_f64()),
-                    _ => String::new(),
-                };
-                let word = if view.state == StepState::Done {
-                    "done"
-                } else {
-                    "failed"
-                };
-                self.line(&format!("{label}: {word}{took}"));
+                self.line(&view.line());
             }
             StepState::Pending | StepState::Skipped => {}
         }
@@ -127,7 +146,10 @@ impl Board {
     }
 
     fn finish(&mut self) {
-        for bar in std::mem::take(&mut self.steps).into_values() {
+        for bar in std::mem::take(&mut self.steps)
+            .into_values()
+            .chain(self.next.take())
+        {
             bar.finish_and_clear();
         }
     }

@@ -1,14 +1,17 @@
 //! From flags, files and environment to a project that the engine can be handed.
 
-use std::{collections::BTreeMap, io::Read as _, path::PathBuf};
+use std::{collections::BTreeMap, io::Read as _, path::PathBuf, sync::Arc};
 
 use windflow_compose::{Files, LoadRequest, Loaded, discover, load as load_project};
 use windflow_engine::Source;
 use windflow_kit::Chain;
-use windflow_model::{DeployPolicy, StackName, StackSpec};
+use windflow_model::{DeployPolicy, RollbackPolicy, StackName, StackSpec};
 
 use super::{Result, args::ProjectArgs};
 use crate::failure::CommandError;
+
+/// The switch for names with underscores.
+const COMPATIBILITY: &str = "COMPOSE_COMPATIBILITY";
 
 /// Who calls: its directory, environment, and whether a person looks on.
 #[derive(Debug, Clone)]
@@ -66,6 +69,10 @@ pub(super) fn request(args: &ProjectArgs, caller: &Caller) -> Result<Request> {
     } else {
         None
     };
+    let mut env = caller.env.clone();
+    if args.compatibility {
+        env.insert(COMPATIBILITY.to_owned(), "true".to_owned());
+    }
     let invocation = discover::Invocation {
         files: args.files.clone(),
         stdin,
@@ -74,11 +81,12 @@ pub(super) fn request(args: &ProjectArgs, caller: &Caller) -> Result<Request> {
         env_files: args.env_files.clone(),
         profiles: args.profiles.clone(),
         working_dir: caller.working_dir.to_string_lossy().into_owned(),
-        env: caller.env.clone(),
+        env,
     };
-    let (load, warnings) =
+    let (mut load, warnings) =
         discover::plan(&invocation, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
     warn(&warnings);
+    load.all_resources = args.all_resources;
     let env_files = load.environment_files.iter().map(PathBuf::from).collect();
     Ok(Request { load, env_files })
 }
@@ -104,6 +112,10 @@ pub(super) struct Project {
     pub(super) name: StackName,
     pub(super) spec: StackSpec,
     pub(super) source: Source,
+    /// What its files say; `None` where only the name is known.
+    pub(super) loaded: Option<Arc<windflow_compose::model::Project>>,
+    /// Variables for interpolation.
+    pub(super) env: BTreeMap<String, String>,
 }
 
 impl Project {
@@ -116,7 +128,17 @@ impl Project {
             name,
             spec: StackSpec::default(),
             source: Source::Files,
+            loaded: None,
+            env: BTreeMap::new(),
         })
+    }
+
+    /// A variable of the project, from the process or an env file.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.env
+            .get(name)
+            .map(String::as_str)
+            .filter(|value| !value.is_empty())
     }
 }
 
@@ -130,14 +152,20 @@ pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
     let mut environment = caller.env.clone();
     // The name the caller asked for holds inside the engine too.
     environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.to_string());
+    if let Some(value) = request.load.env.get(COMPATIBILITY) {
+        environment.insert(COMPATIBILITY.to_owned(), value.clone());
+    }
     let spec = StackSpec {
         profiles: request.load.profiles.clone(),
         policy: policy(),
         ..StackSpec::default()
     };
+    let env = request.load.env.clone();
     Ok(Project {
         name,
         spec,
+        env,
+        loaded: Some(Arc::new(loaded.project)),
         source: Source::Directory {
             project_directory: request.load.project_directory.clone().into(),
             config_files: request
@@ -169,6 +197,8 @@ fn from_stdin(request: Request) -> Result<Project> {
         name,
         spec,
         source: Source::Files,
+        loaded: Some(Arc::new(loaded.project)),
+        env: request.load.env,
     })
 }
 
@@ -178,10 +208,17 @@ fn parse_name(loaded: &Loaded) -> Result<StackName> {
         .map_err(|error| CommandError::usage(format!("{error}")))
 }
 
-/// Compose leaves orphans alone unless told otherwise.
+/// Compose leaves orphans alone unless told otherwise, and goes back only when told to.
 fn policy() -> DeployPolicy {
     DeployPolicy {
         remove_orphans: false,
+        // A dependency's health is waited for as long as it takes; `--wait-timeout` bounds the whole.
+        health_timeout_s: u32::MAX,
+        // What failed stays to be looked at, but for the containers it was to replace.
+        rollback: RollbackPolicy {
+            automatic: false,
+            ..RollbackPolicy::default()
+        },
         ..DeployPolicy::default()
     }
 }

@@ -1,17 +1,22 @@
 //! What local mode prints. Data goes to stdout, the rest to stderr.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal as _, Write as _},
+    sync::{Mutex, PoisonError},
+};
 
 use futures_util::StreamExt as _;
 use serde::Serialize;
-use windflow_compose::print;
+use windflow_compose::config::{self, ConfigRequest};
 use windflow_engine::EngineHandle;
-use windflow_model::{ContainerState, ContainerSummary, Health, LogEvent, LogQuery, Plan, PortBinding};
+use windflow_kit::{Chain, Clock};
+use windflow_model::{ContainerSummary, Health, LogEvent, LogQuery, LogSource, PortBinding, Timestamp};
 
 use super::{
     Result,
     args::{ConfigArgs, ListFormat, LogsArgs, PsArgs},
-    project::{Request, compose},
+    project::{HostFiles, Request, warn},
 };
 use crate::failure::CommandError;
 
@@ -33,32 +38,32 @@ pub(super) fn data(text: &str) -> Result<()> {
 }
 
 /// `config`.
-pub(super) fn config(args: &ConfigArgs, mut request: Request, json: bool) -> Result<()> {
-    request.load.interpolate = !args.no_interpolate;
-    request.load.consistency = !args.no_consistency;
-    request.load.resolve_paths = !args.no_path_resolution;
-    request.load.resolve_env = !args.no_env_resolution;
-    request.load.normalize = !args.no_normalize;
-    let loaded = compose(&request)?;
-    let mut text = if args.quiet {
-        return Ok(());
-    } else if args.services {
-        loaded
-            .project
-            .services
-            .keys()
-            .cloned()
-            .collect::<Vec<_>>()
-            .join("\n")
-    } else if json {
-        print::json(&loaded.project)
-    } else {
-        print::yaml(&loaded.project)
-    };
-    if !text.ends_with('\n') {
-        text.push('\n');
+pub(super) fn config(args: &ConfigArgs, request: Request) -> Result<()> {
+    if args.resolve_image_digests || args.lock_image_digests {
+        return Err(CommandError::usage(
+            "`config` asks no registry: digests of images cannot be looked up here",
+        ));
     }
-    data(&text)
+    let mut load = request.load;
+    load.consistency = !args.no_consistency;
+    load.resolve_paths = !args.no_path_resolution;
+    load.normalize = !args.no_normalize;
+    load.services.clone_from(&args.names);
+    let question = ConfigRequest {
+        load,
+        show: args.show(),
+        format: args.format.map(Into::into),
+        no_interpolate: args.no_interpolate,
+    };
+    let answer =
+        config::config(question, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
+    warn(&answer.warnings);
+    match &args.output {
+        _ if args.quiet => Ok(()),
+        Some(file) => fs_err::write(file, &answer.text)
+            .map_err(|error| CommandError::failed(format!("{}", Chain(&error)))),
+        None => data(&answer.text),
+    }
 }
 
 /// As `docker compose ps --format json` prints a container; the fields scripts read.
@@ -91,19 +96,17 @@ struct Publisher<'a> {
 }
 
 /// `ps`.
-pub(super) fn ps(args: &PsArgs, project: &str, mut containers: Vec<ContainerSummary>) -> Result<()> {
-    containers.retain(|container| {
-        let service = container.service.as_deref().unwrap_or_default();
-        let up = !matches!(
-            container.state,
-            ContainerState::Exited | ContainerState::Created | ContainerState::Dead
-        );
-        container.project.as_deref() == Some(project)
-            && (args.all || up)
-            && (args.services.is_empty() || args.services.iter().any(|wanted| wanted == service))
-    });
+pub(super) fn ps(args: &PsArgs, mut containers: Vec<ContainerSummary>) -> Result<()> {
     containers.sort_by(|a, b| a.name.cmp(&b.name));
     let mut text = String::new();
+    if args.list_services {
+        let services: BTreeSet<&str> = containers
+            .iter()
+            .filter_map(|container| container.service.as_deref())
+            .collect();
+        let lines: String = services.iter().map(|name| format!("{name}\n")).collect();
+        return data(&lines);
+    }
     if args.quiet {
         for container in &containers {
             text.push_str(&container.id);
@@ -141,7 +144,7 @@ fn ps_line(container: &ContainerSummary) -> PsLine<'_> {
         project: container.project.as_deref().unwrap_or_default(),
         service: container.service.as_deref().unwrap_or_default(),
         image: &container.image,
-        state: format!("{:?}", container.state).to_lowercase(),
+        state: super::list::word(container.state),
         status: &container.status,
         health: match container.health {
             Health::None => "",
@@ -176,15 +179,25 @@ fn ports(ports: &[PortBinding]) -> String {
 
 /// Left-aligned columns, two blanks apart, no blanks at line ends.
 pub(super) fn columns<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
-    let all: Vec<[String; N]> = std::iter::once(header.map(str::to_owned)).chain(rows).collect();
-    let mut widths = [0; N];
-    for row in &all {
+    let head = header.map(str::to_owned).to_vec();
+    table(
+        std::iter::once(head)
+            .chain(rows.into_iter().map(Vec::from))
+            .collect(),
+    )
+}
+
+/// The same for rows of any length.
+pub(super) fn table(rows: Vec<Vec<String>>) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for row in &rows {
+        widths.resize(widths.len().max(row.len()), 0);
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
     let mut text = String::new();
-    for row in &all {
+    for row in &rows {
         let mut line = String::new();
         for (width, cell) in widths.iter().zip(row) {
             line.push_str(&format!("{cell:<width$}  "));
@@ -195,74 +208,104 @@ pub(super) fn columns<const N: usize>(header: [&str; N], rows: Vec<[String; N]>)
     text
 }
 
-/// `plan`.
-pub(super) fn plan(plan: &Plan, format: ListFormat) -> Result<()> {
-    for warning in &plan.warnings {
-        note(&format!("warning: {warning}"));
+/// How lines of containers are printed.
+#[derive(Debug)]
+pub(super) struct LogStyle {
+    timestamps: bool,
+    color: bool,
+    prefix: bool,
+    index: Option<u32>,
+    until: Option<Timestamp>,
+    seen: Mutex<Vec<String>>,
+}
+
+impl LogStyle {
+    pub(super) fn new(timestamps: bool, no_color: bool, no_prefix: bool) -> Self {
+        Self {
+            timestamps,
+            color: !no_color && io::stdout().is_terminal(),
+            prefix: !no_prefix,
+            index: None,
+            until: None,
+            seen: Mutex::default(),
+        }
     }
-    if format == ListFormat::Json {
-        let text =
-            serde_json::to_string_pretty(plan).map_err(|error| CommandError::failed(error.to_string()))?;
-        return data(&format!("{text}\n"));
+
+    pub(super) fn of(args: &LogsArgs, until: Option<Timestamp>) -> Self {
+        Self {
+            index: args.index,
+            until,
+            ..Self::new(args.timestamps, args.no_color, args.no_log_prefix)
+        }
     }
-    let counts = plan.summary();
-    let shown = plan.steps.iter().filter(|step| step.action.changes());
-    let rows: Vec<_> = shown
-        .map(|step| {
-            let mut why = step.reason.text.clone();
-            if let (Some(old), Some(new)) = (&step.reason.old, &step.reason.new) {
-                why.push_str(&format!(": {old} -> {new}"));
-            }
-            if let Some(at) = &step.reason.at {
-                why.push_str(&format!(" ({at})"));
-            }
-            [
-                step.action.to_string(),
-                step.resource.kind.to_string(),
-                step.resource.name.clone(),
-                why,
-            ]
-        })
-        .collect();
-    let mut text = if rows.is_empty() {
-        String::new()
-    } else {
-        columns(["ACTION", "KIND", "NAME", "WHY"], rows)
-    };
-    text.push_str(&format!(
-        "{}: {} to create, {} to change, {} to remove, {} kept\n",
-        plan.stack, counts.create, counts.change, counts.remove, counts.keep
-    ));
-    data(&text)
+
+    /// Prints a line: standard output's on stdout, errors on stderr.
+    pub(super) fn line(
+        &self,
+        container: &str,
+        source: LogSource,
+        at: Option<Timestamp>,
+        text: &str,
+    ) -> Result<()> {
+        let other = self
+            .index
+            .is_some_and(|index| !container.ends_with(&format!("-{index}")));
+        if other || (self.until.is_some() && at > self.until) {
+            return Ok(());
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = seen
+            .iter()
+            .position(|known| known == container)
+            .unwrap_or_else(|| {
+                seen.push(container.to_owned());
+                seen.len() - 1
+            });
+        drop(seen);
+        let time = at
+            .filter(|_| self.timestamps)
+            .map_or_else(String::new, |at| format!("{at} "));
+        let prefix = match (self.prefix, self.color) {
+            (false, _) => String::new(),
+            (true, false) => format!("{container}  | "),
+            (true, true) => format!("\u{1b}[{}m{container}\u{1b}[0m  | ", 31 + place % 6),
+        };
+        let line = format!("{prefix}{time}{text}");
+        if source == LogSource::Stderr {
+            note(&line);
+            return Ok(());
+        }
+        data(&format!("{line}\n"))
+    }
+}
+
+/// `2026-11-21T12:00:00Z`, Unix seconds, or so long ago: `42m`, `10s`.
+pub(super) fn moment(text: Option<&str>, clock: &Clock) -> Result<Option<Timestamp>> {
+    let Some(text) = text else { return Ok(None) };
+    if let Ok(at) = text.parse() {
+        return Ok(Some(at));
+    }
+    if let Ok(seconds) = text.parse::<i64>() {
+        return Ok(Some(Timestamp::from_millis(seconds.saturating_mul(1000))));
+    }
+    let ago = crate::cli::parse_duration(text)
+        .map_err(|_| CommandError::usage(format!("`{text}` is no time: use 2026-11-21T12:00:00Z or 42m")))?;
+    let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
+    Ok(Some(Timestamp::from_millis(clock.now_ms().saturating_sub(ago))))
 }
 
 /// `logs`.
-pub(super) async fn logs(engine: &EngineHandle, query: LogQuery, args: &LogsArgs) -> Result<()> {
-    let color = !args.no_color && io::stdout().is_terminal();
-    let mut seen: Vec<String> = Vec::new();
+pub(super) async fn logs(engine: &EngineHandle, query: LogQuery, style: &LogStyle) -> Result<()> {
     let mut lines = engine.logs(query).await?;
     while let Some(event) = lines.next().await {
         match event {
             LogEvent::Line {
-                container, at, text, ..
-            } => {
-                let place = seen
-                    .iter()
-                    .position(|known| *known == container)
-                    .unwrap_or_else(|| {
-                        seen.push(container.clone());
-                        seen.len() - 1
-                    });
-                let time = at
-                    .filter(|_| args.timestamps)
-                    .map_or_else(String::new, |at| format!("{at} "));
-                let prefix = match (args.no_log_prefix, color) {
-                    (true, _) => String::new(),
-                    (false, false) => format!("{container}  | "),
-                    (false, true) => format!("\u{1b}[{}m{container}\u{1b}[0m  | ", 31 + place % 6),
-                };
-                data(&format!("{prefix}{time}{text}\n"))?;
-            }
+                container,
+                source,
+                at,
+                text,
+                ..
+            } => style.line(&container, source, at, &text)?,
             LogEvent::Gap { lost, reason, .. } => note(&format!("{lost} lines are missing here ({reason})")),
             LogEvent::End { .. } => {}
         }
@@ -272,6 +315,8 @@ pub(super) async fn logs(engine: &EngineHandle, query: LogQuery, args: &LogsArgs
 
 #[cfg(test)]
 mod tests {
+    use windflow_model::ContainerState;
+
     use super::*;
 
     #[test]

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use windflow_model::{
-    AgentId, Deployment, Failure, Plan, PlanSummary, Rev, StackId, StackSpec,
+    AgentId, Deployment, Failure, Pin, Plan, PlanSummary, Rev, StackId, StackName, StackSpec,
     deployment::DeploymentView as View,
 };
 
@@ -26,6 +26,33 @@ pub struct DeployRequest {
     /// Deploy the spec of this revision instead of the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rev: Option<Rev>,
+    /// Carry out these plans and nothing else, one for each host: a host that is not as it was when the plan was made
+    /// fails the deployment before it changes anything, and says what moved. At most 12 hosts then. Empty: every host
+    /// plans when its turn comes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<AgentPin>,
+}
+
+/// The plan that a host shall carry out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentPin {
+    /// The host.
+    pub agent: AgentId,
+    /// `pin` of its plan, as the host gave it.
+    pub pin: Pin,
+}
+
+/// Asks hosts what a deploy of a spec would do that is not saved, for a stack that need not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StackPreview {
+    /// The stack's name, which becomes the Compose project name.
+    pub name: StackName,
+    /// What would run.
+    pub spec: StackSpec,
+    /// The hosts; at least one, no repeats.
+    pub agents: Vec<AgentId>,
 }
 
 /// Asks hosts what a deploy would do.

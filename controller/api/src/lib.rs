@@ -16,7 +16,8 @@ pub mod token;
 
 pub use agent::{Agent, AgentPatch, HostContainers};
 pub use deployment::{
-    AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest, RollbackRequest,
+    AgentPin, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest,
+    RollbackRequest, StackPreview,
 };
 pub use error::ApiError;
 pub use live::{LogFrame, LogParams};

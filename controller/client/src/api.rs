@@ -4,8 +4,8 @@ use reqwest::Method;
 use windflow_api::{
     Agent, AgentPatch, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, EnrolmentToken,
     EnrolmentTokenCreate, EnrolmentTokenCreated, HostContainers, Info, LoginRequest, Me, PlanRequest,
-    RemoveRequest, RollbackRequest, Session, SetupRequest, SetupStatus, StackCreate, StackUpdate, StackView,
-    ValidateRequest, Validation,
+    RemoveRequest, RollbackRequest, Session, SetupRequest, SetupStatus, StackCreate, StackPreview,
+    StackUpdate, StackView, ValidateRequest, Validation,
 };
 use windflow_model::{AgentId, DeploymentId, Revision, StackId, TokenId};
 
@@ -67,6 +67,8 @@ calls! {
     stack_delete(id: StackId) -> () = delete "/api/v1/stacks/{id}";
     /// What hosts would do.
     stack_plan(id: StackId, request: &PlanRequest) -> Vec<AgentPlan> = post_list "/api/v1/stacks/{id}/plan", request;
+    /// What hosts would do with a spec that is not saved, of a stack that need not exist.
+    stack_preview(request: &StackPreview) -> Vec<AgentPlan> = post_list "/api/v1/stacks/plan", request;
     /// Deploys to hosts.
     deployment_create(id: StackId, request: &DeployRequest) -> Vec<DeploymentView> = post_list "/api/v1/stacks/{id}/deployments", request;
     /// Deploys an old spec as a new revision.

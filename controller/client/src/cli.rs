@@ -12,7 +12,7 @@ mod stack;
 mod value;
 
 pub use agent::{AgentCommand, TokenCommand};
-pub use stack::{OnArgs, SpecArgs, StackCommand, WaitArgs};
+pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
 pub use value::Tail;
 use value::{parse_duration, parse_tail};
 

@@ -150,6 +150,7 @@ mod tests {
                 code: "WF-1".into(),
                 message: "m".into(),
                 hint: "h".into(),
+                check: None,
             };
             let error = Error::answered(status, failure, Some("r".into()));
             assert_eq!(error.exit, exit, "{status}");

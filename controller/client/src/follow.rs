@@ -84,13 +84,30 @@ pub fn verdict(views: &[DeploymentView], names: &BTreeMap<AgentId, String>) -> R
             (DeploymentState::Diverged { held }, _) => format!(": the host holds revision {held}"),
             _ => String::new(),
         };
-        let state = deployment.state.name().replace('_', " ");
+        let state = ending(&deployment.state);
         lines.push(format!("{} on {host} {state}{why}", deployment.stack_name));
+        if let DeploymentState::RollbackFailed { undo: Some(undo), .. } = &deployment.state {
+            lines.push(format!("the way back failed: {undo}"));
+            hint = "The host is neither as before nor as wanted: look at its containers, then deploy a revision that works.".to_owned();
+        }
     }
     if lines.is_empty() {
         return Ok(());
     }
     Err(Error::failed(lines.join("\n")).hint(hint))
+}
+
+/// A state in words, with the revision that a way back leads to.
+#[must_use]
+pub fn ending(state: &DeploymentState) -> String {
+    let word = state.name().replace('_', " ");
+    match state {
+        DeploymentState::RollingBack { to: Some(to), .. }
+        | DeploymentState::RolledBack { to: Some(to), .. } => {
+            format!("{word} to revision {to}")
+        }
+        _ => word,
+    }
 }
 
 async fn follow_one(client: &Client, mut view: DeploymentView, mut board: Board) -> Result<DeploymentView> {
@@ -153,11 +170,13 @@ impl Board {
 
     fn show(&mut self, view: &DeploymentView) {
         let name = view.deployment.state.name();
-        let state = name.replace('_', " ");
+        let state = ending(&view.deployment.state);
         if let Some(main) = &self.main {
             let (done, total) = ended(&view.deployment.steps);
             main.set_message(if total > 0 {
-                format!("{state} {done}/{total}")
+                let next = view.deployment.steps.next_words();
+                let next = next.map_or_else(String::new, |next| format!("; {next}"));
+                format!("{state} {done}/{total}{next}")
             } else {
                 state.clone()
             });
@@ -170,7 +189,8 @@ impl Board {
             note(&format!("{}: {state}", self.host));
         }
         for step in &view.deployment.steps.steps {
-            if step.step.action.changes() || step.state == StepState::Failed {
+            // A wait is shown while it lasts: it says what is not there yet.
+            if step.step.action != Action::Keep {
                 self.step(step);
             }
         }
@@ -181,10 +201,7 @@ impl Board {
 
     fn step(&mut self, view: &StepView) {
         let id = view.step.id.0;
-        let label = format!(
-            "{} {} {}",
-            view.step.action, view.step.resource.kind, view.step.resource.name
-        );
+        let says = view.step.action.changes() || view.state == StepState::Failed;
         if let (Some(bars), Some(main)) = (&self.bars, &self.main) {
             match view.state {
                 StepState::Running => {
@@ -201,13 +218,14 @@ impl Board {
                     }));
                     bar.set_length(view.total);
                     bar.set_position(view.current);
-                    bar.set_message(label);
+                    bar.set_message(view.line());
                 }
                 StepState::Done | StepState::Failed | StepState::Skipped => {
                     if let Some(bar) = self.steps.remove(&id) {
                         bar.finish_and_clear();
                     }
                     if view.state != StepState::Skipped
+                        && says
                         && self.said.insert(id, view.state) != Some(view.state)
                     {
                         let mark = if view.state == StepState::Done {
@@ -216,7 +234,7 @@ impl Board {
                             '✗'
                         };
                         // A terminal that is gone is noticed at the next line.
-                        let _ = bars.println(format!("  {mark} {}: {label}", self.host));
+                        let _ = bars.println(format!("  {mark} {}: {}", self.host, view.line()));
                     }
                 }
                 StepState::Pending => {}
@@ -224,14 +242,10 @@ impl Board {
             return;
         }
         if matches!(view.state, StepState::Done | StepState::Failed)
+            && says
             && self.said.insert(id, view.state) != Some(view.state)
         {
-            let word = if view.state == StepState::Done {
-                "done"
-            } else {
-                "failed"
-            };
-            note(&format!("{}: {label}: {word}", self.host));
+            note(&format!("{}: {}", self.host, view.line()));
         }
     }
 
@@ -242,11 +256,7 @@ impl Board {
         }
         if let Some(main) = &self.main {
             main.finish_and_clear();
-            note(&format!(
-                "{}: {}",
-                self.host,
-                view.deployment.state.name().replace('_', " ")
-            ));
+            note(&format!("{}: {}", self.host, ending(&view.deployment.state)));
         }
     }
 }

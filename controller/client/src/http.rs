@@ -204,6 +204,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
                 code: error.code,
                 message,
                 hint: error.hint,
+                check: None,
             };
             Error::answered(status.as_u16(), failure, Some(error.request_id))
         }
@@ -213,6 +214,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
                 code: String::new(),
                 message: format!("the controller answered {status}: {}", text.trim()),
                 hint: String::new(),
+                check: None,
             };
             Error::answered(status.as_u16(), failure, None)
         }

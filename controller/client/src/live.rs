@@ -171,11 +171,13 @@ fn refused(answer: &tungstenite::http::Response<Option<Vec<u8>>>) -> Error {
             code: error.code,
             message: error.message,
             hint: error.hint,
+            check: None,
         },
         Err(_) => Failure {
             code: String::new(),
             message: format!("the controller refused the log stream ({})", answer.status()),
             hint: String::new(),
+            check: None,
         },
     };
     Error::answered(status, failure, None)

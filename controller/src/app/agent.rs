@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use windflow_api::{Agent, AgentPatch, Page, PageQuery};
 use windflow_model::{
-    AgentId, AgentRecord, Code, Deployment, DeploymentEvent, DeploymentState, Failure, FleetEventKind,
-    Presence,
+    Absence, AgentId, AgentRecord, Code, Deployment, DeploymentEvent, DeploymentState, Failure,
+    FleetEventKind, Presence,
 };
 use windflow_store::{Entry, Txn};
 
 use super::{
     App, AppError, AppResult,
     db::{hold, put, replace},
+    heard::not_since_start,
     keys,
     records::{AgentGone, AgentKey, KeyBinding, NameHolder, Placement},
 };
@@ -28,7 +29,7 @@ impl App {
         let page = self
             .page::<AgentRecord>(OP, &keys::agents(op.org), after.as_ref(), limit)
             .await?;
-        let mut presences = self.hosts().presences().await;
+        let mut presences = self.presences(op.org).await?;
         let items = page.entries.into_iter().map(|entry| {
             let presence = presences.remove(&entry.value.id);
             view(entry, presence)
@@ -45,7 +46,7 @@ impl App {
     /// There is no such host.
     pub async fn agent_view(&self, op: &OpContext, id: AgentId) -> AppResult<Agent> {
         let entry = self.need_agent("agent_view", op.org, id).await?;
-        let presence = self.hosts().presences().await.remove(&id);
+        let presence = self.presences(op.org).await?.remove(&id);
         Ok(view(entry, presence))
     }
 
@@ -163,10 +164,12 @@ impl App {
 
 /// How a deployment ends when its host is removed: nothing is claimed that is not known.
 fn ended(was: &Deployment, failure: &Failure) -> DeploymentEvent {
-    match was.state {
+    match &was.state {
         DeploymentState::Queued => DeploymentEvent::Cancelled,
-        DeploymentState::RollingBack { .. } => DeploymentEvent::RollbackFailed {
-            failure: failure.clone(),
+        DeploymentState::RollingBack { failure: why, to } => DeploymentEvent::RollbackFailed {
+            failure: why.clone(),
+            to: *to,
+            undo: Some(failure.clone()),
         },
         _ => DeploymentEvent::Failed {
             failure: failure.clone(),
@@ -175,14 +178,15 @@ fn ended(was: &Deployment, failure: &Failure) -> DeploymentEvent {
 }
 
 fn view(entry: Entry<AgentRecord>, presence: Option<Presence>) -> Agent {
+    let noted = entry.value.last_seen_at;
     let presence = match presence {
-        None | Some(Presence::Offline { since: None, .. }) => Presence::Offline {
-            since: entry.value.last_seen_at,
-            reason: match entry.value.last_seen_at {
-                Some(_) => "not connected since the controller started".to_owned(),
-                None => "never connected".to_owned(),
-            },
-        },
+        None | Some(Presence::Offline { since: None, .. }) => not_since_start(noted),
+        // From before this start: the record may know it better.
+        Some(Presence::Offline {
+            since,
+            cause: Absence::NotSinceStart,
+            ..
+        }) => not_since_start(since.max(noted)),
         Some(presence) => presence,
     };
     Agent {

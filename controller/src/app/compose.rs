@@ -129,6 +129,12 @@ fn shape(spec: &StackSpec) -> Vec<Problem> {
     if !(1..=86_400).contains(&spec.policy.health_timeout_s) {
         problems.push(error("", "policy.health_timeout_s: use 1 to 86400 seconds"));
     }
+    if spec.policy.rollback.watch_s > 3_600 {
+        problems.push(error("", "policy.rollback.watch_s: use 0 to 3600 seconds"));
+    }
+    if spec.policy.rollback.restarts > 100 {
+        problems.push(error("", "policy.rollback.restarts: use 0 to 100"));
+    }
     problems
 }
 
@@ -236,6 +242,11 @@ mod tests {
         let mut long = one("services: {web: {image: a}}");
         long.policy.health_timeout_s = 0;
         check(&long, "1 to 86400");
+        let mut watched = one("services: {web: {image: a}}");
+        watched.policy.rollback.watch_s = 3_601;
+        check(&watched, "0 to 3600");
+        watched.policy.rollback.restarts = 101;
+        check(&watched, "0 to 100");
         check(&one(&"x".repeat(1 << 20)), "too large");
     }
 

@@ -11,6 +11,7 @@ use super::{
     idempotency::IdempotencyKey,
     keys,
     mint::Wish,
+    pins::{self, Pins},
     progress::FeedReader,
     records::Placement,
     report::withdrawal,
@@ -37,11 +38,12 @@ impl App {
     ) -> AppResult<Vec<DeploymentView>> {
         const OP: &str = "deployment_create";
         let stack = self.need_stack(OP, op.org, id).await?.value;
+        let pins = pins::of(request.pins)?;
         let wish = match request.rev {
-            Some(rev) => Wish::Again(rev),
+            Some(rev) => Wish::Again(rev, pins),
             None => {
                 compose::require(&stack.name, &stack.spec).await?;
-                Wish::Current
+                Wish::Current(pins)
             }
         };
         let made = self.mint(op, OP, id, &request.agents, wish, key).await?;
@@ -61,7 +63,14 @@ impl App {
     ) -> AppResult<Vec<DeploymentView>> {
         let agents = self.or_all(op, id, request.agents).await?;
         let made = self
-            .mint(op, "stack_rollback", id, &agents, Wish::Again(request.rev), key)
+            .mint(
+                op,
+                "stack_rollback",
+                id,
+                &agents,
+                Wish::Again(request.rev, Pins::default()),
+                key,
+            )
             .await?;
         self.views(op, &made).await
     }
@@ -117,7 +126,7 @@ impl App {
     }
 
     async fn views(&self, op: &OpContext, ids: &[DeploymentId]) -> AppResult<Vec<DeploymentView>> {
-        let silent = Silent::of(self).await;
+        let silent = Silent::of(self, op).await?;
         let mut out = Vec::with_capacity(ids.len());
         for id in ids {
             let found = self
@@ -134,6 +143,7 @@ impl App {
         {
             deployment.steps = steps;
         }
+        deployment.pin = None;
         DeploymentView {
             view: deployment.view(silent.since(&deployment)),
             deployment,
@@ -146,7 +156,7 @@ impl App {
     /// There is no such deployment.
     pub async fn deployment_view(&self, op: &OpContext, id: DeploymentId) -> AppResult<DeploymentView> {
         let found = self.need_deployment("deployment_view", op.org, id).await?;
-        Ok(self.show(found.value, &Silent::of(self).await))
+        Ok(self.show(found.value, &Silent::of(self, op).await?))
     }
 
     /// Deployments without their step trees, newest first; with `latest`, by stack and host.
@@ -189,7 +199,7 @@ impl App {
             .transpose()
             .map_err(|_| bad_cursor())?;
         let mut after: Option<Key> = cursor.map(at);
-        let (mut items, silent) = (Vec::new(), Silent::of(self).await);
+        let (mut items, silent) = (Vec::new(), Silent::of(self, op).await?);
         let mut looked_at = 0;
         loop {
             let page = self
@@ -230,7 +240,7 @@ impl App {
         query: &DeploymentQuery,
         limit: usize,
     ) -> AppResult<Page<DeploymentView>> {
-        let (org, silent) = (op.org, Silent::of(self).await);
+        let (org, silent) = (op.org, Silent::of(self, op).await?);
         let deployment = async |id| {
             self.find::<Deployment>(operation, &keys::deployment(org, id))
                 .await
@@ -326,8 +336,8 @@ fn fits(deployment: &Deployment, query: &DeploymentQuery) -> bool {
 struct Silent(std::collections::BTreeMap<AgentId, Presence>);
 
 impl Silent {
-    async fn of(app: &App) -> Self {
-        Self(app.hosts().presences().await)
+    async fn of(app: &App, op: &OpContext) -> AppResult<Self> {
+        app.presences(op.org).await.map(Self)
     }
 
     /// Since when nothing was heard of the deployment's host; `None` while it is connected.

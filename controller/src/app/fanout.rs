@@ -59,6 +59,7 @@ impl App {
                         &revision.value,
                         *agent,
                         *id,
+                        None,
                         &mut moved,
                     )
                     .await?;

@@ -9,6 +9,7 @@
 //! ORG/agent/AGT             the host                  ORG/agent-name/NAME       → its id
 //! ORG/agent-key/AGT         key and generation        ORG/agent-gone/AGT        tombstone, kept for ever
 //! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
+//! ORG/heard/N               when the hosts of a shard were last heard
 //! ORG/user/USR              a user with its password  ORG/user-name/NAME        → its id
 //! ORG/audit/TIME-UUID       audit record
 //! sys/key/SPKI              public key → host         sys/cred/HASH             session or API token
@@ -113,6 +114,12 @@ pub(crate) fn agent_gone(org: OrgId, id: AgentId) -> Key {
 }
 pub(crate) fn agents_gone(org: OrgId) -> Prefix {
     prefix(org, &["agent-gone"])
+}
+pub(crate) fn heard(org: OrgId, shard: u8) -> Key {
+    key(org, &["heard"]).push_u64(shard.into())
+}
+pub(crate) fn all_heard(org: OrgId) -> Prefix {
+    prefix(org, &["heard"])
 }
 pub(crate) fn token(org: OrgId, id: TokenId) -> Key {
     key(org, &["token", &id.to_string()])

@@ -4,11 +4,11 @@
 //! the next one. A transaction holds [`CHUNK`] hosts; the rest waits in a durable list that is worked off at once, or
 //! after a crash by the sweep.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use windflow_model::{
-    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, OpId, Rev, Revision, Stack,
-    StackId, Steps, Timestamp, Want,
+    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, OpId, Pin, Rev, Revision,
+    Stack, StackId, Steps, Timestamp, Want,
 };
 use windflow_store::{Entry, Expect, Key, Txn};
 
@@ -17,6 +17,7 @@ use super::{
     db::{create, put, replace},
     idempotency::IdempotencyKey,
     keys,
+    pins::{self, Pins},
     records::{Fanout, Made, Placement},
 };
 use crate::context::OpContext;
@@ -27,17 +28,26 @@ pub(crate) const CHUNK: usize = 12;
 const MAX_HOSTS: usize = 10_000;
 
 /// What shall be deployed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Wish {
     /// The stack's current spec.
-    Current,
+    Current(Pins),
     /// The spec of an older revision.
-    Again(Rev),
+    Again(Rev, Pins),
     /// Nothing any more.
     Gone {
         /// Volumes too.
         volumes: bool,
     },
+}
+
+impl Wish {
+    fn pins(&self) -> Option<&BTreeMap<AgentId, Pin>> {
+        match self {
+            Self::Current(pins) | Self::Again(_, pins) => Some(pins.as_ref()).filter(|pins| !pins.is_empty()),
+            Self::Gone { .. } => None,
+        }
+    }
 }
 
 /// Hosts with the ids of their deployments, made beforehand so that a repeat is recognised.
@@ -56,9 +66,12 @@ impl App {
         key: Option<&IdempotencyKey>,
     ) -> AppResult<Vec<DeploymentId>> {
         let targets = self.targets(agents)?;
+        if let Some(pins) = wish.pins() {
+            pins::check(pins, agents)?;
+        }
         let op_id = self.new_op_id()?;
         let made = self
-            .retry(|| self.mint_once(op, action, id, &targets, wish, op_id, key))
+            .retry(|| self.mint_once(op, action, id, &targets, wish.clone(), op_id, key))
             .await?;
         if targets
             .first()
@@ -121,7 +134,7 @@ impl App {
             return Ok(all());
         }
         let stack = self.need_stack(action, op.org, id).await?;
-        let (revision, new) = self.choose(op, action, &stack, targets, wish, op_id).await?;
+        let (revision, new) = self.choose(op, action, &stack, targets, &wish, op_id).await?;
         let mut txn = Txn::new();
         if new {
             let raised = Stack {
@@ -146,6 +159,7 @@ impl App {
                     &revision,
                     *agent,
                     *deployment,
+                    wish.pins().and_then(|pins| pins.get(agent)).cloned(),
                     &mut moved,
                 )
                 .await?;
@@ -181,7 +195,7 @@ impl App {
         action: &'static str,
         stack: &Entry<Stack>,
         targets: &Targets,
-        wish: Wish,
+        wish: &Wish,
         op_id: OpId,
     ) -> AppResult<(Revision, bool)> {
         let latest = stack.value.latest_rev;
@@ -194,8 +208,9 @@ impl App {
             ),
         };
         let (spec, want, rollback_of) = match wish {
-            Wish::Current => (stack.value.spec.clone(), Want::Present, None),
-            Wish::Again(rev) => {
+            Wish::Current(_) => (stack.value.spec.clone(), Want::Present, None),
+            Wish::Again(rev, _) => {
+                let rev = *rev;
                 let old = self
                     .need_revision(action, op.org, stack.value.id, rev)
                     .await?
@@ -207,6 +222,7 @@ impl App {
                 (old.spec, Want::Present, Some(rev))
             }
             Wish::Gone { volumes } => {
+                let volumes = *volumes;
                 let spec = newest.as_ref().map_or(&stack.value.spec, |newest| &newest.spec);
                 let want = if volumes {
                     Want::AbsentWithVolumes
@@ -274,6 +290,7 @@ impl App {
         revision: &Revision,
         agent: AgentId,
         id: DeploymentId,
+        pin: Option<Pin>,
         moved: &mut Vec<Deployment>,
     ) -> AppResult<Txn> {
         self.need_agent(action, op.org, agent).await?;
@@ -306,7 +323,10 @@ impl App {
             gone: false,
         };
         txn = put(txn, action, key, &placement)?;
-        let deployment = self.fresh(op, stack, revision, agent, id);
+        let deployment = Deployment {
+            pin,
+            ..self.fresh(op, stack, revision, agent, id)
+        };
         txn = create(txn, action, keys::deployment(op.org, id), &deployment)?;
         moved.push(deployment);
         Ok(txn
@@ -342,6 +362,7 @@ impl App {
             reported_at: None,
             cancel_requested: false,
             steps: Steps::default(),
+            pin: None,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Documents that only the controller knows: they never leave it.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
@@ -24,6 +24,7 @@ documents! {
     AgentKey = "host key";
     KeyBinding = "key binding";
     AgentGone = "removed host";
+    Heard = "hosts last heard";
     EnrolToken = "enrolment token";
     Credential = "credential";
     UserRecord = "user";
@@ -61,6 +62,12 @@ pub(crate) struct Fanout {
     pub(crate) by: UserId,
     pub(crate) at: Timestamp,
     pub(crate) rest: Vec<(AgentId, DeploymentId)>,
+}
+
+/// When some of the hosts were last heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Heard {
+    pub(crate) hosts: BTreeMap<AgentId, Timestamp>,
 }
 
 /// The key of a host and how far its certificates got.

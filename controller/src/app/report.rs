@@ -339,6 +339,7 @@ pub(crate) fn assignment(deployment: &Deployment, revision: Revision) -> Assignm
         want: deployment.want,
         digest: revision.digest,
         spec: revision.spec,
+        pin: deployment.pin.clone(),
     }
 }
 
@@ -363,9 +364,9 @@ fn event_of(state: &DeploymentState) -> Option<DeploymentEvent> {
         S::Verifying => E::Verifying,
         S::Succeeded => E::Succeeded,
         S::Failed { failure } => E::Failed { failure },
-        S::RollingBack { failure } => E::RollingBack { failure },
-        S::RolledBack { failure } => E::RolledBack { failure },
-        S::RollbackFailed { failure } => E::RollbackFailed { failure },
+        S::RollingBack { failure, to } => E::RollingBack { failure, to },
+        S::RolledBack { failure, to } => E::RolledBack { failure, to },
+        S::RollbackFailed { failure, to, undo } => E::RollbackFailed { failure, to, undo },
         S::Superseded { by } => E::Superseded { by },
         S::Cancelled => E::Cancelled,
         S::Rejected { failure } => E::Rejected { failure },

@@ -10,7 +10,7 @@ use std::{
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use windflow_kit::TaskHandle;
-use windflow_model::{AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
+use windflow_model::{Absence, AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
 
 use super::{
     home::{Assignment, Withdrawal},
@@ -101,6 +101,7 @@ impl FleetHandle {
 pub(super) fn unseen() -> Presence {
     Presence::Offline {
         since: None,
+        cause: Absence::NotSinceStart,
         reason: "not connected since the controller started".to_owned(),
     }
 }

@@ -26,7 +26,8 @@ use super::{
     handle::{FleetHandle, LogStream, offline},
     home::{Assignment, Home, Withdrawal},
     listener::{self, Greeted},
-    session, streams,
+    session::{self, Gone},
+    streams,
 };
 use crate::ca::{Ca, CaError};
 
@@ -169,11 +170,11 @@ pub(super) struct Proof {
     pub(super) heard_at: Timestamp,
 }
 
-/// How a session ended.
+/// A session that ended.
 struct Ended {
     agent: AgentId,
     epoch: u64,
-    reason: String,
+    gone: Gone,
 }
 
 type Ending = Pin<Box<dyn Future<Output = Ended> + Send>>;
@@ -292,11 +293,11 @@ impl Fleet {
         tracing::info!(%agent, epoch, "host connected");
         Some(
             async move {
-                let reason = task.await.unwrap_or_else(|error| {
+                let gone = task.await.unwrap_or_else(|error| {
                     tracing::error!(%agent, error = %windflow_kit::error::Chain(&error), "session failed");
-                    "an internal error in the controller; see its log".to_owned()
+                    Gone::because("an internal error in the controller; see its log")
                 });
-                Ended { agent, epoch, reason }
+                Ended { agent, epoch, gone }
             }
             .boxed(),
         )
@@ -304,7 +305,8 @@ impl Fleet {
 
     /// Takes a session off the list; gives the chore of telling the application.
     fn end(&mut self, ended: Ended) -> Option<TaskHandle<()>> {
-        let Ended { agent, epoch, reason } = ended;
+        let Ended { agent, epoch, gone } = ended;
+        let Gone { cause, reason } = gone;
         let entry = match self.sessions.entry(agent) {
             hash_map::Entry::Occupied(entry) if entry.get().epoch == epoch => entry.remove(),
             _ => return None,
@@ -315,6 +317,7 @@ impl Fleet {
         tracing::info!(%agent, epoch, reason, "host disconnected");
         let gone = Presence::Offline {
             since: Some(heard_at),
+            cause,
             reason: reason.clone(),
         };
         self.offline.insert(agent, gone);
@@ -378,7 +381,7 @@ impl Fleet {
                 let ended = self.sessions.get(&agent).map(|entry| Ended {
                     agent,
                     epoch: entry.epoch,
-                    reason,
+                    gone: Gone::because(reason),
                 });
                 let chore = ended.and_then(|ended| self.end(ended));
                 let _gone = reply.send(());

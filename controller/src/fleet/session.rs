@@ -7,9 +7,9 @@ use tokio::{
     time::Instant,
 };
 use windflow_kit::{Stop, error::Chain};
-use windflow_model::{Code, Doc, Document, Presence};
+use windflow_model::{Absence, Code, Doc, Document, Presence};
 use windflow_protocol::{
-    ControllerFrame,
+    AgentFrame, ControllerFrame,
     control::Denial,
     session::{ControllerAction, Welcome},
 };
@@ -23,7 +23,24 @@ use super::{
 /// A host that takes no bytes for so long is as good as gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
 
-/// Runs until the host goes or `stop`; gives the reason for people.
+/// Why a session ended.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) cause: Absence,
+    /// The same for people.
+    pub(super) reason: String,
+}
+
+impl Gone {
+    pub(super) fn because(reason: impl Into<String>) -> Self {
+        Self {
+            cause: Absence::Other,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Runs until the host goes or `stop`; gives the reason.
 pub(super) async fn run(
     shared: Shared,
     greeted: Greeted,
@@ -31,14 +48,19 @@ pub(super) async fn run(
     nudge: Arc<Notify>,
     withdrawals: mpsc::Receiver<Withdrawal>,
     stop: Stop,
-) -> String {
-    let session = Session {
+) -> Gone {
+    let mut session = Session {
         origin: Instant::now(),
         shared,
         greeted,
         proofs,
+        cause: None,
     };
-    session.run(nudge, withdrawals, stop).await
+    let reason = session.run(nudge, withdrawals, stop).await;
+    Gone {
+        cause: session.cause(),
+        reason,
+    }
 }
 
 struct Session {
@@ -46,10 +68,12 @@ struct Session {
     shared: Shared,
     greeted: Greeted,
     proofs: watch::Sender<Proof>,
+    /// Why it ended, if the connection does not say it.
+    cause: Option<Absence>,
 }
 
 enum Event {
-    Frame(windflow_protocol::AgentFrame),
+    Frame(AgentFrame),
     Tick,
     Nudge,
     Withdraw(Withdrawal),
@@ -62,7 +86,7 @@ impl Session {
     }
 
     async fn run(
-        mut self,
+        &mut self,
         nudge: Arc<Notify>,
         mut withdrawals: mpsc::Receiver<Withdrawal>,
         stop: Stop,
@@ -102,9 +126,21 @@ impl Session {
             actions = match event {
                 Event::Frame(frame) => {
                     self.heard();
+                    if matches!(frame, AgentFrame::Bye { .. }) {
+                        self.cause = Some(Absence::Closed);
+                    }
                     self.greeted.machine.on_frame(frame, now)
                 }
-                Event::Tick => self.greeted.machine.on_tick(now),
+                Event::Tick => {
+                    let actions = self.greeted.machine.on_tick(now);
+                    if actions
+                        .iter()
+                        .any(|action| matches!(action, ControllerAction::Close(_)))
+                    {
+                        self.cause = Some(Absence::Silent);
+                    }
+                    actions
+                }
                 Event::Nudge => self.waiting().await,
                 Event::Withdraw(withdrawal) => sealed(&withdrawal)
                     .map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc)))
@@ -135,6 +171,17 @@ impl Session {
             Some(E::Reset) => "the host's agent was restarted".to_owned(),
             _ => Chain(error).to_string(),
         }
+    }
+
+    fn cause(&self) -> Absence {
+        use windflow_transport::quinn::ConnectionError as E;
+        self.cause
+            .unwrap_or_else(|| match self.greeted.connection.close_reason() {
+                Some(E::ApplicationClosed(_)) => Absence::Closed,
+                Some(E::TimedOut) => Absence::Silent,
+                Some(E::Reset) => Absence::Restarted,
+                _ => Absence::Other,
+            })
     }
 
     /// Everything the application wants sent now. Asks for admission first: a removed host gets nothing.

@@ -7,8 +7,8 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use windflow_api::{
-    AgentPlan, HostContainers, Page, PageQuery, PlanRequest, StackCreate, StackUpdate, StackView,
-    ValidateRequest, Validation,
+    AgentPlan, HostContainers, Page, PageQuery, PlanRequest, StackCreate, StackPreview, StackUpdate,
+    StackView, ValidateRequest, Validation,
 };
 use windflow_model::{Rev, Revision, StackId};
 
@@ -124,6 +124,17 @@ pub(super) async fn stack_plan(
     Body(request): Body<PlanRequest>,
 ) -> Answer<Page<AgentPlan>> {
     Ok(Json(app.stack_plan(&op, id, request).await?))
+}
+
+/// Asks hosts what a deploy of an unsaved spec would do; the stack need not exist.
+#[utoipa::path(post, path = "/api/v1/stacks/plan", operation_id = "stack_preview", tag = "stacks",
+    request_body = StackPreview, responses((status = 200, body = Page<AgentPlan>)))]
+pub(super) async fn stack_preview(
+    State(app): State<App>,
+    Caller(op): Caller,
+    Body(request): Body<StackPreview>,
+) -> Answer<Page<AgentPlan>> {
+    Ok(Json(app.stack_preview(&op, request).await?))
 }
 
 /// Revisions of a stack, oldest first.

@@ -3,4 +3,6 @@
 mod access;
 mod bad_input;
 mod deploy;
+mod hosts;
+mod plan;
 mod world;

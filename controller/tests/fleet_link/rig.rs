@@ -62,6 +62,31 @@ pub(crate) fn rig_at(clock: Clock) -> Rig {
     }
 }
 
+/// A fleet with one host that has joined and is connected.
+pub(crate) struct Steady {
+    pub(crate) rig: Rig,
+    pub(crate) key: HostKey,
+    pub(crate) certificate: Vec<u8>,
+    pub(crate) agent: AgentId,
+    pub(crate) peer: Peer,
+}
+
+pub(crate) async fn steady() -> Steady {
+    let rig = rig();
+    let key = HostKey::generate().unwrap();
+    let (agent, certificate) = rig.joined(&key).await;
+    let mut peer = rig.dial(&key, &certificate, VersionRange::SUPPORTED).await;
+    peer.resume().await;
+    rig.connected(agent).await;
+    Steady {
+        rig,
+        key,
+        certificate,
+        agent,
+        peer,
+    }
+}
+
 impl Rig {
     pub(crate) async fn join(&self, key: &HostKey, token: &str) -> Result<EnrollReply, AskError> {
         let request = EnrollRequest::Join {

@@ -129,7 +129,30 @@ pub enum Presence {
     Offline {
         /// Since when; `None` if it never connected.
         since: Option<Timestamp>,
+        /// Why, for programs and translations.
+        #[serde(default)]
+        cause: Absence,
         /// Why, if known: `closed by the host`, `no packet for 25 s`, …
         reason: String,
     },
+}
+
+/// Why a host is not connected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Absence {
+    /// It has joined and never connected.
+    NeverConnected,
+    /// It has not connected since the controller started.
+    NotSinceStart,
+    /// It ended the connection.
+    Closed,
+    /// Nothing was heard of it for too long.
+    Silent,
+    /// Its agent was restarted without a goodbye.
+    Restarted,
+    /// Something else; the reason says what.
+    #[default]
+    Other,
 }

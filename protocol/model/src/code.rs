@@ -127,6 +127,50 @@ pub struct Failure {
     /// What to do next.
     #[serde(default)]
     pub hint: String,
+    /// The container that did not do what it should, if one is the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<Box<FailedCheck>>,
+}
+
+/// What a container did not pass, and what it said last.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct FailedCheck {
+    /// Its service.
+    pub service: String,
+    /// Its name.
+    pub container: String,
+    /// What it did not pass.
+    pub kind: CheckKind,
+    /// What was seen, e.g. `is unhealthy` or `ended with exit code 3`.
+    pub seen: String,
+    /// The health check's command, if it has one.
+    #[serde(default)]
+    pub command: Option<String>,
+    /// Exit code of the health check's last run, or of the container.
+    #[serde(default)]
+    pub exit_code: Option<i64>,
+    /// What the health check's last run said; at most 1 KiB.
+    #[serde(default)]
+    pub output: String,
+    /// The container's last lines of output, oldest first; at most 10.
+    #[serde(default)]
+    pub log: Vec<String>,
+}
+
+/// What a container can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CheckKind {
+    /// Its health check.
+    Health,
+    /// Staying up.
+    Exit,
+    /// Staying up without being restarted.
+    Restarts,
+    /// Coming up in time.
+    Time,
 }
 
 impl Failure {
@@ -137,6 +181,7 @@ impl Failure {
             code: code.as_str().to_owned(),
             message: message.into(),
             hint: code.hint().to_owned(),
+            check: None,
         }
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! Queued → Offered → Accepted → Preparing → Applying → Verifying → Succeeded
-//! Queued | Offered → Expired;  Queued … Applying → Superseded;  Queued … Preparing → Cancelled
-//! Preparing → Rejected | Failed;  Applying | Verifying → Failed → RollingBack → RolledBack | RollbackFailed
+//! Queued | Offered → Expired;  Queued … RollingBack → Superseded;  Queued … Preparing → Cancelled
+//! Preparing → Rejected | Failed;  Applying | Verifying → Failed | RollingBack → RolledBack | RollbackFailed
 //! any non-terminal → Diverged: the agent holds a higher revision than the controller
 //! ```
 //! From `Accepted` on only the agent's reports move it. Reports are ordered, but a progress report may be missing
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     doc::Document,
     id::{AgentId, DeploymentId, OpId, StackId, UserId},
+    plan::Pin,
     progress::Steps,
     revision::{Rev, Want},
     stack::StackName,
@@ -63,6 +64,10 @@ pub struct Deployment {
     /// The step tree as last saved; live readers get a newer one.
     #[serde(default)]
     pub steps: Steps,
+    /// The pin of the plan that is to be carried out; absent if the host plans when its turn comes. Not in answers of the
+    /// API: it is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
 }
 
 impl Document for Deployment {

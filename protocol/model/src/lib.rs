@@ -21,17 +21,22 @@ pub mod stack;
 pub mod target;
 pub mod time;
 
-pub use agent::{AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
-pub use code::{Code, Failure};
+pub use agent::{Absence, AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
+pub use code::{CheckKind, Code, FailedCheck, Failure};
 pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
 pub use doc::{Doc, DocError, Document};
 pub use event::{FleetEvent, FleetEventKind};
 pub use id::{AgentId, DeploymentId, IdError, OpId, OrgId, SessionId, StackId, TokenId, UserId};
 pub use logs::{LogEvent, LogQuery, LogSource};
-pub use plan::{Action, Plan, PlanSummary, Reason, ResourceKind, ResourceRef, Step, StepId};
-pub use progress::{Progress, StepState, StepView, Steps};
+pub use plan::{
+    Action, Change, Interruption, Pin, Plan, PlanSummary, Reason, ResourceKind, ResourcePlan, ResourceRef,
+    Step, StepId, Tone,
+};
+pub use progress::{Layer, Progress, StepState, StepView, Steps, Waiting};
 pub use revision::{Rev, Revision, SpecDigest, Want};
-pub use stack::{DeployPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec};
+pub use stack::{
+    DeployPolicy, ReplaceOrder, RollbackPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec,
+};
 pub use target::TargetKind;
 pub use time::Timestamp;

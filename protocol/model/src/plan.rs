@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{doc::Document, stack::StackName};
 
+mod pin;
+mod resource;
+mod tree;
+
+pub use pin::Pin;
+pub use resource::{Interruption, ResourcePlan};
+pub use tree::Tone;
+
 /// Number of a step within its plan, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -101,6 +109,23 @@ impl fmt::Display for Action {
     }
 }
 
+/// One key that differs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+pub struct Change {
+    /// The Compose key, e.g. `services.web.environment.MODE`.
+    pub key: String,
+    /// The value before, as text; absent if there was none or it cannot be told. Never a secret.
+    #[serde(default)]
+    pub old: Option<String>,
+    /// The value after, as text; absent if there is none or it is not shown. Never a secret.
+    #[serde(default)]
+    pub new: Option<String>,
+    /// Where that key stands: `file:line:column`.
+    #[serde(default)]
+    pub at: Option<String>,
+}
+
 /// Why a step is in the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
@@ -119,6 +144,9 @@ pub struct Reason {
     /// Where that key stands: `file:line:column`.
     #[serde(default)]
     pub at: Option<String>,
+    /// Every key that differs, where it can be told; the first one is also in `key`, `old`, `new` and `at`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
 }
 
 /// One step of a plan.
@@ -152,8 +180,16 @@ pub struct Plan {
     /// What the user should know although it stops nothing, e.g. an orphan that is left alone.
     #[serde(default)]
     pub warnings: Vec<String>,
-    /// Digest of the observed world the plan was made for; executing stops if the world moved.
-    pub world: String,
+    /// The same by resource: what becomes of each, and why. Images, networks, volumes, containers.
+    #[serde(default)]
+    pub resources: Vec<ResourcePlan>,
+    /// The containers that stop serving for a while, in the order in which they are expected to; empty means no
+    /// interruption.
+    #[serde(default)]
+    pub interruptions: Vec<Interruption>,
+    /// What the plan was made from. A deploy that is handed it carries out this plan and nothing else.
+    #[serde(default)]
+    pub pin: Pin,
 }
 
 impl Document for Plan {
@@ -182,32 +218,26 @@ impl Plan {
         !self.steps.iter().any(|step| step.action.changes())
     }
 
-    /// Counts per resource: a resource with several steps counts once, by its strongest action.
+    /// Counts per resource.
     #[must_use]
     pub fn summary(&self) -> PlanSummary {
-        let mut strongest = std::collections::BTreeMap::<&ResourceRef, u8>::new();
-        for step in &self.steps {
-            let weight = match step.action {
-                Action::Wait | Action::Pull | Action::Build => continue,
-                Action::Keep => 0,
-                Action::Start | Action::Stop | Action::Update => 1,
-                Action::Remove => 2,
-                Action::Create => 3,
-                Action::Recreate => 4,
-            };
-            let held = strongest.entry(&step.resource).or_default();
-            *held = (*held).max(weight);
-        }
         let mut summary = PlanSummary::default();
-        for weight in strongest.into_values() {
-            let count = match weight {
-                0 => &mut summary.keep,
-                2 => &mut summary.remove,
-                3 => &mut summary.create,
-                _ => &mut summary.change,
+        for held in &self.resources {
+            let count = match held.action {
+                Action::Keep => &mut summary.keep,
+                Action::Remove => &mut summary.remove,
+                Action::Create => &mut summary.create,
+                Action::Wait | Action::Pull | Action::Build => continue,
+                Action::Start | Action::Stop | Action::Update | Action::Recreate => &mut summary.change,
             };
             *count += 1;
         }
         summary
+    }
+
+    /// A step by its number.
+    #[must_use]
+    pub fn step(&self, id: StepId) -> Option<&Step> {
+        self.steps.iter().find(|step| step.id == id)
     }
 }

@@ -149,6 +149,63 @@ pub struct DeployPolicy {
     pub health_timeout_s: u32,
     /// Seconds a deployment may wait in the queue for an offline host before it expires; 0 means for ever.
     pub queue_timeout_s: u32,
+    /// In which order a container and its replacement change places.
+    #[serde(skip_serializing_if = "is_default")]
+    pub order: ReplaceOrder,
+    /// When a revision that does not work out makes way for the last good one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rollback: RollbackPolicy,
+}
+
+/// In which order a container and its replacement change places. `deploy.update_config.order` of a service wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ReplaceOrder {
+    /// The new one starts and is good before the old one stops, where nothing of theirs can be had by one only (host
+    /// ports, addresses, data they write); otherwise the old one stops first.
+    #[default]
+    Auto,
+    /// The new one first even if both write the same data; never where the host makes it impossible.
+    StartFirst,
+    /// The old one stops first.
+    StopFirst,
+}
+
+/// When a revision that does not work out makes way for the last good one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct RollbackPolicy {
+    /// Whether the host goes back by itself. Without it a failed deployment puts the containers it replaced back, and
+    /// leaves the rest for a person to look at.
+    pub automatic: bool,
+    /// Seconds that a revision is watched once everything runs and is healthy, before the old containers are given up.
+    /// Range 0–3,600.
+    pub watch_s: u32,
+    /// Whether a failing health check counts.
+    pub unhealthy: bool,
+    /// Whether a container that ends while it is watched counts.
+    pub exited: bool,
+    /// Restarts of one container while it is watched that do not count yet. Range 0–100.
+    pub restarts: u32,
+}
+
+impl Default for RollbackPolicy {
+    fn default() -> Self {
+        Self {
+            automatic: true,
+            watch_s: 0,
+            unhealthy: true,
+            exited: true,
+            restarts: 0,
+        }
+    }
+}
+
+/// A field with its default is not written: the digest of a spec from before the field stays what it was.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for DeployPolicy {
@@ -158,6 +215,8 @@ impl Default for DeployPolicy {
             pull_always: false,
             health_timeout_s: 300,
             queue_timeout_s: 0,
+            order: ReplaceOrder::Auto,
+            rollback: RollbackPolicy::default(),
         }
     }
 }
@@ -223,5 +282,24 @@ mod tests {
         let mut other = base.clone();
         other.policy.health_timeout_s = 1;
         assert_ne!(base.digest(), other.digest());
+        let mut other = base.clone();
+        other.policy.rollback.automatic = false;
+        assert_ne!(base.digest(), other.digest());
+        let mut other = base.clone();
+        other.policy.order = ReplaceOrder::StopFirst;
+        assert_ne!(base.digest(), other.digest());
+    }
+
+    /// A spec from before a policy had an order and a rollback has the same form, so the same digest, as ever.
+    #[test]
+    fn a_default_is_not_written() {
+        let json = serde_json::to_string(&DeployPolicy::default()).unwrap();
+        assert_eq!(
+            json,
+            r#"{"remove_orphans":true,"pull_always":false,"health_timeout_s":300,"queue_timeout_s":0}"#
+        );
+        let back: DeployPolicy = serde_json::from_str(r#"{"rollback":{"watch_s":5}}"#).unwrap();
+        assert_eq!(back.rollback.watch_s, 5);
+        assert!(back.rollback.automatic && back.order == ReplaceOrder::Auto);
     }
 }

@@ -1,10 +1,14 @@
-//! Files that are generated and checked in: the OpenAPI document, and the web UI's types made from it.
+//! Files that are generated and checked in: the OpenAPI document, the web UI's types made from it, and the table of
+//! Compose keys in the guide.
 
 use crate::tool;
 use anyhow::{Context, Result};
 
 const OPENAPI: &str = "controller/openapi.json";
 const SCHEMA: &str = "web-ui/src/api/schema.ts";
+const KEYS: &str = "docs/compose.md";
+/// The last line of the guide's page that is written by hand begins with this.
+const KEYS_MARK: &str = "<!-- generated from ";
 
 /// Writes the files; with `check`, leaves them as they were and tells which ones differ.
 pub(crate) fn run(check: bool) -> Result<Vec<String>> {
@@ -49,6 +53,15 @@ pub(crate) fn run(check: bool) -> Result<Vec<String>> {
         println!("skipped {SCHEMA}: web-ui/node_modules is not there (npm ci)");
     }
 
+    let old_keys = read(KEYS);
+    let new_keys = keys(&root, &old_keys)?;
+    if new_keys != old_keys {
+        stale.push(KEYS);
+        if !check {
+            fs_err::write(root.join(KEYS), new_keys)?;
+        }
+    }
+
     if !check {
         for file in &stale {
             println!("wrote {file}");
@@ -63,4 +76,28 @@ pub(crate) fn run(check: bool) -> Result<Vec<String>> {
         .iter()
         .map(|f| format!("{f}: not what the source says; run `cargo xtask gen` and commit it"))
         .collect())
+}
+
+/// The page with its tables made anew.
+fn keys(root: &std::path::Path, page: &str) -> Result<String> {
+    let tables = tool::capture(
+        root,
+        "cargo",
+        &[
+            "run",
+            "--quiet",
+            "--locked",
+            "--package",
+            "windflow-compose",
+            "--example",
+            "keys",
+        ],
+    )
+    .context("the table of Compose keys could not be made")?;
+    let at = page
+        .find(KEYS_MARK)
+        .with_context(|| format!("{KEYS} has no line that begins with {KEYS_MARK}"))?;
+    let (above, below) = page.split_at(at);
+    let mark = below.lines().next().unwrap_or_default();
+    Ok(format!("{above}{mark}\n{}\n", tables.trim_end()))
 }

@@ -30,7 +30,7 @@ enum Chore {
     CheckLock,
     /// All checks above
     Check,
-    /// Write controller/openapi.json and the web UI's schema from the source
+    /// Write controller/openapi.json, the web UI's schema and the keys in docs/compose.md from the source
     Gen {
         /// Change nothing; fail if a file is not what the source says
         #[arg(long)]

@@ -70,18 +70,16 @@ async fn a_day_with_the_command_line() {
     let spec = format!("-f {}", file.display());
     check(&line, &format!("stack validate {spec}"), OK, &["web"], &[]).await;
     let deploy = format!("stack deploy shop {spec} --on-label site=lab --timeout 60s");
-    check(&line, &deploy, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
-    check(
-        &line,
-        &format!("stack plan shop {spec}"),
-        OK,
-        &["web1: nothing to do"],
-        &[],
-    )
-    .await;
-    save(&COMPOSE.replace("'1'", "'2'"));
+    // A stack that does not exist yet is planned, and just that plan is carried out.
     let plan = format!("stack plan shop {spec}");
-    check(&line, &plan, OK, &["recreate", "environment"], &[]).await;
+    check(&line, &plan, OK, &["web1: ", "to create", "no interruption"], &[]).await;
+    let planned = fleet.scratch().join("plan.json");
+    fs_err::write(&planned, json(&line, &plan).await.to_string()).unwrap();
+    let pinned = format!("{deploy} --plan {}", planned.display());
+    check(&line, &pinned, OK, &["shop", "succeeded"], &["web1: succeeded"]).await;
+    check(&line, &plan, OK, &["web1: nothing to do"], &[]).await;
+    save(&COMPOSE.replace("'1'", "'2'"));
+    check(&line, &plan, OK, &["recreate", "environment", "interrup"], &[]).await;
     check(
         &line,
         &format!("{plan} --detailed-exitcode"),
@@ -91,6 +89,46 @@ async fn a_day_with_the_command_line() {
     )
     .await;
     check(&line, &deploy, OK, &["succeeded"], &[]).await;
+    // A revision that never gets healthy makes way for the one before, and the command says so.
+    save(&COMPOSE.replace("example/web:1", "fake/unhealthy:1"));
+    let told = [
+        "rolled back to revision 2",
+        "web-1 is unhealthy",
+        "its health check `true` ended with exit code 1 and said: not today",
+        "its last output:",
+        "hint: Look at the container's last log lines",
+    ];
+    check(
+        &line,
+        &format!("{deploy} --watch 1s --order start-first"),
+        FAILED,
+        &["rolled back to revision 2"],
+        &told,
+    )
+    .await;
+    let failed = json(&line, "deployment list --stack shop").await;
+    let failed = items(&failed)[0]["id"].as_str().unwrap().to_owned();
+    let show = format!("deployment show {failed}");
+    check(&line, &show, OK, &["Reason:", "not today", "remove", "done"], &[]).await;
+    let again = format!("deployment watch {failed}");
+    check(&line, &again, FAILED, &["rolled back"], &told).await;
+    let shown = json(&line, &show).await;
+    assert_eq!(shown["state"]["to"], 2, "{shown}");
+    assert_eq!(shown["state"]["failure"]["check"]["kind"], "health", "{shown}");
+    let stack = json(&line, "stack show shop").await;
+    let policy = &stack["stack"]["spec"]["policy"];
+    assert_eq!(
+        (&policy["order"], &policy["rollback"]["watch_s"]),
+        (&"start_first".into(), &1.into())
+    );
+    check(
+        &line,
+        "stack rollback shop --to 2 --timeout 60s",
+        OK,
+        &["succeeded"],
+        &[],
+    )
+    .await;
     check(
         &line,
         "stack rollback shop --timeout 60s",
@@ -99,13 +137,20 @@ async fn a_day_with_the_command_line() {
         &[],
     )
     .await;
-    check(&line, "stack history shop", OK, &["rollback to 1"], &[]).await;
-    check(&line, "stack show shop", OK, &["Revision  3", "web1 (seen"], &[]).await;
+    check(
+        &line,
+        "stack history shop",
+        OK,
+        &["rollback to 2", "rollback to 1"],
+        &[],
+    )
+    .await;
+    check(&line, "stack show shop", OK, &["Revision  5", "web1 (seen"], &[]).await;
     check(&line, "stack list", OK, &["shop"], &[]).await;
 
     let list = json(&line, "deployment list --stack shop").await;
     let newest = items(&list)[0]["id"].as_str().unwrap().to_owned();
-    assert_eq!(items(&list).len(), 3);
+    assert_eq!(items(&list).len(), 5);
     check(
         &line,
         &format!("deployment show {newest}"),

@@ -96,13 +96,21 @@ async fn certificates_are_renewed_without_a_reconnect_and_the_newest_one_is_used
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_whose_certificate_ran_out_comes_back_with_its_key() {
+async fn a_host_whose_certificate_ran_out_comes_back_with_its_key_at_whichever_address_answers() {
     let mut fleet = Fleet::start_with(&[("WINDFLOW_AGENT_CERTIFICATE_LIFE_S", "10")]).await;
+    let stranger = Fleet::start().await;
     let mut host = fleet.host("sleeps", Target::Fake).await;
     let certificate = identity::load_certificate(&host.state_dir().join("agent.crt")).unwrap();
     let facts = identity::agent_facts(&certificate).unwrap();
     host.agent.kill().await;
     fleet.controller.kill().await;
+    // Before the right address: one that is no address, and one where somebody else answers.
+    let file = host.state_dir().join("controller.toml");
+    let membership = fs_err::read_to_string(&file).unwrap();
+    let right = format!("\"{}\"", fleet.quic());
+    let more = format!("\"no such name:1\", \"{}\", {right}", stranger.quic());
+    assert!(membership.contains(&right), "{membership}");
+    fs_err::write(&file, membership.replace(&right, &more)).unwrap();
     wait::until("the certificate has run out", SOON, async || {
         (windflow_kit::Clock::system().now_ms() > facts.not_after.as_millis()).then_some(())
     })

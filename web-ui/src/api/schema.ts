@@ -298,6 +298,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stacks/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Asks hosts what a deploy of an unsaved spec would do; the stack need not exist. */
+        post: operations["stack_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stacks/validate": {
         parameters: {
             query?: never;
@@ -560,6 +577,11 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * @description Why a host is not connected.
+         * @enum {string}
+         */
+        Absence: "never_connected" | "not_since_start" | "closed" | "silent" | "restarted" | "other";
+        /**
          * @description What a step does.
          * @enum {string}
          */
@@ -587,6 +609,13 @@ export interface components {
             } | null;
             /** @description New name, 1–64 characters, unique. */
             name?: string | null;
+        };
+        /** @description The plan that a host shall carry out. */
+        AgentPin: {
+            /** @description The host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description `pin` of its plan, as the host gave it. */
+            pin: components["schemas"]["Pin"];
         };
         /** @description What one host would do. */
         AgentPlan: {
@@ -630,6 +659,22 @@ export interface components {
         };
         /** @description What an agent can do; the controller offers nothing that is not listed. Unknown words of newer agents are kept. */
         Capability: string;
+        /** @description One key that differs. */
+        Change: {
+            /** @description Where that key stands: `file:line:column`. */
+            at?: string | null;
+            /** @description The Compose key, e.g. `services.web.environment.MODE`. */
+            key: string;
+            /** @description The value after, as text; absent if there is none or it is not shown. Never a secret. */
+            new?: string | null;
+            /** @description The value before, as text; absent if there was none or it cannot be told. Never a secret. */
+            old?: string | null;
+        };
+        /**
+         * @description What a container can fail.
+         * @enum {string}
+         */
+        CheckKind: "health" | "exit" | "restarts" | "time";
         /**
          * @description Life of a container.
          * @enum {string}
@@ -673,6 +718,11 @@ export interface components {
              */
             health_timeout_s: number;
             /**
+             * @description In which order a container and its replacement change places.
+             * @default auto
+             */
+            order: components["schemas"]["ReplaceOrder"];
+            /**
              * @description Pull images even if they are present (`pull_policy` of a service wins).
              * @default false
              */
@@ -688,11 +738,28 @@ export interface components {
              * @default true
              */
             remove_orphans: boolean;
+            /**
+             * @description When a revision that does not work out makes way for the last good one.
+             * @default {
+             *       "automatic": true,
+             *       "watch_s": 0,
+             *       "unhealthy": true,
+             *       "exited": true,
+             *       "restarts": 0
+             *     }
+             */
+            rollback: components["schemas"]["RollbackPolicy"];
         };
         /** @description Deploys the stack's current spec, or that of an older revision. */
         DeployRequest: {
             /** @description The hosts; at least one, no repeats. */
             agents: components["schemas"]["AgentId"][];
+            /**
+             * @description Carry out these plans and nothing else, one for each host: a host that is not as it was when the plan was made
+             *     fails the deployment before it changes anything, and says what moved. At most 12 hosts then. Empty: every host
+             *     plans when its turn comes.
+             */
+            pins?: components["schemas"]["AgentPin"][];
             rev?: components["schemas"]["Rev"] | null;
         };
         /** @description A deployment as the controller keeps it. */
@@ -710,6 +777,7 @@ export interface components {
             id: components["schemas"]["DeploymentId"];
             /** @description The operation; one per deploy, shared by its deployments on several hosts. */
             op: components["schemas"]["OpId"];
+            pin?: components["schemas"]["Pin"] | null;
             reported_at?: components["schemas"]["Timestamp"] | null;
             /** @description The revision. */
             rev: components["schemas"]["Rev"];
@@ -773,16 +841,20 @@ export interface components {
             failure: components["schemas"]["Failure"];
             /** @enum {string} */
             phase: "rolling_back";
+            to?: components["schemas"]["Rev"] | null;
         } | {
             /** @description Why it was rolled back. */
             failure: components["schemas"]["Failure"];
             /** @enum {string} */
             phase: "rolled_back";
+            to?: components["schemas"]["Rev"] | null;
         } | {
             /** @description Why. */
             failure: components["schemas"]["Failure"];
             /** @enum {string} */
             phase: "rollback_failed";
+            to?: components["schemas"]["Rev"] | null;
+            undo?: components["schemas"]["Failure"] | null;
         } | {
             /** @enum {string} */
             phase: "expired";
@@ -858,8 +930,31 @@ export interface components {
             /** @description `wfj_<id>_<secret>`: goes into the prompt, the environment or a file, never into an argument. */
             secret: string;
         };
+        /** @description What a container did not pass, and what it said last. */
+        FailedCheck: {
+            /** @description The health check's command, if it has one. */
+            command?: string | null;
+            /** @description Its name. */
+            container: string;
+            /**
+             * Format: int64
+             * @description Exit code of the health check's last run, or of the container.
+             */
+            exit_code?: number | null;
+            /** @description What it did not pass. */
+            kind: components["schemas"]["CheckKind"];
+            /** @description The container's last lines of output, oldest first; at most 10. */
+            log?: string[];
+            /** @description What the health check's last run said; at most 1 KiB. */
+            output?: string;
+            /** @description What was seen, e.g. `is unhealthy` or `ended with exit code 3`. */
+            seen: string;
+            /** @description Its service. */
+            service: string;
+        };
         /** @description A failure as users see it: code, what happened, what to do. */
         Failure: {
+            check?: components["schemas"]["FailedCheck"] | null;
             /** @description `WF-` and four digits; text, so that an older reader can show a newer code. */
             code: string;
             /** @description What to do next. */
@@ -976,6 +1071,18 @@ export interface components {
             /** @description Version, e.g. `0.1.0`. */
             version: string;
         };
+        /** @description A container that serves now and will not for a while. */
+        Interruption: {
+            /** @description The container. */
+            container: string;
+            /** @description The step that ends it. */
+            from: components["schemas"]["StepId"];
+            /** @description Whether other containers of the service serve meanwhile. */
+            others_serve?: boolean;
+            /** @description Its service. */
+            service: string;
+            until?: components["schemas"]["StepId"] | null;
+        };
         /** @description What an agent found on its host. */
         Inventory: {
             /**
@@ -1032,6 +1139,23 @@ export interface components {
              * @default []
              */
             targets: components["schemas"]["TargetKind"][];
+        };
+        /** @description One layer of an image that is fetched. */
+        Layer: {
+            /**
+             * Format: int64
+             * @description Bytes fetched.
+             */
+            current?: number;
+            /** @description Its short id. */
+            id: string;
+            /** @description The engine's word for what happens to it, in lower case, e.g. `downloading`. */
+            status: string;
+            /**
+             * Format: int64
+             * @description Bytes in all; 0 if unknown.
+             */
+            total?: number;
         };
         /** @description One item of a log stream. */
         LogEvent: {
@@ -1214,16 +1338,35 @@ export interface components {
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
         };
+        /**
+         * @description Fingerprints by part. The name of a part is for people (`container web-db-1`, `service db`, `image busybox:1`); the
+         *     fingerprint is opaque, but for a first word that two states of the same object can differ in (`up`, `down`).
+         */
+        Pin: {
+            /** @description Fingerprints of what the steps were decided from. */
+            parts: {
+                [key: string]: string;
+            };
+            /** @description Digest of the steps: 32 hex digits. */
+            steps: string;
+        };
         /** @description The steps that lead from what is there to what shall be there. */
         Plan: {
+            /**
+             * @description The containers that stop serving for a while, in the order in which they are expected to; empty means no
+             *     interruption.
+             */
+            interruptions?: components["schemas"]["Interruption"][];
+            /** @description What the plan was made from. A deploy that is handed it carries out this plan and nothing else. */
+            pin?: components["schemas"]["Pin"];
+            /** @description The same by resource: what becomes of each, and why. Images, networks, volumes, containers. */
+            resources?: components["schemas"]["ResourcePlan"][];
             /** @description The stack on that host. */
             stack: components["schemas"]["StackName"];
             /** @description All steps, kept resources included, in an order that respects `after`. */
             steps: components["schemas"]["Step"][];
             /** @description What the user should know although it stops nothing, e.g. an orphan that is left alone. */
             warnings?: string[];
-            /** @description Digest of the observed world the plan was made for; executing stops if the world moved. */
-            world: string;
         };
         /** @description Asks hosts what a deploy would do. */
         PlanRequest: {
@@ -1288,6 +1431,8 @@ export interface components {
             /** @description Since when this session exists. */
             since: components["schemas"]["Timestamp"];
         } | {
+            /** @description Why, for programs and translations. */
+            cause?: components["schemas"]["Absence"];
             /** @enum {string} */
             presence: "offline";
             /** @description Why, if known: `closed by the host`, `no packet for 25 s`, … */
@@ -1338,6 +1483,8 @@ export interface components {
             detail: string;
             /** @enum {string} */
             kind: "moved";
+            /** @description The layers of a pull, in the order in which the registry names them. */
+            layers?: components["schemas"]["Layer"][];
             /** @description The step. */
             step: components["schemas"]["StepId"];
             /**
@@ -1374,6 +1521,8 @@ export interface components {
         Reason: {
             /** @description Where that key stands: `file:line:column`. */
             at?: string | null;
+            /** @description Every key that differs, where it can be told; the first one is also in `key`, `old`, `new` and `at`. */
+            changes?: components["schemas"]["Change"][];
             /** @description The Compose key that caused it, e.g. `services.web.image`. */
             key?: string | null;
             /** @description The value after, as text. */
@@ -1391,10 +1540,33 @@ export interface components {
             volumes?: boolean;
         };
         /**
+         * @description In which order a container and its replacement change places. `deploy.update_config.order` of a service wins.
+         * @enum {string}
+         */
+        ReplaceOrder: "auto" | "start_first" | "stop_first";
+        /**
          * @description What kind of thing a step touches.
          * @enum {string}
          */
         ResourceKind: "image" | "network" | "volume" | "container";
+        /** @description What becomes of one resource. */
+        ResourcePlan: {
+            /** @description What becomes of it. */
+            action: components["schemas"]["Action"];
+            /**
+             * Format: int64
+             * @description Bytes to fetch, or of the image that is there already; absent if nobody knows before it is fetched.
+             */
+            bytes?: number | null;
+            /** @description Why. */
+            reason: components["schemas"]["Reason"];
+            /** @description The resource. */
+            resource: components["schemas"]["ResourceRef"];
+            /** @description The service it belongs to, if any. */
+            service?: string | null;
+            /** @description The steps that bring it about. */
+            steps: components["schemas"]["StepId"][];
+        };
         /** @description The thing a step touches, by the name it has on the host. */
         ResourceRef: {
             /** @description Its kind. */
@@ -1426,6 +1598,38 @@ export interface components {
             stack: components["schemas"]["StackId"];
             /** @description Present or absent. */
             want: components["schemas"]["Want"];
+        };
+        /** @description When a revision that does not work out makes way for the last good one. */
+        RollbackPolicy: {
+            /**
+             * @description Whether the host goes back by itself. Without it a failed deployment puts the containers it replaced back, and
+             *     leaves the rest for a person to look at.
+             * @default true
+             */
+            automatic: boolean;
+            /**
+             * @description Whether a container that ends while it is watched counts.
+             * @default true
+             */
+            exited: boolean;
+            /**
+             * Format: int32
+             * @description Restarts of one container while it is watched that do not count yet. Range 0–100.
+             * @default 0
+             */
+            restarts: number;
+            /**
+             * @description Whether a failing health check counts.
+             * @default true
+             */
+            unhealthy: boolean;
+            /**
+             * Format: int32
+             * @description Seconds that a revision is watched once everything runs and is healthy, before the old containers are given up.
+             *     Range 0–3,600.
+             * @default 0
+             */
+            watch_s: number;
         };
         /** @description Deploys the spec of an older revision as a new revision. */
         RollbackRequest: {
@@ -1504,6 +1708,15 @@ export interface components {
          */
         StackId: string;
         StackName: string;
+        /** @description Asks hosts what a deploy of a spec would do that is not saved, for a stack that need not exist. */
+        StackPreview: {
+            /** @description The hosts; at least one, no repeats. */
+            agents: components["schemas"]["AgentId"][];
+            /** @description The stack's name, which becomes the Compose project name. */
+            name: components["schemas"]["StackName"];
+            /** @description What would run. */
+            spec: components["schemas"]["StackSpec"];
+        };
         /** @description What a user wants to run: the files, the environment for interpolation, and the policy. */
         StackSpec: {
             /** @description The Compose files in merge order, as paths into `files`. Empty means: discover as `docker compose` does. */
@@ -1568,6 +1781,8 @@ export interface components {
             detail?: string;
             ended_at?: components["schemas"]["Timestamp"] | null;
             failure?: components["schemas"]["Failure"] | null;
+            /** @description The layers of a pull. */
+            layers?: components["schemas"]["Layer"][];
             started_at?: components["schemas"]["Timestamp"] | null;
             /** @description Where it stands. */
             state: components["schemas"]["StepState"];
@@ -2312,6 +2527,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StackView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    stack_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["StackPreview"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AgentPlan"];
                 };
             };
             /** @description A refusal or a failure. */

@@ -8,7 +8,7 @@ import { toast } from "./toasts";
 
 /** A deploy to many hosts sends many events at once: what they make stale is loaded again once. */
 const TOGETHER_MS = 120;
-const SAID = ["succeeded", "failed", "rolled_back"] as const;
+const SAID = ["succeeded", "failed", "rolled_back", "rollback_failed"] as const;
 /** Nouns of the cache that an event makes stale. */
 const STALE: Record<FleetEvent["kind"], readonly string[]> = {
   agent_enrolled: ["agents", "tokens"],

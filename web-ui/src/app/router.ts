@@ -28,6 +28,7 @@ export const router = createRouter({
           children: [
             { path: "", name: "stack", component: () => import("@/features/stacks/StackContainers.vue"), props: true },
             { path: "revisions", name: "stack-revisions", component: () => import("@/features/stacks/StackRevisions.vue"), props: true },
+            { path: "policy", name: "stack-policy", component: () => import("@/features/stacks/StackPolicy.vue"), props: true },
             { path: "logs", name: "stack-logs", component: () => import("@/features/logs/LogView.vue"), props: true },
           ],
         },

@@ -36,9 +36,9 @@ export function workSpan(ms: number): string {
   return `${Math.floor(seconds / 60)} min ${String(seconds % 60).padStart(2, "0")} s`;
 }
 
-/** `mm:ss` left until a time; `00:00` when it is over. */
+/** `mm:ss` left until a time, never more than there is; `00:00` when it is over. */
 export function countdown(until: string, now: number): string {
-  const left = Math.max(0, Math.ceil((Date.parse(until) - now) / 1_000));
+  const left = Math.max(0, Math.floor((Date.parse(until) - now) / 1_000));
   return `${String(Math.floor(left / 60)).padStart(2, "0")}:${String(left % 60).padStart(2, "0")}`;
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { createI18n } from "vue-i18n";
 import { ApiError } from "@/api/error";
 import type { Deployment, Plan, Steps } from "@/api/types";
+import { type Away, whyAway } from "@/features/hosts/useAway";
 import en from "@/locales/en.json";
 import fr from "@/locales/fr.json";
 import { ageOf, bytes, countdown, learnClock, serverNow, shortSpan, workSpan } from "./age";
@@ -81,7 +82,7 @@ describe("api errors", () => {
 
 describe("step tree", () => {
   const step = (id: number, service: string | null): Plan["steps"][number] => ({ id, service, action: "create", resource: { kind: "container", name: `c${id}` }, reason: { text: "" } });
-  const plan: Plan = { stack: "s", steps: [step(0, null), step(1, "web"), step(2, "db"), step(3, "web")], warnings: ["w"], world: "" };
+  const plan: Plan = { stack: "s", steps: [step(0, null), step(1, "web"), step(2, "db"), step(3, "web")], warnings: ["w"] };
   test("folds as the server does", () => {
     let tree: Steps = fold({ steps: [] }, { kind: "planned", plan });
     expect([tree.steps.length, tree.warnings]).toEqual([4, ["w"]]);
@@ -101,6 +102,18 @@ test("a silent host is shown as unknown, with its age", () => {
   const base = { want: "present", state: { phase: "applying", done: 1, total: 2 } } as const;
   expect(shown({ ...base, view: { view: "known" } })).toMatchObject({ key: "applying", live: true });
   expect(shown({ ...base, view: { view: "unknown", last: "applying", since: "t" } })).toEqual({ key: "unknown", tone: "warn", live: false, last: "applying", since: "t" });
+});
+
+test("what runs on a host that is away is the last that is known, and not green", () => {
+  const base = { want: "present", state: { phase: "succeeded" }, view: { view: "known" } } as const;
+  expect(shown(base)).toMatchObject({ key: "succeeded", tone: "ok" });
+  expect(shown(base, false, { since: "t" })).toEqual({ key: "succeeded", tone: "idle", live: false, known: true, since: "t" });
+  expect(shown({ ...base, state: { phase: "queued" } }, false, { since: "t" }).known).toBeUndefined();
+});
+
+test("why a host is away is told in the reader's language, or as the controller put it", () => {
+  const away = (cause: Away["cause"]) => whyAway((key) => key, { presence: "offline", cause, reason: "its words", since: null });
+  expect([away("silent"), away("other"), away(undefined)]).toEqual(["hosts.away.silent", "its words", "its words"]);
 });
 
 test.each([

@@ -1,5 +1,5 @@
 /** Which tone a state has. The words are in the locales under the same keys. */
-import type { Agent, Container, Deployment, DeploymentState, StepView } from "@/api/types";
+import type { Agent, Container, Deployment, DeploymentState, Step, StepView } from "@/api/types";
 
 export type Tone = "ok" | "warn" | "bad" | "info" | "idle";
 export type Phase = DeploymentState["phase"];
@@ -9,6 +9,8 @@ const TONES: Record<Phase, Tone> = {
   succeeded: "ok", failed: "bad", rolling_back: "warn", rolled_back: "warn", rollback_failed: "bad", expired: "bad",
   superseded: "idle", cancelled: "idle", rejected: "bad", diverged: "bad",
 };
+/** What a plan does to a resource; what stays has none. */
+export const ACTION_TONES: Partial<Record<Step["action"], Tone>> = { create: "ok", start: "ok", recreate: "warn", update: "warn", stop: "warn", remove: "bad", pull: "info", build: "info" };
 const RUNNING: readonly Phase[] = ["queued", "offered", "accepted", "preparing", "applying", "verifying", "rolling_back"];
 
 export interface Shown {
@@ -19,6 +21,8 @@ export interface Shown {
   /** Last known phase and since when nothing was heard, if the present state is unknown. */
   last?: string;
   since?: string;
+  /** What its host, now away, said last: no longer proven. */
+  known?: boolean;
 }
 
 /**
@@ -33,14 +37,15 @@ export function pastOnes(deployments: readonly Deployment[]): Set<string> {
   return new Set(good.filter((one) => one.rev < (newest.get(place(one)) ?? 0)).map((one) => one.id));
 }
 
-/** What may honestly be said about a deployment; `past` if another has come after it. */
-export function shown(deployment: Pick<Deployment, "state" | "view" | "want">, past = false): Shown {
+/** What may honestly be said about a deployment; `past` if another has come after it, `away` if its host is. */
+export function shown(deployment: Pick<Deployment, "state" | "view" | "want">, past = false, away: { since?: string | null } | null = null): Shown {
   if (deployment.view.view === "unknown") {
     return { key: "unknown", tone: "warn", live: false, last: deployment.view.last, since: deployment.view.since };
   }
   const { phase } = deployment.state;
   if (phase === "succeeded" && past) return { key: "past", tone: "idle", live: false };
   if (phase === "succeeded" && deployment.want !== "present") return { key: "removed", tone: "idle", live: false };
+  if (phase === "succeeded" && away) return { key: phase, tone: "idle", live: false, known: true, since: away.since ?? undefined };
   return { key: phase, tone: TONES[phase], live: TONES[phase] === "info" };
 }
 

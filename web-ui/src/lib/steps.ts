@@ -1,5 +1,5 @@
 /** The same fold as the server's: progress events into the step tree. Pure; a new object per event. */
-import type { Progress, Steps, StepView } from "@/api/types";
+import type { Progress, Step, Steps, StepView } from "@/api/types";
 
 const MAX_NOTES = 100;
 
@@ -18,14 +18,33 @@ export function fold(tree: Steps, event: Progress): Steps {
     case "started":
       return change(event.step, { state: "running", started_at: event.at });
     case "moved":
-      return change(event.step, { current: event.current, total: event.total, unit: event.unit, detail: event.detail });
+      return change(event.step, { current: event.current, total: event.total, unit: event.unit, detail: event.detail, layers: event.layers ?? [] });
     case "ended":
-      return change(event.step, { state: event.state, ended_at: event.at, failure: event.failure ?? null });
+      return change(event.step, { state: event.state, ended_at: event.at, failure: event.failure ?? null, detail: "" });
     case "note":
       return { ...tree, notes: [...(tree.notes ?? []), event.text].slice(-MAX_NOTES) };
     default:
       return tree;
   }
+}
+
+/** What a step that has not begun waits for: steps before it, the phase before its own, or only its turn. */
+export interface Waiting {
+  key: "after" | "images" | "creation" | "turn";
+  steps: Step[];
+}
+
+const PHASES: Partial<Record<Step["action"], number>> = { pull: 0, build: 0, create: 1, recreate: 1 };
+const phaseOf = (view: StepView) => PHASES[view.step.action] ?? 2;
+
+/** The same rule as the server's. */
+export function waiting(all: readonly StepView[], view: StepView): Waiting | null {
+  if (view.state !== "pending") return null;
+  const open = all.filter((one) => one.state === "pending" || one.state === "running");
+  const before = open.filter((one) => view.step.after?.includes(one.step.id));
+  if (before.length) return { key: "after", steps: before.map((one) => one.step) };
+  const first = Math.min(...open.map(phaseOf));
+  return { key: first >= phaseOf(view) ? "turn" : first === 0 ? "images" : "creation", steps: [] };
 }
 
 export interface StepGroup {

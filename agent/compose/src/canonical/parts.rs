@@ -17,17 +17,17 @@ pub(super) fn named(node: &mut Node) {
     node.value = Value::Map(map);
 }
 
+/// A list of names becomes a mapping. What a mapping leaves out may be in another file: see `load::normalise`.
 pub(super) fn dependencies(node: &mut Node) {
+    let short = matches!(node.value, Value::List(_));
     named(node);
     for dependency in node.as_map_mut().into_iter().flat_map(Map::values_mut) {
         let mark = dependency.at;
         if dependency.is_null() {
             dependency.value = Value::Map(Map::new());
         }
-        if dependency.get("condition").is_none() {
+        if short {
             dependency.set("condition", Node::text("service_started", mark));
-        }
-        if dependency.get("required").is_none() {
             dependency.set("required", Node::new(Value::Bool(true), mark));
         }
     }
@@ -67,9 +67,7 @@ pub(super) fn hosts(node: &mut Node, path: &str, report: &mut Report) {
             for (index, item) in items.iter().enumerate() {
                 let text = item.as_str().unwrap_or("");
                 match text.split_once('=').or_else(|| text.split_once(':')) {
-                    Some((host, address)) if !host.is_empty() && !address.is_empty() => {
-                        add(host, address, item)
-                    }
+                    Some((host, address)) if !host.is_empty() => add(host, address, item),
                     _ => report.error(
                         item.at,
                         &format!("{path}[{index}]"),
@@ -123,8 +121,13 @@ pub(super) fn file_references(node: &mut Node, path: &str, secret: bool, report:
 }
 
 pub(super) fn device(node: &mut Node, path: &str, report: &mut Report) {
-    let Value::Str(text) = &node.value else { return };
     let mark = node.at;
+    let Value::Str(text) = &node.value else {
+        if node.get("target").is_none() {
+            report.error(mark, path, "the key \"target\" is missing");
+        }
+        return;
+    };
     let parts: Vec<&str> = text.split(':').collect();
     let (source, target, permissions) = match parts.as_slice() {
         [source] => (*source, *source, "rwm"),

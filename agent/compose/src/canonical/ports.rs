@@ -14,6 +14,11 @@ pub(super) fn canonical(node: &mut Node, path: &str, report: &mut Report) {
             if let Some(published) = item.get_mut("published") {
                 super::text(published);
             }
+            if item.str_at("published") == Some("")
+                && let Some(map) = item.as_map_mut()
+            {
+                map.shift_remove("published");
+            }
             if item.get("target").is_none() {
                 report.error(mark, &path, "the key \"target\" is missing");
             }
@@ -35,8 +40,8 @@ pub(super) fn canonical(node: &mut Node, path: &str, report: &mut Report) {
 
 fn short(text: &str, mark: Mark) -> Result<Vec<Node>, String> {
     let (spec, protocol) = match text.rsplit_once('/') {
-        Some((_, "")) => return Err(format!("{text:?} has no protocol behind its slash")),
-        Some((spec, protocol)) => (spec, protocol.to_ascii_lowercase()),
+        Some((spec, protocol)) if !protocol.is_empty() => (spec, protocol.to_ascii_lowercase()),
+        Some((spec, _)) => (spec, "tcp".to_owned()),
         None => (text, "tcp".to_owned()),
     };
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
@@ -53,11 +58,10 @@ fn short(text: &str, mark: Mark) -> Result<Vec<Node>, String> {
         return Err(format!("{text:?} names no container port"));
     }
     let (first, last) = range(container).ok_or_else(|| format!("invalid container port {container:?}"))?;
-    let ip = match ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')) {
-        Some(inner) => inner,
-        None if ip.contains(':') => return Err(format!("write the address {ip:?} in brackets")),
-        None => ip,
-    };
+    let ip = ip
+        .strip_prefix('[')
+        .and_then(|ip| ip.strip_suffix(']'))
+        .unwrap_or(ip);
     if !ip.is_empty() && ip.parse::<IpAddr>().is_err() {
         return Err(format!("{ip:?} is not an IP address"));
     }

@@ -5,30 +5,36 @@ use crate::yaml::{Mark, Node, Value};
 
 pub(super) fn canonical(node: &mut Node, path: &str, report: &mut Report) {
     for (index, item) in node.as_list_mut().into_iter().flatten().enumerate() {
-        let path = format!("{path}[{index}]");
-        if let Value::Str(text) = &item.value {
-            match short(text, item.at, &path, report) {
-                Ok(mount) => *item = mount,
-                Err(message) => report.error(item.at, &path, message),
-            }
-            continue;
+        one(item, &format!("{path}[{index}]"), report);
+    }
+}
+
+/// One mount.
+pub(super) fn one(item: &mut Node, path: &str, report: &mut Report) {
+    if let Value::Str(text) = &item.value {
+        match short(text, item.at, path, report) {
+            Ok(mount) => *item = mount,
+            Err(message) => report.error(item.at, path, message),
         }
-        let mark = item.at;
-        if let Some(tmpfs) = item.get_mut("tmpfs") {
-            super::size(tmpfs, "size", &path, report);
-        }
-        if let Some(labels) = item.get_mut("volume").and_then(|n| n.get_mut("labels")) {
-            super::dict(labels, false);
-        }
-        if let Some(bind) = item.get_mut("bind")
-            && bind.get("create_host_path").is_none()
-        {
-            bind.set("create_host_path", Node::new(Value::Bool(true), mark));
-        }
-        match item.str_at("target").map(clean) {
-            Some(target) => item.set("target", Node::text(target, mark)),
-            None => report.error(mark, &path, "the key \"target\" is missing"),
-        }
+        return;
+    }
+    let mark = item.at;
+    if let Some(tmpfs) = item.get_mut("tmpfs") {
+        super::size(tmpfs, "size", &format!("{path}.tmpfs"), report);
+    }
+    if let Some(labels) = item.get_mut("volume").and_then(|n| n.get_mut("labels")) {
+        super::dict(labels, false);
+    }
+    if item.str_at("type") == Some("bind") && item.get("source").is_none() {
+        report.error(
+            mark,
+            path,
+            "the key \"source\" is missing: which directory or file of the host?",
+        );
+    }
+    match item.str_at("target").map(clean) {
+        Some(target) => item.set("target", Node::text(target, mark)),
+        None => report.error(mark, path, "the key \"target\" is missing"),
     }
 }
 
@@ -36,12 +42,20 @@ fn is_drive(text: &str) -> bool {
     text.chars().count() == 1 && text.starts_with(char::is_alphabetic)
 }
 
-/// Splits at colons, but not behind a Windows drive letter.
+/// Splits at colons, but not behind a Windows drive letter and not inside of `${…}`.
 fn sections(text: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
+    let mut variables = 0_u32;
+    let mut before = ' ';
     for c in text.chars() {
+        match c {
+            '{' if before == '$' || variables > 0 => variables += 1,
+            '}' => variables = variables.saturating_sub(1),
+            _ => {}
+        }
+        before = c;
         match parts.last_mut() {
-            Some(last) if c != ':' || is_drive(last) => last.push(c),
+            Some(last) if c != ':' || variables > 0 || is_drive(last) => last.push(c),
             _ => parts.push(String::new()),
         }
     }
@@ -53,7 +67,12 @@ fn short(text: &str, mark: Mark, path: &str, report: &mut Report) -> Result<Node
         return Err("a mount must not be empty".to_owned());
     }
     if text.chars().count() <= 2 {
-        return Ok(mount("volume", None, text, mark));
+        let mut node = mount("volume", None, text, mark);
+        // The reference leaves the options away here.
+        if let Some(map) = node.as_map_mut() {
+            map.shift_remove("volume");
+        }
+        return Ok(node);
     }
     let parts = sections(text);
     if parts.iter().any(String::is_empty) {
@@ -74,16 +93,17 @@ fn short(text: &str, mark: Mark, path: &str, report: &mut Report) -> Result<Node
     }
     let bind = source.is_some_and(is_path);
     let mut node = mount(if bind { "bind" } else { "volume" }, source, target, mark);
-    let mut own = Node::map([], mark);
+    let mut of_bind = Node::map([], mark);
+    let mut of_volume = Node::map([], mark);
     let mut read_only = false;
     for option in options.into_iter().flat_map(|options| options.split(',')) {
         match option {
             "ro" => read_only = true,
             "rw" => read_only = false,
-            "nocopy" if !bind => own.set("nocopy", Node::new(Value::Bool(true), mark)),
-            "z" | "Z" if bind => own.set("selinux", Node::text(option, mark)),
-            "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" if bind => {
-                own.set("propagation", Node::text(option, mark));
+            "nocopy" => of_volume.set("nocopy", Node::new(Value::Bool(true), mark)),
+            "z" | "Z" => of_bind.set("selinux", Node::text(option, mark)),
+            "shared" | "slave" | "private" | "rshared" | "rslave" | "rprivate" => {
+                of_bind.set("propagation", Node::text(option, mark));
             }
             _ => report.warn(
                 mark,
@@ -93,12 +113,16 @@ fn short(text: &str, mark: Mark, path: &str, report: &mut Report) -> Result<Node
         }
     }
     if bind {
-        own.set("create_host_path", Node::new(Value::Bool(true), mark));
+        of_bind.set("create_host_path", Node::new(Value::Bool(true), mark));
     }
     if read_only {
         node.set("read_only", Node::new(Value::Bool(true), mark));
     }
-    node.set(if bind { "bind" } else { "volume" }, own);
+    for (key, own, needed) in [("bind", of_bind, bind), ("volume", of_volume, !bind)] {
+        if needed || own.as_map().is_some_and(|map| !map.is_empty()) {
+            node.set(key, own);
+        }
+    }
     Ok(node)
 }
 

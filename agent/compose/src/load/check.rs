@@ -5,8 +5,12 @@ use crate::shape::nearest;
 use crate::yaml::{Map, Mark, Node, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn consistency(tree: &Node, enabled: &BTreeSet<String>, report: &mut Report) {
+/// `whole`: all files could be read. Else nothing is called missing.
+pub(super) fn consistency(tree: &Node, enabled: &BTreeSet<String>, whole: bool, report: &mut Report) {
     resources(tree, report);
+    if !whole {
+        return;
+    }
     let Some(services) = section(tree, "services") else {
         return;
     };
@@ -35,7 +39,7 @@ fn section<'t>(tree: &'t Node, key: &str) -> Option<&'t Map> {
 /// A reference to an entry of a top-level section.
 fn known(tree: &Node, kind: &str, name: &str, at: Mark, path: &str, report: &mut Report) {
     let map = section(tree, kind);
-    if map.is_some_and(|map| map.contains_key(name)) {
+    if map.is_some_and(|map| map.contains_key(name)) || report.touches(&format!("{kind}.{name}")) {
         return;
     }
     let mut problem = report.place(at, path, format!("{name:?} is not defined under `{kind}`"));
@@ -57,7 +61,10 @@ fn number(node: Option<&Node>) -> Option<i64> {
 
 fn service(tree: &Node, node: &Node, path: &str, report: &mut Report) {
     let at = node.key;
-    if node.get("image").is_none() && node.get("build").is_none() && node.get("provider").is_none() {
+    let nothing = ["image", "build", "provider"]
+        .iter()
+        .all(|key| node.get(key).is_none());
+    if nothing && !report.touches(path) {
         report.error(at, path, "needs an `image` or a `build` section");
     }
     let networks = node.get("networks").and_then(Node::as_map);
@@ -260,7 +267,7 @@ fn dependencies(services: &Map, enabled: &BTreeSet<String>, node: &Node, name: &
         .flatten()
     {
         let required = dependency.get("required").is_none_or(Node::is_true);
-        if enabled.contains(target) || !required {
+        if enabled.contains(target) || !required && services.contains_key(target) {
             continue;
         }
         let at = if dependency.key.line > 0 {
@@ -285,7 +292,7 @@ fn dependencies(services: &Map, enabled: &BTreeSet<String>, node: &Node, name: &
     }
 }
 
-fn resources(tree: &Node, report: &mut Report) {
+pub(super) fn resources(tree: &Node, report: &mut Report) {
     for (kind, sources) in [
         ("secrets", &["file", "environment"][..]),
         ("configs", &["file", "environment", "content"][..]),
@@ -299,7 +306,7 @@ fn resources(tree: &Node, report: &mut Report) {
                 .collect();
             let external = node.get("external").is_some_and(Node::is_true);
             match given.len() {
-                0 if !external => {
+                0 if !external && !report.touches(&path) => {
                     report.error(node.key, &path, format!("needs one of {}", sources.join(", ")));
                 }
                 2.. => report.error(
@@ -307,7 +314,6 @@ fn resources(tree: &Node, report: &mut Report) {
                     &path,
                     format!("{} exclude each other", given.join(" and ")),
                 ),
-                1 if external => report.error(node.key, &path, "an external one has no content of its own"),
                 _ => {}
             }
         }
@@ -325,6 +331,9 @@ fn resources(tree: &Node, report: &mut Report) {
     }
 }
 
+/// Longest circle that is told whole.
+const MOST_SHOWN: usize = 20;
+
 /// Circles of dependencies, found without recursion: whoever cannot be put in order is in one, or behind one.
 fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
     let edges = |name: &str| -> Vec<String> {
@@ -339,16 +348,29 @@ fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
     };
     let mut left: BTreeMap<String, Vec<String>> =
         enabled.iter().map(|name| (name.clone(), edges(name))).collect();
-    loop {
-        let free: Vec<String> = left
-            .iter()
-            .filter(|(_, targets)| !targets.iter().any(|t| left.contains_key(t)))
-            .map(|(n, _)| n.clone())
-            .collect();
-        if free.is_empty() {
-            break;
+    let mut waiting: BTreeMap<String, usize> = BTreeMap::new();
+    let mut behind: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, targets) in &left {
+        waiting.insert(name.clone(), targets.len());
+        for target in targets {
+            behind.entry(target.clone()).or_default().push(name.clone());
         }
-        free.iter().for_each(|name| drop(left.remove(name)));
+    }
+    let mut free: Vec<String> = left
+        .iter()
+        .filter(|(_, targets)| targets.is_empty())
+        .map(|(name, _)| name.clone())
+        .collect();
+    while let Some(name) = free.pop() {
+        left.remove(&name);
+        for dependant in behind.remove(&name).unwrap_or_default() {
+            if let Some(count) = waiting.get_mut(&dependant) {
+                *count -= 1;
+                if *count == 0 {
+                    free.push(dependant);
+                }
+            }
+        }
     }
     let Some(start) = left.keys().next().cloned() else {
         return;
@@ -361,7 +383,14 @@ fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
     {
         if let Some(first) = chain.iter().position(|name| name == next) {
             let mut circle: Vec<String> = chain.drain(first..).collect();
+            let length = circle.len();
             circle.push(next.clone());
+            if length > MOST_SHOWN {
+                circle.splice(
+                    MOST_SHOWN / 2..length - MOST_SHOWN / 2,
+                    [format!("… {length} services …")],
+                );
+            }
             let at = services.get(next).map_or_else(Mark::default, |node| node.key);
             report.error(
                 at,

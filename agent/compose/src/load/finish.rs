@@ -1,6 +1,6 @@
 //! From the merged tree to the project.
 
-use super::normalise::{normalise, resolve_values};
+use super::normalise::{defaults, drop_unset_args, normalise, resolve_values};
 use super::tree::{Loader, Scope};
 use super::variables::variables;
 use super::{LoadRequest, Location, check, paths};
@@ -8,20 +8,29 @@ use crate::files::Files;
 use crate::model::{Project, SecretText, Service};
 use crate::name;
 use crate::problem::{Problem, Report};
+use crate::shape;
+use crate::support;
 use crate::yaml::{Map, Mark, Node, Value, join};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(super) fn load(
-    request: &LoadRequest,
-    files: &dyn Files,
-    report: &mut Report,
-) -> Option<(Project, BTreeMap<String, Location>)> {
+/// The merged tree of all files, and what belongs to it.
+struct Merged {
+    tree: Node,
+    name: String,
+    env: BTreeMap<String, String>,
+    /// Whether all files could be read.
+    whole: bool,
+}
+
+fn merged(request: &LoadRequest, files: &dyn Files, draft: bool, report: &mut Report) -> Option<Merged> {
+    report.draft = draft;
     let mut loader = Loader {
         files,
         report,
         interpolate: request.interpolate,
+        draft,
+        blind: false,
         read: 0,
-        imported: BTreeMap::new(),
     };
     let mut texts = Vec::new();
     for source in &request.files {
@@ -29,7 +38,7 @@ pub(super) fn load(
             Some(text) => Some(text.clone()),
             None => loader.text(&source.path, Mark::default(), ""),
         };
-        texts.push((source.path.clone(), text?));
+        texts.extend(text.map(|text| (source.path.clone(), text)));
     }
     let name = name::choose(request, &texts, loader.report)?;
     let mut env = request.env.clone();
@@ -43,24 +52,55 @@ pub(super) fn load(
         };
         loader.file(path, text, &scope, &mut tree);
     }
-    if report.failed() {
-        return None;
+    let whole = !loader.blind;
+    if let Some((path, _)) = texts.first()
+        && tree.as_map().is_some_and(Map::is_empty)
+        && !loader.report.failed()
+    {
+        let file = loader.report.file(path);
+        let start = Mark {
+            file,
+            line: 1,
+            column: 1,
+        };
+        loader.report.error(start, "", "the file is empty");
     }
+    defaults(&mut tree);
+    shape::complete(&tree, &shape::FILE, "", report);
     if request.resolve_paths {
         paths::file(&mut tree, &request.project_directory, &env);
     }
-    resolve_values(&mut tree, &env);
     tree.set("name", Node::text(name.clone(), Mark::default()));
+    super::tidy::tidy(&mut tree);
     if request.normalize {
         normalise(&mut tree, &name, &request.project_directory);
     }
-    let enabled = select(&tree, request, report);
+    Some(Merged {
+        tree,
+        name,
+        env,
+        whole,
+    })
+}
+
+pub(super) fn load(
+    request: &LoadRequest,
+    files: &dyn Files,
+    report: &mut Report,
+) -> Option<(Project, BTreeMap<String, Location>)> {
+    let Merged {
+        mut tree, env, whole, ..
+    } = merged(request, files, false, report)?;
+    resolve_values(&mut tree, &env);
+    if request.normalize {
+        drop_unset_args(&mut tree);
+    }
+    support::warn(&tree, report);
+    let enabled = select(&tree, request, whole, report);
     if request.consistency {
-        check::consistency(&tree, &enabled, report);
+        check::consistency(&tree, &enabled, whole, report);
     }
-    if request.resolve_env {
-        variables(&mut tree, &enabled, &env, files, report);
-    }
+    variables(&mut tree, &enabled, request.resolve_env, &env, files, report);
     if report.failed() {
         return None;
     }
@@ -70,15 +110,33 @@ pub(super) fn load(
     project.compose_files = request.files.iter().map(|source| source.path.clone()).collect();
     project.environment_files.clone_from(&request.environment_files);
     project.profiles.clone_from(&request.profiles);
+    project.compatibility = env.get("COMPOSE_COMPATIBILITY").is_some_and(|value| {
+        matches!(
+            value.to_ascii_lowercase().as_str(),
+            "1" | "true" | "t" | "yes" | "y"
+        )
+    });
     contents(&mut project, &env, report);
-    if request.normalize {
+    if !request.all_resources {
         drop_unused(&mut project);
     }
     Some((project, locations))
 }
 
+/// The merged tree with its variables as they were written. All services are in it, whatever their profiles.
+pub(super) fn draft(request: &LoadRequest, files: &dyn Files, report: &mut Report) -> Option<(String, Node)> {
+    let Merged {
+        mut tree, name, env, ..
+    } = merged(request, files, true, report)?;
+    resolve_values(&mut tree, &env);
+    if request.consistency {
+        check::resources(&tree, report);
+    }
+    (!report.failed()).then_some((name, tree))
+}
+
 /// Names of the services that profiles and selection leave.
-fn select(tree: &Node, request: &LoadRequest, report: &mut Report) -> BTreeSet<String> {
+fn select(tree: &Node, request: &LoadRequest, whole: bool, report: &mut Report) -> BTreeSet<String> {
     let Some(services) = tree.get("services").and_then(Node::as_map) else {
         return BTreeSet::new();
     };
@@ -116,6 +174,9 @@ fn select(tree: &Node, request: &LoadRequest, report: &mut Report) -> BTreeSet<S
     let mut waiting: Vec<String> = request.services.clone();
     while let Some(name) = waiting.pop() {
         let Some(node) = services.get(&name) else {
+            if !whole {
+                continue;
+            }
             report.push(Problem::general(format!("no such service: {name}")));
             continue;
         };

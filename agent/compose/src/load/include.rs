@@ -7,14 +7,15 @@ use crate::yaml::{Map, Mark, Node, Value};
 use std::collections::BTreeMap;
 
 impl Loader<'_> {
-    pub(super) fn include(&mut self, include: Node, scope: &Scope<'_>, into: &mut Node) {
+    /// Takes what a document includes into the tree. What the document itself defines must be the same where both do.
+    pub(super) fn include(&mut self, include: Node, document: &Node, scope: &Scope<'_>, into: &mut Node) {
         let Value::List(items) = include.value else {
             return self.report.error(include.at, "include", "must be a list");
         };
         for (index, item) in items.iter().enumerate() {
             let key = format!("include[{index}]");
             if let Some(tree) = self.included(item, &key, scope) {
-                self.import(tree, &key, item.at, into);
+                self.import(tree, document, &key, item.at, into);
             }
         }
     }
@@ -128,7 +129,7 @@ impl Loader<'_> {
     }
 
     /// Takes the resources of an included tree. One that is there already must be the same.
-    fn import(&mut self, tree: Node, key: &str, at: Mark, into: &mut Node) {
+    fn import(&mut self, tree: Node, document: &Node, key: &str, at: Mark, into: &mut Node) {
         let Value::Map(sections) = tree.value else { return };
         for (section, node) in sections {
             let Value::Map(entries) = node.value else { continue };
@@ -144,8 +145,16 @@ impl Loader<'_> {
             let Some(own) = into.get_mut(&section).and_then(Node::as_map_mut) else {
                 continue;
             };
+            let defined = document.get(&section);
             for (name, mut entry) in entries {
                 entry.directive = None;
+                if let Some(twin) = defined.and_then(|map| map.get(&name))
+                    && twin.to_json() != entry.to_json()
+                {
+                    let key = format!("{section}.{name}");
+                    self.report
+                        .error(twin.key, &key, "is defined here and in an included file");
+                }
                 match own.get(&name) {
                     Some(known) if known.to_json() != entry.to_json() => {
                         self.report.error(
@@ -155,7 +164,6 @@ impl Loader<'_> {
                         );
                     }
                     _ => {
-                        self.imported.insert(format!("{section}.{name}"), at);
                         own.insert(name, entry);
                     }
                 }

@@ -20,11 +20,51 @@ pub(super) fn resolve_values(tree: &mut Node, env: &BTreeMap<String, String>) {
 }
 
 fn fill(node: Option<&mut Node>, env: &BTreeMap<String, String>) {
-    for (key, value) in node.and_then(Node::as_map_mut).into_iter().flatten() {
+    let Some(node) = node else { return };
+    // A draft keeps lists.
+    for item in node.as_list_mut().into_iter().flatten() {
+        if let Value::Str(text) = &mut item.value
+            && let Some(value) = env.get(text)
+        {
+            text.push('=');
+            text.push_str(value);
+        }
+    }
+    for (key, value) in node.as_map_mut().into_iter().flatten() {
         if value.is_null()
             && let Some(text) = env.get(key)
         {
             value.value = Value::Str(text.clone());
+        }
+    }
+}
+
+/// Build arguments that have no value anywhere are not passed on.
+pub(super) fn drop_unset_args(tree: &mut Node) {
+    for args in tree
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(|service| service.get_mut("build")?.get_mut("args")?.as_map_mut())
+    {
+        args.retain(|_, value| !value.is_null());
+    }
+}
+
+/// Defaults that count only after all files are merged.
+pub(super) fn defaults(tree: &mut Node) {
+    for dependency in tree
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(|service| service.get_mut("depends_on")?.as_map_mut())
+        .flat_map(Map::values_mut)
+    {
+        let mark = dependency.at;
+        if dependency.get("required").is_none() {
+            dependency.set("required", Node::new(Value::Bool(true), mark));
         }
     }
 }
@@ -82,7 +122,7 @@ pub(super) fn normalise(tree: &mut Node, project: &str, directory: &str) {
 }
 
 fn normalise_service(service: &mut Node, directory: &str) {
-    let mark = service.at;
+    let mark = service.key;
     let lonely = service
         .get("networks")
         .and_then(Node::as_map)
@@ -112,7 +152,11 @@ fn normalise_service(service: &mut Node, directory: &str) {
         .flatten()
         .filter_map(Node::as_str)
     {
-        implied.push((link.split(':').next().unwrap_or(link).to_owned(), true));
+        let service = match link.split_once(':') {
+            Some((service, alias)) if !alias.contains(':') => service,
+            _ => link,
+        };
+        implied.push((service.to_owned(), true));
     }
     for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
         if let Some(name) = service.str_at(key).and_then(|text| text.strip_prefix("service:")) {

@@ -15,10 +15,9 @@ pub(crate) fn parent(path: &str) -> String {
 /// A path below a directory, cleaned. `~` is `HOME`.
 pub(crate) fn absolute(directory: &str, path: &str, env: &BTreeMap<String, String>) -> String {
     if let Some(rest) = path.strip_prefix('~')
-        && (rest.is_empty() || rest.starts_with('/'))
         && let Some(home) = env.get("HOME")
     {
-        return clean(&format!("{home}{rest}"));
+        return clean(&format!("{home}/{rest}"));
     }
     if path.starts_with('/') {
         clean(path)
@@ -69,7 +68,7 @@ pub(crate) fn service(node: &mut Node, directory: &str, env: &BTreeMap<String, S
         if let Some(Value::Str(context)) = build.get_mut("context").map(|n| &mut n.value)
             && !is_remote(context)
         {
-            *context = absolute(directory, context, env);
+            *context = kept(directory, context, env);
         }
         for context in build
             .get_mut("additional_contexts")
@@ -120,6 +119,10 @@ pub(crate) fn service(node: &mut Node, directory: &str, env: &BTreeMap<String, S
         .flatten()
     {
         if item.str_at("type") == Some("bind") {
+            if item.str_at("source") == Some("") {
+                let here = Node::text(directory, item.at);
+                item.set("source", here);
+            }
             resolve(item.get_mut("source"), directory, env);
         }
     }

@@ -19,9 +19,11 @@ pub(super) struct Loader<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) report: &'a mut Report,
     pub(super) interpolate: bool,
+    /// Variables stay as they are, and so do the values that may hold them.
+    pub(super) draft: bool,
+    /// A part of the project could not be read at all: what seems to be missing may be there.
+    pub(super) blind: bool,
     pub(super) read: usize,
-    /// Resources that came by `include` of this document: it may not define them again.
-    pub(super) imported: BTreeMap<String, Mark>,
 }
 
 /// Where and with what a file is read.
@@ -37,36 +39,26 @@ impl Loader<'_> {
     /// Reads a file, or says why not at the place that names it.
     pub(super) fn text(&mut self, path: &str, at: Mark, key: &str) -> Option<String> {
         self.read += 1;
-        if self.read > MOST_FILES {
-            self.report
-                .error(at, key, format!("more than {MOST_FILES} files"));
-            return None;
-        }
-        match self.files.read(path) {
-            Ok(Some(text)) => Some(text),
-            Ok(None) => {
-                self.report
-                    .error(at, key, format!("the file {path} does not exist"));
-                None
+        let message = if self.read > MOST_FILES {
+            format!("more than {MOST_FILES} files")
+        } else {
+            match self.files.read(path) {
+                Ok(Some(text)) => return Some(text),
+                Ok(None) => format!("the file {path} does not exist"),
+                Err(cause) => format!("the file {path} cannot be read: {cause}"),
             }
-            Err(cause) => {
-                self.report
-                    .error(at, key, format!("the file {path} cannot be read: {cause}"));
-                None
-            }
-        }
+        };
+        self.report.error(at, key, message);
+        self.blind = true;
+        None
     }
 
     /// Merges a file with all its documents into the tree.
     pub(super) fn file(&mut self, path: &str, text: &str, scope: &Scope<'_>, into: &mut Node) {
+        let before = self.report.problems.len();
         let documents = yaml::parse(path, text, self.report);
-        if documents.is_empty() && !self.report.failed() {
-            let mark = Mark {
-                file: self.report.file(path),
-                line: 1,
-                column: 1,
-            };
-            self.report.error(mark, "", "the file is empty");
+        if self.report.problems.len() > before {
+            self.blind = true;
         }
         for mut document in documents {
             match &document.value {
@@ -84,20 +76,18 @@ impl Loader<'_> {
                     continue;
                 }
             }
-            let env = self.interpolate.then_some(scope.env);
-            interpolate_tree(&mut document, env, self.report);
+            if !self.draft {
+                interpolate_tree(&mut document, self.interpolate.then_some(scope.env), self.report);
+            }
             let directives = take_directives(&mut document);
             if let Some(include) = document.as_map_mut().and_then(|map| map.shift_remove("include")) {
-                self.include(include, scope, into);
+                self.include(include, &document, scope, into);
             }
             remove(into, &directives);
             let original = document.clone();
             self.services(&mut document, &original, path, scope, into, &directives);
             prune_nulls(&mut document, &[&*into]);
-            shape::check(&document, &FILE, "", self.report);
-            if self.report.failed() {
-                continue;
-            }
+            shape::check(&mut document, &FILE, "", self.report);
             if let Some(version) = document.as_map_mut().and_then(|map| map.shift_remove("version")) {
                 self.report.warn(
                     version.key,
@@ -105,25 +95,19 @@ impl Loader<'_> {
                     "the key is obsolete and has no effect; remove it",
                 );
             }
-            canonical::file(&mut document, self.report);
-            unify(&mut document);
-            self.conflicts(&document);
-            self.imported.clear();
+            self.long_form(&mut document);
             merge_files(into, document, self.report);
         }
     }
 
-    /// What was included may not be defined again.
-    fn conflicts(&mut self, document: &Node) {
-        for (section, node) in document.as_map().into_iter().flatten() {
-            for (name, entry) in node.as_map().into_iter().flatten() {
-                let key = format!("{section}.{name}");
-                if self.imported.contains_key(&key) {
-                    self.report
-                        .error(entry.key, &key, "is defined here and in an included file");
-                }
-            }
+    /// Brings a document into the form in which it is merged.
+    fn long_form(&mut self, document: &mut Node) {
+        if self.draft {
+            canonical::draft(document);
+        } else {
+            canonical::file(document, self.report);
         }
+        unify(document);
     }
 
     /// Replaces every service that extends another by the merged one.
@@ -193,16 +177,12 @@ impl Loader<'_> {
             remove(base, &prefix);
         }
         let bases: Vec<&Node> = base.iter().chain(before).collect();
-        prune_nulls(&mut own, &bases);
+        merge::prune_service_nulls(&mut own, &bases);
         let mark = own.at;
         let services = Node::new(Value::Map(Map::from([(name.to_owned(), own)])), mark);
         let mut wrapped = Node::map([("services", services)], mark);
-        shape::check(&wrapped, &FILE, "", self.report);
-        if self.report.failed() {
-            return None;
-        }
-        canonical::file(&mut wrapped, self.report);
-        unify(&mut wrapped);
+        shape::check(&mut wrapped, &FILE, "", self.report);
+        self.long_form(&mut wrapped);
         let own = wrapped.get("services")?.get(name)?.clone();
         Some(match base {
             Some(mut base) => {
@@ -281,7 +261,9 @@ impl Loader<'_> {
         let text = self.text(&file, extends.at, &key)?;
         let mut documents = yaml::parse(&file, &text, self.report);
         let mut other = documents.drain(..).next()?;
-        interpolate_tree(&mut other, self.interpolate.then_some(scope.env), self.report);
+        if !self.draft {
+            interpolate_tree(&mut other, self.interpolate.then_some(scope.env), self.report);
+        }
         let directives = take_directives(&mut other);
         let Some(own) = other
             .get("services")

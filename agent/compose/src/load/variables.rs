@@ -6,10 +6,11 @@ use crate::problem::Report;
 use crate::yaml::{Map, Mark, Node, Value, join};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Reads the files of variables and labels of the enabled services.
+/// Reads the files of labels of the enabled services, and those of variables if they are wanted.
 pub(super) fn variables(
     tree: &mut Node,
     enabled: &BTreeSet<String>,
+    wanted: bool,
     env: &BTreeMap<String, String>,
     files: &dyn Files,
     report: &mut Report,
@@ -21,12 +22,16 @@ pub(super) fn variables(
         .flatten()
     {
         let Some(map) = service.as_map_mut() else { continue };
-        let (env_files, label_files) = (map.shift_remove("env_file"), map.shift_remove("label_file"));
+        let env_files = if wanted {
+            map.shift_remove("env_file")
+        } else {
+            None
+        };
+        let label_files = map.shift_remove("label_file");
         if !enabled.contains(name) {
             continue;
         }
         let own: BTreeMap<String, String> = texts(service.get("environment"));
-        let lookup = |key: &str| env.get(key).or_else(|| own.get(key)).cloned();
         let key = format!("services.{name}");
         let mut found = Map::new();
         for item in env_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
@@ -44,6 +49,7 @@ pub(super) fn variables(
                     continue;
                 }
             };
+            let lookup = |key: &str| env.get(key).or_else(|| own.get(key)).cloned();
             read(
                 path,
                 raw,
@@ -63,11 +69,17 @@ pub(super) fn variables(
                 .cloned()
                 .unwrap_or_default();
             found.extend(declared);
-            service.set("environment", Node::new(Value::Map(found), Mark::default()));
+            let mark = service
+                .get("environment")
+                .map_or_else(Mark::default, |node| node.key);
+            service.set("environment", Node::new(Value::Map(found), mark));
         }
         let mut found = Map::new();
         for item in label_files.as_ref().and_then(Node::as_list).into_iter().flatten() {
             let path = item.as_str().unwrap_or("");
+            // Files of labels see nothing but those before them.
+            let before = texts_of(&found);
+            let lookup = |name: &str| before.get(name).cloned();
             read(
                 path,
                 false,
@@ -87,15 +99,18 @@ pub(super) fn variables(
                 .cloned()
                 .unwrap_or_default();
             found.extend(declared);
-            service.set("labels", Node::new(Value::Map(found), Mark::default()));
+            let mark = service.get("labels").map_or_else(Mark::default, |node| node.key);
+            service.set("labels", Node::new(Value::Map(found), mark));
         }
     }
 }
 
 fn texts(node: Option<&Node>) -> BTreeMap<String, String> {
-    let map = node.and_then(Node::as_map);
-    map.into_iter()
-        .flatten()
+    node.and_then(Node::as_map).map(texts_of).unwrap_or_default()
+}
+
+fn texts_of(map: &Map) -> BTreeMap<String, String> {
+    map.iter()
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
         .collect()
 }
@@ -125,7 +140,9 @@ fn read(
     let parsed = if raw {
         dotenv::parse_raw(&text, lookup)
     } else {
-        dotenv::parse(&text, lookup, &mut |name| unset.push(name.to_owned()))
+        let before = texts_of(found);
+        let before = |name: &str| before.get(name).cloned();
+        dotenv::parse_after(&text, lookup, &before, &mut |name| unset.push(name.to_owned()))
     };
     for name in unset {
         report.warn(

@@ -32,10 +32,10 @@ canonical! {
         pub cap_add: Vec<String>,
         /// Capabilities to drop.
         pub cap_drop: Vec<String>,
-        /// Cgroup namespace: `host` or `private`.
-        pub cgroup: Option<String>,
         /// Parent cgroup.
         pub cgroup_parent: Option<String>,
+        /// Cgroup namespace: `host` or `private`.
+        pub cgroup: Option<String>,
         /// Usable CPUs (Windows).
         pub cpu_count: i64,
         /// Usable CPU percentage (Windows).

@@ -29,7 +29,7 @@ pub(super) const LIST_OR_DICT: Shape = Any2(&[Dict(any_name, &SCALAR), TEXTS]);
 pub(super) const OPTIONS: Shape = Dict(any_name, &Any2(&[Text, Number]));
 pub(super) const TEXT_DICT: Shape = Dict(any_name, &Text);
 pub(super) const COMMAND: Shape = Any2(&[Null, Text, TEXTS]);
-pub(super) const HOSTS: Shape = Any2(&[Dict(any_name, &Any2(&[Text, TEXTS])), TEXTS]);
+pub(super) const HOSTS: Shape = Any2(&[Dict(any_name, &Any2(&[Text, TEXTS])), TEXT_SET]);
 pub(super) const FILE_REFERENCES: Shape = List(&Any2(&[
     Text,
     Object(
@@ -157,7 +157,7 @@ pub(crate) const FILE: Shape = Object(
         ("include", List(&INCLUDE)),
         ("services", Dict(name, &SERVICE)),
         ("models", Dict(name, &MODEL)),
-        ("networks", Dict(name, &NETWORK)),
+        ("networks", Dict(any_name, &NETWORK)),
         ("volumes", Dict(name, &VOLUME)),
         ("secrets", Dict(name, &SECRET)),
         ("configs", Dict(name, &CONFIG)),

@@ -1,5 +1,6 @@
 //! From parser events to the located tree.
 
+use super::scalar::decode_base64;
 use super::{Directive, Map, Mark, Node, Value, resolve_plain};
 use crate::problem::Report;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
@@ -131,7 +132,10 @@ impl Builder<'_> {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
                 self.count(1, text.len(), mark);
-                let node = self.scalar(&text, plain, tag.as_deref(), mark);
+                let Some(node) = self.scalar(&text, plain, tag.as_deref(), mark) else {
+                    let tag = tag.map(|tag| tag.suffix.clone()).unwrap_or_default();
+                    return self.fail(mark, format!("{text:?} is no value for the tag !!{tag}"));
+                };
                 let merge = plain && text == "<<";
                 self.finish(node, anchor, merge, (1, text.len()));
             }
@@ -171,7 +175,8 @@ impl Builder<'_> {
         }
     }
 
-    fn scalar(&mut self, text: &str, plain: bool, tag: Option<&Tag>, mark: Mark) -> Node {
+    /// None: the text does not fit its tag.
+    fn scalar(&mut self, text: &str, plain: bool, tag: Option<&Tag>, mark: Mark) -> Option<Node> {
         let resolved = || {
             if plain {
                 resolve_plain(text)
@@ -181,18 +186,30 @@ impl Builder<'_> {
         };
         let value = match tag {
             Some(tag) if tag.is_yaml_core_schema() => match tag.suffix.as_str() {
-                "str" | "binary" => Value::Str(text.to_owned()),
-                "null" => Value::Null,
-                "int" | "float" | "bool" | "timestamp" => resolve_plain(text),
+                "str" => Value::Str(text.to_owned()),
+                "binary" => Value::Str(decode_base64(text)?),
+                kind @ ("null" | "int" | "float" | "bool" | "timestamp") => {
+                    let value = resolve_plain(text);
+                    let fits = match kind {
+                        "null" => matches!(value, Value::Null),
+                        "int" => matches!(value, Value::Int(_)),
+                        "float" => matches!(value, Value::Int(_) | Value::Float(_)),
+                        "bool" => matches!(value, Value::Bool(_)),
+                        _ => true,
+                    };
+                    return fits.then(|| Node::new(value, mark));
+                }
                 _ => resolved(),
             },
             Some(tag) if tag.handle.is_empty() && tag.suffix == "!" => Value::Str(text.to_owned()),
+            // Nothing behind a tag of one's own is an empty text.
+            Some(_) if text.is_empty() => Value::Str(String::new()),
             _ => resolved(),
         };
-        Node {
+        Some(Node {
             directive: tag.and_then(directive),
             ..Node::new(value, mark)
-        }
+        })
     }
 
     fn open(&mut self, value: Value, anchor: usize, tag: Option<Cow<'_, Tag>>, mark: Mark) {
@@ -265,7 +282,9 @@ impl Builder<'_> {
                         Value::List(items) => items,
                         _ => vec![node],
                     };
-                    if sources.iter().all(|source| source.as_map().is_some()) {
+                    if !open.merges.is_empty() {
+                        self.fail(mark, "`<<` is given twice; write one, with a list of mappings");
+                    } else if sources.iter().all(|source| source.as_map().is_some()) {
                         open.merges.extend(sources);
                     } else {
                         self.fail(mark, "`<<` takes a mapping or a list of mappings");

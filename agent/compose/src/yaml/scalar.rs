@@ -59,7 +59,35 @@ fn float(text: &str) -> Option<Value> {
     if !shaped || plain.len() - body.len() > 1 {
         return None;
     }
-    plain.parse::<f64>().ok().map(Value::Float)
+    // What no float can hold stays a text.
+    plain
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .map(Value::Float)
+}
+
+/// The text of a `!!binary` scalar, if it is one.
+pub(super) fn decode_base64(text: &str) -> Option<String> {
+    let (mut bytes, mut bits, mut held) = (Vec::new(), 0_u32, 0_u32);
+    for c in text.chars().filter(|c| !c.is_ascii_whitespace() && *c != '=') {
+        let digit = match c {
+            'A'..='Z' => c as u32 - 'A' as u32,
+            'a'..='z' => c as u32 - 'a' as u32 + 26,
+            '0'..='9' => c as u32 - '0' as u32 + 52,
+            '+' => 62,
+            '/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | digit;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            bytes.push(u8::try_from(bits >> held & 0xff).ok()?);
+        }
+        bits &= 0xff;
+    }
+    String::from_utf8(bytes).ok()
 }
 
 /// `2001-12-14`, with or without a time behind it.

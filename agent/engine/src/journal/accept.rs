@@ -4,16 +4,13 @@ use windflow_model::{DeploymentEvent, DeploymentState, OpId, Rev, StackName};
 use windflow_store::Txn;
 
 use super::{
-    Journal, JournalError, before_of, encode, order_prefix, outbox,
+    Journal, JournalError, before_of, encode,
+    orders::{self, LIMIT},
+    outbox,
     record::{StackRecord, Subject},
     stack_key,
 };
 use crate::order::{Acceptance, ApplyError, CancelOutcome, Order};
-
-/// Bytes of one part of an order; a store value ends at 1 MiB.
-const PART: usize = 512 << 10;
-/// Most bytes of an order; a store transaction ends at 8 MiB.
-const LIMIT: usize = 6 << 20;
 
 /// An order that is on disk.
 #[derive(Debug)]
@@ -81,15 +78,16 @@ impl Journal {
             None,
             now,
         )?;
-        for (index, part) in json.chunks(PART).enumerate() {
-            let key = order_prefix(&order.stack).push_u64(order.rev.0);
-            txn = txn.put(key.push_u64(u64::try_from(index).unwrap_or(0)), part);
-        }
+        txn = orders::parts(txn, order, &json);
         txn = txn.put(stack_key(&order.stack), encode(&record)?);
         self.commit(inner.outbox.sealed(txn, &pending)).await?;
         inner.stacks.insert(order.stack.clone(), record);
         inner.outbox.took(pending);
         self.mirror(&inner);
+        drop(inner);
+        if held.is_some_and(|held| held.owner != order.owner) {
+            self.forget_history(&order.stack).await?;
+        }
         Ok(Accepted {
             acceptance: Acceptance::Accepted,
             fresh: true,

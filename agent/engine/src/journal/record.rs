@@ -33,6 +33,9 @@ pub(crate) struct StackRecord {
     /// An older operation that was running when this one was accepted and has not confirmed its end.
     #[serde(default)]
     pub(crate) before: Option<Before>,
+    /// The revision it brings back, if it is a rollback.
+    #[serde(default)]
+    pub(crate) again: Option<Rev>,
     /// How it ended.
     #[serde(default)]
     pub(crate) finished: Option<Finished>,
@@ -105,6 +108,7 @@ impl StackRecord {
             touched: false,
             good: None,
             before: None,
+            again: order.options.again,
             finished: None,
             stopped: BTreeSet::new(),
         }
@@ -146,6 +150,7 @@ impl StackRecord {
         match &self.state {
             DeploymentState::Succeeded if !self.want.is_absent() => Some(self.rev),
             DeploymentState::Succeeded => None,
+            DeploymentState::RolledBack { to, .. } => *to,
             _ if untouched => self.good,
             _ => None,
         }

@@ -4,11 +4,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
     path::{Component, Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use windflow_model::{Code, Failure, StackSpec};
+use windflow_model::{Code, Failure, SpecFile, StackSpec};
 
 use super::host;
 
@@ -21,6 +22,10 @@ const MANIFEST: &str = ".windflow-files.json";
 pub(super) struct Files {
     directory: Option<PathBuf>,
     content: BTreeMap<PathBuf, String>,
+    /// Read from what was kept of an earlier read: nothing else exists.
+    kept: bool,
+    /// What was read in place.
+    read: Mutex<BTreeMap<PathBuf, String>>,
 }
 
 impl Files {
@@ -32,19 +37,38 @@ impl Files {
         Ok(Self {
             directory: Some(directory.to_path_buf()),
             content,
+            ..Self::default()
         })
+    }
+
+    /// In place, or as they were when they were read first.
+    pub(super) fn in_place(spec: &StackSpec) -> Self {
+        let files = spec.files.iter();
+        Self {
+            content: files
+                .map(|file| (PathBuf::from(&file.path), file.content.clone()))
+                .collect(),
+            kept: !spec.files.is_empty(),
+            ..Self::default()
+        }
+    }
+
+    /// What was read in place, to be kept.
+    pub(super) fn into_read(self) -> Option<Vec<SpecFile>> {
+        if self.kept || self.directory.is_some() {
+            return None;
+        }
+        let read = self.read.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let file = |(path, content): (PathBuf, String)| SpecFile {
+            path: path.to_string_lossy().into_owned(),
+            content,
+        };
+        Some(read.into_iter().map(file).collect())
     }
 
     /// Whether these are the files of a spec; files in place otherwise.
     pub(super) const fn are_of_spec(&self) -> bool {
         self.directory.is_some()
-    }
-
-    pub(super) fn has(&self, path: &Path) -> bool {
-        match &self.directory {
-            Some(directory) if path.starts_with(directory) => self.content.contains_key(path),
-            _ => path.is_file(),
-        }
     }
 }
 
@@ -55,8 +79,15 @@ impl windflow_compose::Files for Files {
         {
             return Ok(self.content.get(Path::new(path)).cloned());
         }
+        if self.kept {
+            return Ok(self.content.get(Path::new(path)).cloned());
+        }
         match fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text)),
+            Ok(text) => {
+                let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+                read.insert(PathBuf::from(path), text.clone());
+                Ok(Some(text))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.to_string()),
         }

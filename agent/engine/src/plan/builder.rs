@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use windflow_model::{Action, Plan, Reason, ResourceKind, ResourceRef, Step, StepId};
+use windflow_model::{Action, Pin, Plan, Reason, ResourceKind, ResourceRef, Step, StepId};
 
 use super::{
-    PlanInput, Planned,
-    hash::world_digest,
+    PlanInput, Planned, downtime, pin,
     work::{Replacement, Work},
 };
 use crate::targets::Observed;
@@ -29,7 +28,9 @@ impl<'a> Builder<'a> {
             stack,
             steps: Vec::new(),
             warnings: Vec::new(),
-            world: world_digest(observed),
+            resources: Vec::new(),
+            interruptions: Vec::new(),
+            pin: Pin::default(),
         };
         Self {
             input,
@@ -61,6 +62,15 @@ impl<'a> Builder<'a> {
         id
     }
 
+    /// The steps that remove containers.
+    pub(super) fn removals(&self) -> Vec<StepId> {
+        let steps = self.plan.steps.iter().zip(&self.work);
+        steps
+            .filter(|(_, work)| matches!(work, Work::Remove { .. }))
+            .map(|(step, _)| step.id)
+            .collect()
+    }
+
     pub(super) fn warn(&mut self, text: String) {
         self.plan.warnings.push(text);
     }
@@ -68,17 +78,28 @@ impl<'a> Builder<'a> {
     /// A reason that points at a key of the file.
     pub(super) fn because(&self, text: impl Into<String>, key: impl Into<String>) -> Reason {
         let key = key.into();
-        let at = self.input.locations.get(&key);
-        let at = at.map(|at| format!("{}:{}:{}", at.file, at.line, at.column));
         Reason {
             text: text.into(),
+            at: self.place(&key),
             key: Some(key),
-            at,
             ..Reason::default()
         }
     }
 
-    pub(super) fn finish(self) -> Planned {
+    pub(super) fn finish(mut self) -> Planned {
+        self.plan.resolve();
+        for held in self
+            .plan
+            .resources
+            .iter_mut()
+            .filter(|held| held.action == Action::Pull)
+        {
+            let there = self.observed.images.get(&held.resource.name);
+            held.bytes = there.map(|image| image.size).filter(|size| *size > 0);
+        }
+        self.plan.interruptions =
+            downtime::predict(&self.plan, &self.work, &self.replacements, self.observed);
+        self.plan.pin = pin::of(self.input, self.observed, &self.plan);
         Planned {
             plan: self.plan,
             work: self.work,

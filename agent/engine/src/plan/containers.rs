@@ -3,10 +3,10 @@
 use windflow_compose::model::{MountKind, Project, Service};
 use windflow_model::{ContainerState, Reason};
 
-use super::{PlanInput, adopt, builder::Builder, hash, hash::ServiceHash, labels};
+use super::{PlanInput, builder::Builder, hash::ServiceHash, reasons};
 use crate::targets::ObservedContainer;
 
-/// Why a container must be replaced, if it must.
+/// Why a container must be replaced, if it must: every cause at once.
 pub(super) fn diverged(
     builder: &Builder<'_>,
     service: &str,
@@ -15,70 +15,42 @@ pub(super) fn diverged(
     container: &ObservedContainer,
 ) -> Option<Reason> {
     let key = |name: &str| format!("services.{service}.{name}");
-    if let Some(reason) = configuration(builder, service, spec, want, container) {
-        return Some(reason);
+    let project = &builder.input.project;
+    let (mut texts, mut changes) = (Vec::new(), Vec::new());
+    if let Some((names, found)) = reasons::configuration(builder, service, spec, want, container) {
+        texts.push(format!("{} changed", names.join(", ")));
+        changes = found;
     }
-    let image = super::image_of(&builder.input.project, service);
+    let image = super::image_of(project, service);
+    let named = changes.iter().any(|change| change.key == key("image"));
     if let Some(there) = builder.observed.images.get(&image)
         && there.id != container.image_id
+        && !named
     {
-        let mut reason = builder.because("the image changed", key("image"));
-        reason.old = Some(short(&container.image_id));
-        reason.new = Some(short(&there.id));
-        return Some(reason);
+        texts.push(format!("{image} is another image now"));
+        let (old, new) = (short(&container.image_id), short(&there.id));
+        changes.push(builder.change(key("image"), Some(old), Some(new)));
     }
-    if let Some(network) = not_attached(&builder.input.project, spec, container) {
-        return Some(builder.because(
-            format!("it is not attached to network {network}"),
-            key("networks"),
-        ));
+    if let Some(network) = not_attached(project, spec, container) {
+        texts.push(format!("it is not attached to network {network}"));
+        if !changes.iter().any(|change| change.key == key("networks")) {
+            changes.push(builder.change(key("networks"), None, Some(network.to_owned())));
+        }
     }
-    not_mounted(&builder.input.project, spec, container)
-        .map(|volume| builder.because(format!("volume {volume} is not mounted"), key("volumes")))
+    if let Some(volume) = not_mounted(project, spec, container) {
+        texts.push(format!("volume {volume} is not mounted"));
+        if !changes.iter().any(|change| change.key == key("volumes")) {
+            changes.push(builder.change(key("volumes"), None, Some(volume.to_owned())));
+        }
+    }
+    (!texts.is_empty()).then(|| reasons::reason(texts.join("; "), changes))
 }
 
-fn configuration(
-    builder: &Builder<'_>,
-    service: &str,
+pub(super) fn not_attached<'p>(
+    project: &'p Project,
     spec: &Service,
-    want: &ServiceHash,
     container: &ObservedContainer,
-) -> Option<Reason> {
-    let Some(have) = container.label(labels::WF_HASH) else {
-        let settings = container.settings.as_ref()?;
-        let key = adopt::difference(builder.input, service, spec, settings)?;
-        let mut reason = builder.because(
-            format!("{} differs", key.key),
-            format!("services.{service}.{}", key.key),
-        );
-        (reason.old, reason.new) = (Some(key.old), Some(key.new));
-        return Some(reason);
-    };
-    if have == want.full {
-        return None;
-    }
-    let changed = hash::changed_keys(container.label(labels::WF_KEYS).unwrap_or_default(), &want.keys);
-    let text = match changed.as_slice() {
-        [] => "its configuration changed".to_owned(),
-        [one] => format!("{one} changed"),
-        many => format!("{} changed", many.join(", ")),
-    };
-    let first = changed
-        .first()
-        .map(|key| key.split(' ').next().unwrap_or(key).to_owned());
-    let key = first.map_or_else(
-        || format!("services.{service}"),
-        |key| format!("services.{service}.{key}"),
-    );
-    let mut reason = builder.because(text, key);
-    if changed.iter().any(|key| key == "image") {
-        reason.old = container.label(labels::WF_IMAGE_REF).map(str::to_owned);
-        reason.new.clone_from(&spec.image);
-    }
-    Some(reason)
-}
-
-fn not_attached<'p>(project: &'p Project, spec: &Service, container: &ObservedContainer) -> Option<&'p str> {
+) -> Option<&'p str> {
     // One that was stopped is attached when it starts. One that never started and lacks a network was not finished:
     // older engines take one network with the create, and the agent was killed before it gave it the others.
     let judged = container.is_up() || container.state == ContainerState::Created;
@@ -121,7 +93,7 @@ fn short(id: &str) -> String {
 }
 
 /// The services whose containers a service cannot live without: namespaces and `volumes_from`.
-pub(super) fn parents(input: &PlanInput, spec: &Service) -> Vec<String> {
+pub(crate) fn parents(input: &PlanInput, spec: &Service) -> Vec<String> {
     let modes = [&spec.network_mode, &spec.ipc, &spec.pid, &spec.uts, &spec.cgroup];
     let modes = modes
         .into_iter()

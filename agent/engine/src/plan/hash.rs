@@ -22,20 +22,20 @@ pub struct ContentDigests(pub BTreeMap<String, String>);
 
 impl ContentDigests {
     /// Digests every content with a key of the host: labels are readable, and a short secret could be guessed from a
-    /// plain hash. `read` gives the bytes of a file.
+    /// plain hash. `read` gives the bytes of a file, `None` if there is none.
     ///
     /// # Errors
-    /// What `read` says: a config or secret file that is missing.
+    /// What `read` says of a config or secret file.
     pub fn of<E>(
         project: &Project,
         key: &[u8; 32],
-        read: impl Fn(&str) -> Result<Vec<u8>, E>,
+        read: impl Fn(&str) -> Result<Option<Vec<u8>>, E>,
     ) -> Result<Self, E> {
         let mut out = BTreeMap::new();
         for (name, config) in &project.configs {
             let bytes = match (&config.content, &config.file) {
                 (Some(content), _) => content.clone().into_bytes(),
-                (None, Some(file)) => read(file)?,
+                (None, Some(file)) => read(file)?.unwrap_or_default(),
                 (None, None) => continue,
             };
             out.insert(format!("configs.{name}"), keyed(key, &bytes));
@@ -43,7 +43,7 @@ impl ContentDigests {
         for (name, secret) in &project.secrets {
             let bytes = match (secret.content.reveal(), &secret.file) {
                 (Some(content), _) => content.as_bytes().to_vec(),
-                (None, Some(file)) => read(file)?,
+                (None, Some(file)) => read(file)?.unwrap_or_default(),
                 (None, None) => continue,
             };
             out.insert(format!("secrets.{name}"), keyed(key, &bytes));
@@ -69,25 +69,21 @@ fn keyed(key: &[u8; 32], bytes: &[u8]) -> String {
 
 /// The hash of a service and, short, of each of its keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServiceHash {
+pub(crate) struct ServiceHash {
     /// `1:` and 64 hex digits.
     pub(super) full: String,
-    /// Without the form, for compose's label.
-    pub(super) bare: String,
     /// `key=8 hex digits`, comma separated.
     pub(super) keys: String,
 }
 
-pub(super) fn service(project: &Project, service: &Service, contents: &ContentDigests) -> ServiceHash {
+pub(crate) fn service(project: &Project, service: &Service, contents: &ContentDigests) -> ServiceHash {
     let keys = canonical_service(project, service, contents);
     let short: Vec<String> = keys
         .iter()
         .map(|(key, value)| format!("{key}={}", digest_of(value).split_at(8).0))
         .collect();
-    let bare = digest_of(&Value::Object(keys));
     ServiceHash {
-        full: format!("{FORM}:{bare}"),
-        bare,
+        full: format!("{FORM}:{}", digest_of(&Value::Object(keys))),
         keys: short.join(","),
     }
 }
@@ -223,10 +219,12 @@ pub fn world_digest(observed: &Observed) -> String {
         .iter()
         .map(|(name, image)| json!([name, image.id]))
         .collect();
-    digest_of(&json!([containers, networks, volumes, images]))
-        .split_at(16)
-        .0
-        .to_owned()
+    short_digest(&json!([containers, networks, volumes, images]))
+}
+
+/// 16 hex digits.
+pub(super) fn short_digest(value: &Value) -> String {
+    digest_of(value).split_at(16).0.to_owned()
 }
 
 fn digest_of(value: &Value) -> String {

@@ -16,8 +16,9 @@ pub fn image_of(project: &Project, service: &str) -> String {
     let own = project
         .services
         .get(service)
-        .and_then(|service| service.image.clone());
-    own.unwrap_or_else(|| format!("{}-{service}", project.name))
+        .and_then(|service| service.image.clone())
+        .filter(|image| !image.is_empty());
+    own.unwrap_or_else(|| [project.name.as_str(), service].join(project.separator()))
 }
 
 enum Need {
@@ -30,7 +31,7 @@ enum Need {
 pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
     let project = builder.input.project.clone();
     for (name, service) in &project.services {
-        if !super::services::is_selected(builder.input, name) {
+        if !super::services::needs_image(builder.input, name) {
             continue;
         }
         let image = image_of(&project, name);
@@ -86,7 +87,7 @@ fn need(builder: &Builder<'_>, service: &Service, image: &str) -> Need {
         return Need::Nothing;
     }
     let there = builder.observed.images.get(image);
-    if matches!(input.mode, Mode::Repair { .. }) {
+    if input.mode != Mode::Deploy {
         // A repair brings back what ran; it takes newer images only when there is none at all.
         return match (there, &service.build) {
             (Some(_), _) => Need::Nothing,

@@ -11,6 +11,8 @@ pub const SERVICE: &str = "com.docker.compose.service";
 pub const NUMBER: &str = "com.docker.compose.container-number";
 /// Compose: `True` on `run` containers.
 pub const ONEOFF: &str = "com.docker.compose.oneoff";
+/// Compose: what makes a `run` container's name unique.
+pub const SLUG: &str = "com.docker.compose.slug";
 /// Compose: its own configuration hash. `ps`, `ls` and `down` look for the label, not its value.
 pub const COMPOSE_HASH: &str = "com.docker.compose.config-hash";
 /// Compose: digest of the image.
@@ -51,9 +53,9 @@ pub const WF_IMAGE_REF: &str = "io.windflow.image.ref";
 
 use std::collections::BTreeMap;
 
-use windflow_compose::model::{Project, Service, Values};
+use windflow_compose::model::{Network, Project, Service, Values, Volume};
 
-use super::{PlanInput, hash::ServiceHash};
+use super::{PlanInput, hash::ServiceHash, theirs};
 
 type Labels = BTreeMap<String, String>;
 
@@ -68,46 +70,58 @@ fn own(input: &PlanInput) -> Labels {
     ])
 }
 
-pub(super) fn network(input: &PlanInput, key: &str, user: &Values, hash: &str) -> Labels {
-    resource(input, NETWORK, key, user, hash)
+pub(super) fn network(input: &PlanInput, key: &str, network: &Network, hash: &str) -> Labels {
+    resource(
+        input,
+        (NETWORK, key),
+        &network.labels,
+        theirs::network(network),
+        hash,
+    )
 }
 
-pub(super) fn volume(input: &PlanInput, key: &str, user: &Values, hash: &str) -> Labels {
-    resource(input, VOLUME, key, user, hash)
+pub(super) fn volume(input: &PlanInput, key: &str, volume: &Volume, hash: &str) -> Labels {
+    resource(input, (VOLUME, key), &volume.labels, theirs::volume(volume), hash)
 }
 
-fn resource(input: &PlanInput, kind: &str, key: &str, user: &Values, hash: &str) -> Labels {
+fn resource(
+    input: &PlanInput,
+    (kind, key): (&str, &str),
+    user: &Values,
+    theirs: String,
+    hash: &str,
+) -> Labels {
     let mut labels = user.clone();
     labels.extend(own(input));
     labels.insert(kind.to_owned(), key.to_owned());
-    labels.insert(
-        COMPOSE_HASH.to_owned(),
-        hash.rsplit(':').next().unwrap_or(hash).to_owned(),
-    );
+    labels.insert(COMPOSE_HASH.to_owned(), theirs);
     labels.insert(WF_HASH.to_owned(), hash.to_owned());
     labels
 }
 
 /// What tells one container from its siblings.
-pub(super) struct ContainerLabels<'a> {
-    pub(super) service: &'a str,
-    pub(super) number: u32,
-    pub(super) hash: &'a ServiceHash,
-    pub(super) image: &'a str,
-    pub(super) image_id: Option<&'a str>,
+pub(crate) struct ContainerLabels<'a> {
+    pub(crate) service: &'a str,
+    /// From 1; 0 for a container that `run` makes, which has none.
+    pub(crate) number: u32,
+    pub(crate) hash: &'a ServiceHash,
+    pub(crate) image: &'a str,
+    pub(crate) image_id: Option<&'a str>,
     /// Id of the container it replaces.
-    pub(super) replaces: Option<&'a str>,
+    pub(crate) replaces: Option<&'a str>,
 }
 
-pub(super) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<'_>) -> Labels {
+pub(crate) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<'_>) -> Labels {
     let project: &Project = &input.project;
     let mut labels = spec.labels.clone();
     labels.extend(own(input));
     let mut set = |name: &str, value: String| drop(labels.insert(name.to_owned(), value));
     set(SERVICE, of.service.to_owned());
-    set(NUMBER, of.number.to_string());
+    if of.number > 0 {
+        set(NUMBER, of.number.to_string());
+    }
     set(ONEOFF, "False".to_owned());
-    set(COMPOSE_HASH, of.hash.bare.clone());
+    set(COMPOSE_HASH, theirs::service(spec, &BTreeMap::new()));
     set(WF_SERVICE, of.service.to_owned());
     set(WF_HASH, of.hash.full.clone());
     set(WF_KEYS, of.hash.keys.clone());
@@ -118,6 +132,9 @@ pub(super) fn container(input: &PlanInput, spec: &Service, of: &ContainerLabels<
     let depends: Vec<String> = spec
         .depends_on
         .iter()
+        .filter(|(name, _)| super::services::is_selected(input, name))
+        // One that is not required may be switched off.
+        .filter(|(name, _)| project.services.contains_key(*name))
         .map(|(name, dependency)| format!("{name}:{}:{}", dependency.condition.as_str(), dependency.restart))
         .collect();
     set(DEPENDS_ON, depends.join(","));

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windflow_model::{Action, Plan, Reason, ResourceKind, ResourceRef, StackName, Step, StepId, Want};
+use windflow_model::{Action, Pin, Plan, Reason, ResourceKind, ResourceRef, StackName, Step, StepId, Want};
 
-use super::{Planned, builder::plainly, hash::world_digest, labels, work::Work};
+use super::{Planned, builder::plainly, downtime, labels, pin, work::Work};
 use crate::{
     order::ApplyOptions,
     targets::{Observed, ObservedContainer},
@@ -19,10 +19,19 @@ pub struct RemovalInput {
     pub want: Want,
     /// How to go about it.
     pub options: ApplyOptions,
-    /// Services that the file still has; `None` if there is no file: then nothing is an orphan.
-    pub services: Option<BTreeSet<String>>,
+    /// Services of the file; `None` if there is no file, or nobody cares: then every container goes.
+    pub services: Option<Known>,
     /// Whether containers of other services go too.
     pub remove_orphans: bool,
+}
+
+/// Services of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Switched on.
+    pub enabled: BTreeSet<String>,
+    /// Behind a profile: their containers are no orphans, and stay.
+    pub disabled: BTreeSet<String>,
 }
 
 /// Containers in reverse dependency order, then networks, then volumes and images if asked for.
@@ -35,7 +44,9 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
                 stack: input.stack.clone(),
                 steps: Vec::new(),
                 warnings: Vec::new(),
-                world: world_digest(&observed),
+                resources: Vec::new(),
+                interruptions: Vec::new(),
+                pin: Pin::default(),
             },
             work: Vec::new(),
             replacements: Vec::new(),
@@ -44,14 +55,23 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
     let project = input.stack.as_str();
     let mine =
         |labels: &BTreeMap<String, String>| labels.get(labels::PROJECT).is_some_and(|name| name == project);
+    let named = named(input, &observed);
     let (doomed, kept): (Vec<_>, Vec<_>) = observed
         .containers
         .iter()
         .filter(|c| mine(&c.labels))
+        .filter(|c| {
+            let service = c.service().unwrap_or_default();
+            let orphan = input
+                .services
+                .as_ref()
+                .is_some_and(|known| !known.enabled.contains(service));
+            named.as_ref().is_none_or(|named| named.contains(service)) || (orphan && input.remove_orphans)
+        })
         .partition(|container| is_doomed(input, container));
     for container in kept {
         out.planned.plan.warnings.push(format!(
-            "container {} is of no service of the file and stays",
+            "container {} is of no service of the file, or of a command that was run, and stays",
             container.name
         ));
     }
@@ -107,14 +127,44 @@ pub fn removal(input: &RemovalInput, observed: &Observed) -> Planned {
         };
         out.step(ResourceKind::Image, "images of the stack", None, all, work);
     }
+    let Planned { plan, work, .. } = &mut out.planned;
+    plan.resolve();
+    plan.interruptions = downtime::predict(plan, work, &[], &observed);
+    plan.pin = pin::world(&observed, &input.options, plan);
     out.planned
 }
 
 fn is_doomed(input: &RemovalInput, container: &ObservedContainer) -> bool {
     let service = container.service().unwrap_or_default();
+    if container.is_oneoff() && !input.remove_orphans {
+        return false;
+    }
     match &input.services {
-        Some(services) => input.remove_orphans || services.contains(service),
+        Some(known) => {
+            known.enabled.contains(service) || (input.remove_orphans && !known.disabled.contains(service))
+        }
         None => true,
+    }
+}
+
+/// Whom a removal of single services is about: these, and whatever depends on them.
+fn named(input: &RemovalInput, observed: &Observed) -> Option<BTreeSet<String>> {
+    if input.options.services.is_empty() {
+        return None;
+    }
+    let mut out: BTreeSet<String> = input.options.services.iter().cloned().collect();
+    loop {
+        let more: Vec<String> = observed
+            .containers
+            .iter()
+            .filter(|container| depends_on(container).any(|name| out.contains(name)))
+            .filter_map(|container| container.service().map(str::to_owned))
+            .filter(|service| !out.contains(service))
+            .collect();
+        if more.is_empty() {
+            return Some(out);
+        }
+        out.extend(more);
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use windflow_model::{Action, Code, Failure, ResourceKind, StepId};
+use windflow_model::{Action, Code, Failure, Reason, ResourceKind, StepId};
 
 use super::{
-    Mode,
+    Mode, Settings,
     builder::{Builder, NewStep, plainly},
-    hash, labels, services,
+    hash, labels, reasons, services,
     work::Work,
 };
 use crate::targets::ObservedNetwork;
@@ -52,7 +52,7 @@ fn networks(builder: &mut Builder<'_>) -> Result<(), Failure> {
         }
         let (there, gone) = twins(builder, there);
         let want = hash::network(network);
-        let stamp = labels::network(builder.input, key, &network.labels, &want);
+        let stamp = labels::network(builder.input, key, network, &want);
         let step = match there {
             None => {
                 let reason = builder.because("the network does not exist", path);
@@ -135,13 +135,16 @@ fn existing(
     }
     // Without a hash of ours it was made by something else: leave it alone.
     let diverged = there.labels.get(labels::WF_HASH).is_some_and(|hash| hash != want);
-    if !diverged || builder.input.mode != Mode::Deploy || owner != Some(&builder.input.project.name) {
-        let step = new(
-            &there.name,
-            Action::Keep,
-            plainly("unchanged"),
-            ResourceKind::Network,
-        );
+    if !diverged
+        || matches!(builder.input.mode, Mode::Repair { .. })
+        || owner != Some(&builder.input.project.name)
+    {
+        let reason = if owner == Some(&builder.input.project.name) {
+            plainly("unchanged")
+        } else {
+            plainly("it belongs to something else and is used as it is")
+        };
+        let step = new(&there.name, Action::Keep, reason, ResourceKind::Network);
         builder.step(step, Work::Nothing);
         return None;
     }
@@ -158,7 +161,9 @@ fn existing(
             Some((container.id.clone(), name, service.to_owned()))
         })
         .collect();
-    let reason = builder.because("its settings changed", path);
+    let wanted = builder.input.project.networks.get(key).map(serde_json::to_value);
+    let wanted = wanted.and_then(Result::ok).unwrap_or_default();
+    let reason = drifted(builder, "its settings changed", path, &wanted, &there.settings);
     let step = new(&there.name, Action::Recreate, reason, ResourceKind::Network);
     let work = Work::NetworkReplace {
         key: key.to_owned(),
@@ -183,7 +188,7 @@ fn volumes(builder: &mut Builder<'_>) -> Result<(), Failure> {
             None => {
                 let reason = builder.because("the volume does not exist", format!("volumes.{key}"));
                 let step = new(&volume.name, Action::Create, reason, ResourceKind::Volume);
-                let labels = labels::volume(builder.input, key, &volume.labels, &want);
+                let labels = labels::volume(builder.input, key, volume, &want);
                 let id = builder.step(
                     step,
                     Work::VolumeCreate {
@@ -213,7 +218,16 @@ fn volumes(builder: &mut Builder<'_>) -> Result<(), Failure> {
                     let text = "its settings changed, but its data would be lost: it is kept as it is";
                     builder.warn(format!("volume {name}: {text}"));
                 }
-                let step = new(&name, Action::Keep, plainly("unchanged"), ResourceKind::Volume);
+                let reason = if foreign {
+                    plainly("it belongs to something else and is used as it is")
+                } else if diverged {
+                    let wanted = serde_json::to_value(volume).unwrap_or_default();
+                    let text = "its settings changed, but its data would be lost";
+                    drifted(builder, text, format!("volumes.{key}"), &wanted, &there.settings)
+                } else {
+                    plainly("unchanged")
+                };
+                let step = new(&name, Action::Keep, reason, ResourceKind::Volume);
                 builder.step(step, Work::Nothing);
             }
         }
@@ -221,7 +235,27 @@ fn volumes(builder: &mut Builder<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn new(name: &str, action: Action, reason: windflow_model::Reason, kind: ResourceKind) -> NewStep<'_> {
+/// A reason that names the settings which differ, as far as the engine tells them.
+fn drifted(
+    builder: &Builder<'_>,
+    text: &str,
+    path: String,
+    want: &serde_json::Value,
+    have: &Settings,
+) -> Reason {
+    let changes = reasons::settings(builder, &path, want, have);
+    if changes.is_empty() {
+        return builder.because(text, path);
+    }
+    reasons::reason(text, changes)
+}
+
+pub(super) fn new(
+    name: &str,
+    action: Action,
+    reason: windflow_model::Reason,
+    kind: ResourceKind,
+) -> NewStep<'_> {
     NewStep {
         kind,
         name,

@@ -1,20 +1,22 @@
 //! Services: which containers are created, replaced, started, kept and removed, in which order.
 
+mod order;
 mod slots;
 mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windflow_compose::model::Project;
-use windflow_model::{Action, Failure, ResourceKind, StepId};
+use windflow_compose::model::{Project, Service as ServiceSpec};
+use windflow_model::{Action, Code, ContainerState, Failure, Reason, ResourceKind, StepId};
 
 use self::slots::{Fate, Service};
 use super::{
     Mode, PlanInput,
     builder::{Builder, NewStep, plainly},
     containers, labels,
-    work::{Subject, Work},
+    work::{Replacement, Subject, Work},
 };
+use crate::targets::ObservedContainer;
 
 /// The name of a container.
 pub(super) fn container_name(project: &Project, service: &str, number: u32) -> String {
@@ -22,14 +24,22 @@ pub(super) fn container_name(project: &Project, service: &str, number: u32) -> S
         .services
         .get(service)
         .and_then(|spec| spec.container_name.clone());
-    own.unwrap_or_else(|| format!("{}-{service}-{number}", project.name))
+    own.unwrap_or_else(|| [project.name.as_str(), service, &number.to_string()].join(project.separator()))
 }
 
 /// Whether the deploy is about this service at all.
 pub(super) fn is_selected(input: &PlanInput, service: &str) -> bool {
-    !input.options.no_deps
-        || input.options.services.is_empty()
-        || input.options.services.iter().any(|s| s == service)
+    let options = &input.options;
+    let named = options.services.iter().any(|s| s == service);
+    if options.only_needs && named {
+        return false;
+    }
+    !options.no_deps || options.services.is_empty() || named
+}
+
+/// Whether the deploy needs the service's image: for a container of it, or for one that `run` makes afterwards.
+pub(super) fn needs_image(input: &PlanInput, service: &str) -> bool {
+    is_selected(input, service) || input.options.services.iter().any(|s| s == service)
 }
 
 pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
@@ -41,7 +51,19 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
             .services
             .get(name)
             .map(|spec| containers::parents(builder.input, spec));
-        let torn = parents.unwrap_or_default().into_iter().find(|parent| {
+        let parents = parents.unwrap_or_default();
+        let left_alone = |parent: &&String| !is_selected(builder.input, parent);
+        if let Some(missing) = parents
+            .iter()
+            .filter(left_alone)
+            .find(|parent| builder.input.mode == Mode::Deploy && own(builder, parent).next().is_none())
+        {
+            let text = format!(
+                "service {name}: cannot share volume or namespace with service {missing}: container missing"
+            );
+            return Err(Failure::new(Code::NotFound, text));
+        }
+        let torn = parents.into_iter().find(|parent| {
             services
                 .get(parent)
                 .is_some_and(|parent| parent.slots.iter().any(|slot| slot.fate.is_new()))
@@ -54,9 +76,18 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
             services.insert(name.clone(), service);
         }
     }
-    leftovers(builder, &services);
-    switch::plan(builder, &order, &mut services);
+    reconnect(builder, &services);
+    let room = leftovers(builder, &services);
+    switch::plan(builder, &order, &mut services, &room);
     Ok(())
+}
+
+/// Ids of a service's own containers on the host.
+fn own<'b>(builder: &'b Builder<'_>, service: &'b str) -> impl Iterator<Item = &'b String> {
+    let containers = builder.observed.containers.iter();
+    containers
+        .filter(move |container| container.service() == Some(service) && !container.is_oneoff())
+        .map(|container| &container.id)
 }
 
 /// Dependencies first; the loader has refused cycles.
@@ -101,12 +132,18 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
         let subjects: Vec<Subject> = others
             .get(&parent)
             .map(|parent| parent.slots.iter().filter_map(slots::Slot::subject).collect())
-            .unwrap_or_default();
+            // Left alone by this deploy: whatever it has.
+            .unwrap_or_else(|| own(builder, &parent).map(|id| Subject::Id(id.clone())).collect());
         after.extend(subjects.iter().filter_map(|subject| match subject {
             Subject::Made(step) => Some(*step),
             Subject::Id(_) => None,
         }));
         refers.insert(parent, subjects);
+    }
+    let linked = linked(builder, spec, others);
+    for name in linked.keys() {
+        let slots = others.get(name).into_iter().flat_map(|linked| &linked.slots);
+        after.extend(slots.filter_map(|slot| slot.made));
     }
     for slot in &mut service.slots {
         let (old, reason, action) = match &slot.fate {
@@ -139,7 +176,19 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
             }
             _ => continue,
         };
-        let name = old.map_or_else(|| slot.name.clone(), |old| temporary(&old.id, &slot.name));
+        let name = old.map_or_else(
+            || slot.name.clone(),
+            |old| {
+                let name = temporary(&old.id, &slot.name);
+                // One that a replaced revision made for the same place has that name still.
+                let mut others = builder.observed.containers.iter();
+                if others.any(|other| other.name == name) {
+                    format!("r{}_{name}", builder.input.stamp.rev)
+                } else {
+                    name
+                }
+            },
+        );
         let image_id = builder.observed.images.get(&image).map(|image| image.id.clone());
         let labels = labels::container(
             builder.input,
@@ -164,6 +213,7 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
             labels,
             inherits,
             refers: refers.clone(),
+            linked: linked.clone(),
         };
         let id = builder.step(
             step(&slot.name, action, &service.name, reason, after.clone()),
@@ -173,29 +223,83 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
     }
 }
 
+/// The containers of the services it has links to, by the names they shall have.
+fn linked(
+    builder: &Builder<'_>,
+    spec: &ServiceSpec,
+    others: &BTreeMap<String, Service<'_>>,
+) -> BTreeMap<String, Vec<String>> {
+    let targets = spec
+        .links
+        .iter()
+        .map(|link| link.split_once(':').map_or(link.as_str(), |(target, _)| target));
+    let names = |target: &str| match others.get(target) {
+        Some(service) => service.slots.iter().map(|slot| slot.name.clone()).collect(),
+        // Not part of this deploy: those that are there.
+        None => {
+            let there = builder.observed.containers.iter();
+            there
+                .filter(|container| container.service() == Some(target) && !container.is_oneoff())
+                .map(|container| container.name.clone())
+                .collect()
+        }
+    };
+    targets.map(|target| (target.to_owned(), names(target))).collect()
+}
+
 /// What a container is called until it takes over.
 pub(super) fn temporary(old: &str, name: &str) -> String {
     format!("{}_{name}", old.get(..12).unwrap_or(old))
 }
 
-/// Containers too many, and those of services that are gone.
-fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) {
+/// On the way back a network may have been taken from under containers that stay.
+fn reconnect(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) {
+    if !matches!(builder.input.mode, Mode::Back { .. }) {
+        return;
+    }
+    let project = builder.input.project.clone();
     for service in services.values() {
-        for (container, why) in &service.surplus {
-            let reason = plainly(why.clone());
-            let work = Work::Remove {
-                id: container.id.clone(),
-                volumes: false,
-                stop: container.is_up(),
-            };
-            builder.step(
-                step(&container.name, Action::Remove, &service.name, reason, Vec::new()),
-                work,
-            );
+        let Some(spec) = project.services.get(&service.name) else {
+            continue;
+        };
+        for slot in &service.slots {
+            let Some(container) = slot.stays() else { continue };
+            for key in spec.networks.keys() {
+                let Some(network) = project.networks.get(key) else {
+                    continue;
+                };
+                if container.networks.contains_key(&network.name) {
+                    continue;
+                }
+                let work = Work::Connect {
+                    id: container.id.clone(),
+                    name: slot.name.clone(),
+                    service: service.name.clone(),
+                    key: key.clone(),
+                };
+                let after = builder.provides.get(&format!("network:{key}")).copied();
+                let reason = plainly(format!("it is not attached to network {}", network.name));
+                let after = after.into_iter().collect();
+                builder.step(
+                    step(&slot.name, Action::Update, &service.name, reason, after),
+                    work,
+                );
+            }
         }
     }
-    if builder.input.mode != Mode::Deploy {
-        return;
+}
+
+/// Containers too many, and those of services that are gone. They go when everything is good; those that hold what a
+/// starting service needs stop before it. Gives these stops.
+fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>) -> Vec<StepId> {
+    let mut room = Vec::new();
+    for service in services.values() {
+        for (container, why) in &service.surplus {
+            room.extend(leave(builder, services, container, &service.name, why.clone()));
+        }
+    }
+    if matches!(builder.input.mode, Mode::Repair { .. }) {
+        return room;
     }
     let project = builder.input.project.clone();
     let remove = builder
@@ -207,32 +311,88 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
         let service = container.service().unwrap_or_default();
         let known = project.any_service(service).is_some();
         let orphan = if container.is_oneoff() {
-            !container.is_up() && !known
+            // What `run` left behind and has ended, whatever its service.
+            matches!(container.state, ContainerState::Exited | ContainerState::Dead)
         } else {
             !known
         };
         if !orphan {
             continue;
         }
+        if let Mode::Back { failed, .. } = &builder.input.mode {
+            if container.label(labels::WF_OP) == Some(failed.to_string().as_str()) {
+                let why = plainly("the revision that did not work out made it");
+                room.extend(leave(builder, services, container, service, why));
+            }
+            continue;
+        }
         if !remove {
+            if builder.input.options.ignore_orphans || container.is_oneoff() {
+                continue;
+            }
             let text = format!(
-                "container {} belongs to the project, but no service {service} exists",
+                "orphan container {}: it belongs to the project, but no service {service} exists",
                 container.name
             );
             builder.warn(text);
             continue;
         }
-        let reason = plainly(format!("no service {service} exists any more"));
-        let work = Work::Remove {
+        let why = if container.is_oneoff() {
+            plainly("a one-off container that has ended")
+        } else {
+            plainly(format!("no service {service} exists any more"))
+        };
+        room.extend(leave(builder, services, container, service, why));
+    }
+    room
+}
+
+/// Removes a container in the end. Gives the stop before that, if it must make room.
+fn leave(
+    builder: &mut Builder<'_>,
+    services: &BTreeMap<String, Service<'_>>,
+    container: &ObservedContainer,
+    service: &str,
+    why: Reason,
+) -> Option<StepId> {
+    let project = builder.input.project.clone();
+    let needed = services.values().filter(|other| other.moves()).any(|other| {
+        let spec = project.services.get(&other.name);
+        spec.is_some_and(|spec| order::needs(&project, spec, container))
+    });
+    let up = container.is_up();
+    let stops = (up && needed).then(|| {
+        let reason = plainly(format!(
+            "{}, and it may hold what another service needs",
+            why.text
+        ));
+        let work = Work::Stop {
             id: container.id.clone(),
-            volumes: false,
-            stop: container.is_up(),
         };
         builder.step(
-            step(&container.name, Action::Remove, service, reason, Vec::new()),
+            step(&container.name, Action::Stop, service, reason, Vec::new()),
             work,
-        );
+        )
+    });
+    let work = Work::Remove {
+        id: container.id.clone(),
+        // What never ran has put nothing into the volumes made for it.
+        volumes: container.state == ContainerState::Created,
+        stop: up,
+    };
+    let after = stops.into_iter().collect();
+    let removes = builder.step(step(&container.name, Action::Remove, service, why, after), work);
+    if let Some(stops) = stops {
+        builder.replacements.push(Replacement {
+            old: container.id.clone(),
+            new: None,
+            name: container.name.clone(),
+            was_up: true,
+            touches: stops,
+            removes,
+        });
     }
+    stops
 }
 
 pub(super) fn step<'s>(

@@ -20,8 +20,8 @@ pub enum Subject {
 pub struct Replacement {
     /// Id of the old one.
     pub old: String,
-    /// The new one.
-    pub new: Subject,
+    /// The new one; `None` where nothing takes its place and it only makes way.
+    pub new: Option<Subject>,
     /// The name that changes hands.
     pub name: String,
     /// Whether the old one serves until its step in `touches`.
@@ -52,8 +52,12 @@ pub enum Phase {
     Images,
     /// Networks, volumes, containers that are not started.
     Create,
-    /// Stops, renames, starts, waits, removals.
+    /// Stops, renames, starts, waits.
     Switch,
+    /// Everything is there and good; is it still after a while?
+    Watch,
+    /// Removals: from here on there is no way back but to create again.
+    Clean,
 }
 
 /// One step's work.
@@ -133,6 +137,8 @@ pub enum Work {
         inherits: Option<String>,
         /// Containers of the services it refers to.
         refers: BTreeMap<String, Vec<Subject>>,
+        /// Names of the containers of the services it has links to.
+        linked: BTreeMap<String, Vec<String>>,
     },
     /// Start a container.
     Start {
@@ -180,6 +186,26 @@ pub enum Work {
         /// Whether not getting there is a failure.
         required: bool,
     },
+    /// Watch that what is good stays good.
+    Watch {
+        /// These containers.
+        subjects: Vec<Subject>,
+        /// Of this service.
+        service: String,
+        /// Seconds.
+        seconds: u32,
+    },
+    /// Connect a container to a network of its service that it is not on.
+    Connect {
+        /// Id.
+        id: String,
+        /// Its final name.
+        name: String,
+        /// Its service.
+        service: String,
+        /// Key of the network in the file.
+        key: String,
+    },
     /// Remove images.
     ImagesRemove {
         /// Which.
@@ -200,8 +226,18 @@ impl Work {
             | Self::NetworkReplace { .. }
             | Self::TwinRemove { .. }
             | Self::VolumeCreate { .. }
+            | Self::Connect { .. }
             | Self::Create { .. } => Phase::Create,
-            _ => Phase::Switch,
+            Self::Watch { .. } => Phase::Watch,
+            Self::Remove { .. }
+            | Self::NetworkRemove { .. }
+            | Self::VolumeRemove { .. }
+            | Self::ImagesRemove { .. } => Phase::Clean,
+            Self::Start { .. }
+            | Self::Restart { .. }
+            | Self::Stop { .. }
+            | Self::Swap { .. }
+            | Self::Wait { .. } => Phase::Switch,
         }
     }
 
@@ -210,7 +246,7 @@ impl Work {
     pub const fn is_harmless(&self) -> bool {
         matches!(
             self,
-            Self::Wait { .. } | Self::Pull { .. } | Self::Build { .. } | Self::Nothing
+            Self::Wait { .. } | Self::Watch { .. } | Self::Pull { .. } | Self::Build { .. } | Self::Nothing
         )
     }
 }
@@ -226,23 +262,44 @@ impl super::Planned {
             .count();
         let by = u32::try_from(images).unwrap_or(0);
         let mut out = rest;
-        for step in &mut out.plan.steps {
+        out.shift(by);
+        out.plan
+            .steps
+            .splice(..0, self.plan.steps.iter().take(images).cloned());
+        for stop in &mut out.plan.interruptions {
+            stop.from.0 += by;
+            stop.until.iter_mut().for_each(|until| until.0 += by);
+        }
+        out.plan.resolve();
+        out.plan.pin.clone_from(&self.plan.pin);
+        out.work.splice(..0, self.work.iter().take(images).cloned());
+        out
+    }
+
+    /// This plan behind steps of another one, which are over: a reader sees both.
+    #[must_use]
+    pub fn behind(mut self, before: &windflow_model::Steps) -> Self {
+        self.shift(u32::try_from(before.steps.len()).unwrap_or(0));
+        self.plan
+            .steps
+            .splice(..0, before.steps.iter().map(|view| view.step.clone()));
+        self.work.splice(..0, before.steps.iter().map(|_| Work::Nothing));
+        self
+    }
+
+    fn shift(&mut self, by: u32) {
+        for step in &mut self.plan.steps {
             step.id.0 += by;
             step.after.iter_mut().for_each(|after| after.0 += by);
         }
-        out.work.iter_mut().for_each(|work| work.shift(by));
-        for replacement in &mut out.replacements {
-            if let Subject::Made(step) = &mut replacement.new {
+        self.work.iter_mut().for_each(|work| work.shift(by));
+        for replacement in &mut self.replacements {
+            if let Some(Subject::Made(step)) = &mut replacement.new {
                 step.0 += by;
             }
             replacement.touches.0 += by;
             replacement.removes.0 += by;
         }
-        out.plan
-            .steps
-            .splice(..0, self.plan.steps.iter().take(images).cloned());
-        out.work.splice(..0, self.work.iter().take(images).cloned());
-        out
     }
 }
 
@@ -255,7 +312,7 @@ impl Work {
         };
         match self {
             Self::Start { subject, .. } | Self::Swap { new: subject, .. } => one(subject),
-            Self::Wait { subjects, .. } => subjects.iter_mut().for_each(one),
+            Self::Wait { subjects, .. } | Self::Watch { subjects, .. } => subjects.iter_mut().for_each(one),
             Self::Create { refers, .. } => refers.values_mut().flatten().for_each(one),
             _ => {}
         }

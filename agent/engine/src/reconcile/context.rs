@@ -8,7 +8,9 @@ use std::{
 use tokio::{sync::Semaphore, time::Instant};
 use windflow_compose::model::Project;
 use windflow_kit::Stop;
-use windflow_model::{Action, Plan, Progress, StackName, StepId, StepState, Steps};
+use windflow_model::{
+    Action, DeploymentId, Failure, OpId, Plan, Progress, Rev, StackName, StepId, StepState, Steps,
+};
 
 use super::list::List;
 use crate::{
@@ -31,6 +33,8 @@ pub(super) struct Shared {
     pub(super) target: Arc<dyn Target>,
     /// Container operations at the same time.
     pub(super) permits: Arc<Semaphore>,
+    /// Held while a container starts that takes a port of a range: the engine gives two at once the same one.
+    pub(super) ports: tokio::sync::Mutex<()>,
     /// The list of containers, asked for once for all who wait at the same moment.
     pub(super) list: List,
 }
@@ -47,6 +51,7 @@ impl Shared {
             options,
             journal,
             view,
+            ports: tokio::sync::Mutex::default(),
             list: List::new(Arc::clone(&target)),
             target,
             permits,
@@ -63,8 +68,17 @@ pub(super) enum Early {
     Unreachable(windflow_model::Failure),
     /// Something was not as it had been seen: gone, or there already. Another look tells.
     Moved(windflow_model::Failure),
-    /// It failed.
+    /// It failed, and what was under way is undone.
     Failed(windflow_model::Failure),
+    /// Everything is as it should be, but something that nobody needs any more could not be removed.
+    Left(windflow_model::Failure),
+    /// It failed, and the last good revision is to come back.
+    Back {
+        /// Why.
+        failure: windflow_model::Failure,
+        /// That revision.
+        to: windflow_model::Rev,
+    },
     /// The journal cannot be written.
     Journal(JournalError),
 }
@@ -92,26 +106,79 @@ impl From<crate::targets::TargetError> for Early {
     }
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Kind {
+    /// To bring its order about.
+    Deploy,
+    /// To bring back what went missing: it moves no deployment and writes no steps.
+    Repair,
+    /// To bring back the order of an older revision, after the held one has failed.
+    Back {
+        /// Why.
+        failure: Failure,
+        /// Its revision.
+        to: Rev,
+    },
+}
+
 /// One run of one order.
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) shared: Arc<Shared>,
     pub(super) order: Order,
+    /// The operation that the run belongs to. On a way back it is not that of the order.
+    pub(super) op: OpId,
+    deployment: Option<DeploymentId>,
     pub(super) halt: Stop,
-    /// A repair moves no deployment and writes no steps.
-    pub(super) repair: bool,
+    pub(super) kind: Kind,
+    /// The steps of the deploy that this is the way back of.
+    before: Steps,
     steps: Mutex<Steps>,
 }
 
 impl Run {
-    pub(super) fn new(shared: Arc<Shared>, order: Order, halt: Stop, repair: bool) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, order: Order, halt: Stop, kind: Kind) -> Self {
         Self {
             shared,
+            op: order.op,
+            deployment: order.deployment,
             order,
             halt,
-            repair,
+            kind,
+            before: Steps::default(),
             steps: Mutex::default(),
         }
+    }
+
+    /// The way back of a failed run to an older order.
+    pub(super) fn back(failed: &Self, order: Order, failure: Failure, to: Rev) -> Self {
+        let before = failed.steps();
+        Self {
+            shared: Arc::clone(&failed.shared),
+            order,
+            op: failed.op,
+            deployment: failed.deployment,
+            halt: failed.halt.clone(),
+            kind: Kind::Back { failure, to },
+            steps: Mutex::new(before.clone()),
+            before,
+        }
+    }
+
+    /// The number of a step in the journal; those of a way back come after those of the deploy.
+    pub(super) fn number(&self, step: StepId) -> u64 {
+        let offset = if matches!(self.kind, Kind::Back { .. }) {
+            1 << 32
+        } else {
+            0
+        };
+        offset + u64::from(step.0)
+    }
+
+    /// The steps of the deploy that this is the way back of.
+    pub(super) const fn before(&self) -> &Steps {
+        &self.before
     }
 
     pub(super) fn stack(&self) -> &StackName {
@@ -131,8 +198,8 @@ impl Run {
             .fold(&event);
         let told = StackProgress {
             stack: self.order.stack.clone(),
-            op: self.order.op,
-            deployment: self.order.deployment,
+            op: self.op,
+            deployment: self.deployment,
             event,
         };
         // Nobody listening is fine.
@@ -144,6 +211,12 @@ impl Run {
         self.progress(Progress::Planned { plan: plan.clone() });
         for step in plan.steps.iter().filter(|step| step.action == Action::Keep) {
             self.ended(step.id, StepState::Done);
+        }
+        for view in &self.before.steps {
+            let at = usize::try_from(view.step.id.0).ok();
+            if at.and_then(|at| plan.steps.get(at)) == Some(&view.step) {
+                self.repeat(&self.before, view.step.id);
+            }
         }
     }
 
@@ -204,6 +277,7 @@ impl Run {
                 total: tick.total,
                 unit: tick.unit.to_owned(),
                 detail: tick.detail,
+                layers: tick.layers,
             });
         })
     }

@@ -16,17 +16,24 @@ use windflow_kit::task::spawn_scoped;
 use windflow_model::{DeploymentState, Failure, Progress, StepId, StepState};
 
 use super::{
-    context::{Early, Run, World},
+    back,
+    context::{Early, Kind, Run, World},
     perform, restore,
 };
 use crate::{
     journal::StepEntry,
     plan::{Phase, Planned, Replacement, Work},
-    targets::{Evidence, TargetError, TargetErrorKind},
+    targets::{Evidence, SavedNetwork, TargetError, TargetErrorKind},
 };
 
-/// Ids of the containers, networks and volumes that steps have made.
-pub(super) type Made = Arc<Mutex<BTreeMap<StepId, String>>>;
+/// What steps have made, and what they have taken away that could be wanted back.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// Ids of containers, networks and volumes.
+    pub(super) ids: Mutex<BTreeMap<StepId, String>>,
+    /// Networks that were replaced, by their id.
+    pub(super) saved: Mutex<BTreeMap<String, SavedNetwork>>,
+}
 
 /// Where the carrying out begins.
 pub(super) enum Start {
@@ -90,21 +97,19 @@ pub(super) async fn carry_out(
     if planned.plan.steps.iter().any(|step| step.action.changes()) {
         exec.applying().await?;
     }
-    for phase in [Phase::Create, Phase::Switch] {
+    for phase in [Phase::Create, Phase::Switch, Phase::Watch, Phase::Clean] {
         match exec.phase(phase).await {
             Ok(()) => {}
             Err(Early::Moved(failure)) if !last => return Err(Early::Moved(failure)),
-            Err(Early::Failed(failure) | Early::Moved(failure)) => {
-                let made = exec.made.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                let states = exec.states.clone();
-                let reached = restore::Reached {
-                    states: &states,
-                    made: &made,
-                };
-                return Err(Early::Failed(
-                    restore::run(run, &planned, &reached, failure).await,
-                ));
+            // Everything is good: an old container that cannot be removed takes nothing back.
+            Err(Early::Failed(failure) | Early::Moved(failure)) if phase == Phase::Clean => {
+                return Err(if last {
+                    Early::Left(failure)
+                } else {
+                    Early::Moved(failure)
+                });
             }
+            Err(Early::Failed(failure) | Early::Moved(failure)) => return Err(exec.failed(failure).await),
             Err(other) => return Err(other),
         }
     }
@@ -113,7 +118,7 @@ pub(super) async fn carry_out(
 
 /// Steps counted by an earlier attempt: the count never goes back.
 async fn base(run: &Run) -> u32 {
-    match run.shared.journal.state(run.stack(), run.order.op).await {
+    match run.shared.journal.state(run.stack(), run.op).await {
         Some(DeploymentState::Applying { done, .. }) => done,
         _ => 0,
     }
@@ -124,7 +129,9 @@ struct Exec<'e> {
     world: &'e World,
     planned: Arc<Planned>,
     states: BTreeMap<StepId, StepState>,
-    made: Made,
+    made: Arc<Made>,
+    /// The service of the step that failed.
+    culprit: Option<String>,
     done: u32,
     /// Steps done before, and steps in this plan; `None` while preparing.
     count: Option<(u32, u32)>,
@@ -139,10 +146,31 @@ impl<'e> Exec<'e> {
             world,
             planned,
             states: BTreeMap::new(),
-            made: Made::default(),
+            made: Arc::default(),
+            culprit: None,
             done: 0,
             count,
         }
+    }
+
+    /// What becomes of a failure: the way back, or everything that was under way is put back at once.
+    async fn failed(&self, failure: Failure) -> Early {
+        match &self.run.kind {
+            // A failed way back stops where it is.
+            Kind::Back { .. } => return Early::Failed(failure),
+            Kind::Repair => {}
+            Kind::Deploy => {
+                let project = &self.world.project;
+                if let Some(to) = back::possible(self.run, project, self.culprit.as_deref()).await {
+                    return Early::Back { failure, to };
+                }
+            }
+        }
+        let reached = restore::Reached {
+            states: &self.states,
+            made: &self.made,
+        };
+        Early::Failed(restore::run(self.run, &self.planned, &reached, failure).await)
     }
 
     /// The steps of a phase.
@@ -214,9 +242,8 @@ impl<'e> Exec<'e> {
         self.states.insert(step, StepState::Running);
         let work = self.work(step).cloned().unwrap_or(Work::Nothing);
         let (run, world, made) = (Arc::clone(self.run), self.world.clone(), Arc::clone(&self.made));
-        let planned = Arc::clone(&self.planned);
         let entry = self.entry(step);
-        let noted = !work.is_harmless() && !run.repair;
+        let noted = !work.is_harmless() && run.kind != Kind::Repair;
         let stops = self.stops(step);
         let work = async move {
             // Waits take no place: they would starve what they wait for.
@@ -234,13 +261,7 @@ impl<'e> Exec<'e> {
                 && let Err(error) = run
                     .shared
                     .journal
-                    .step_intent(
-                        run.stack(),
-                        run.order.op,
-                        u64::from(step.0),
-                        &entry,
-                        stops.as_deref(),
-                    )
+                    .step_intent(run.stack(), run.op, run.number(step), &entry, stops.as_deref())
                     .await
             {
                 return Err(journal_broken(error));
@@ -250,14 +271,18 @@ impl<'e> Exec<'e> {
                 at: run.shared.journal.now(),
             });
             let ticker = run.ticker(step);
-            let result = perform::perform(&run, &world, &planned, &work, &made, ticker).await;
+            let result = perform::perform(&run, &world, &work, &made, ticker).await;
             if let (
                 Ok(evidence),
-                Work::Create { .. } | Work::NetworkCreate { .. } | Work::VolumeCreate { .. },
+                Work::Create { .. }
+                | Work::NetworkCreate { .. }
+                | Work::NetworkReplace { .. }
+                | Work::VolumeCreate { .. },
             ) = (&result, &work)
                 && let Some(id) = &evidence.id
             {
-                made.lock()
+                made.ids
+                    .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .insert(step, id.clone());
             }

@@ -4,24 +4,28 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 use windflow_kit::{BackoffOptions, Chain, Stop};
-use windflow_model::{Code, DeploymentEvent, Failure, OpId, Plan, ResourceKind, StackName, Step};
+use windflow_model::{
+    Code, DeploymentEvent, DeploymentState, Failure, OpId, Plan, ResourceKind, StackName, Step,
+};
 
 use super::{
-    context::{Early, Run, Shared, World},
+    back,
+    context::{Early, Kind, Run, Shared, World},
     exec,
-    prepare::{input, loaded, removal, settled},
+    prepare::{input, loaded, removal, seen, settled},
 };
 use crate::{
     journal::Moved,
-    order::Order,
+    order::{ApplyError, Order},
     plan::{self, Mode, Phase, Planned},
 };
 
 /// Between two attempts while the engine does not answer.
-const RETRY: BackoffOptions = BackoffOptions::between(Duration::from_millis(200), Duration::from_secs(5));
+pub(super) const RETRY: BackoffOptions =
+    BackoffOptions::between(Duration::from_millis(200), Duration::from_secs(5));
 
 /// How often a host that is not as planned is planned for, in one go.
-const WAYS: u32 = 3;
+pub(super) const WAYS: u32 = 3;
 
 /// What a lane is for.
 #[derive(Debug)]
@@ -106,7 +110,7 @@ async fn deploy(
             .await?;
         return Ok(());
     };
-    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), false));
+    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), Kind::Deploy));
     for (_, entry) in shared
         .journal
         .steps(stack, op)
@@ -116,7 +120,12 @@ async fn deploy(
     {
         run.note(format!("was interrupted and is looked at again: {}", entry.what));
     }
-    let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.max(1)));
+    if let DeploymentState::RollingBack { failure, to } = record.state {
+        // Killed on the way back: it goes on from what is there.
+        let to = to.or(record.good).unwrap_or_default();
+        return back::run(&run, failure, to, halt).await;
+    }
+    let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.clamp(1, 600)));
     let mut delays = RETRY.build(shared.options.random.clone());
     let mut silent_since: Option<Instant> = None;
     loop {
@@ -132,9 +141,14 @@ async fn deploy(
             }
             Err(Early::Halted) => return Ok(()),
             Err(Early::Journal(error)) => return Err(error),
-            Err(Early::Failed(failure) | Early::Moved(failure)) => failure,
+            Err(Early::Failed(failure) | Early::Moved(failure) | Early::Left(failure)) => failure,
+            Err(Early::Back { failure, to }) => return back::run(&run, failure, to, halt).await,
             Err(Early::Unreachable(failure)) => {
-                let since = *silent_since.get_or_insert_with(Instant::now);
+                let since = *silent_since.get_or_insert_with(|| {
+                    let text = format!("{}; trying again for {} s", failure.message, bound.as_secs());
+                    run.note(text);
+                    Instant::now()
+                });
                 if since.elapsed() < bound {
                     tracing::warn!(%stack, failure = %failure.message, "engine does not answer; trying again");
                     if halt.run(tokio::time::sleep(delays.next_delay())).await.is_none() {
@@ -157,7 +171,9 @@ async fn deploy(
 
 /// Ways through, until the host is as planned. Gives the digest of the world it left.
 async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
-    for _ in 1..WAYS {
+    // One plan and nothing else: what is not as planned is not planned for anew.
+    let ways = if run.order.options.pin.is_some() { 1 } else { WAYS };
+    for _ in 1..ways {
         let why = match way(run, false).await {
             Ok(Some(world)) => return Ok(world),
             Ok(None) => "it is not as planned".to_owned(),
@@ -184,13 +200,15 @@ async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
     if run.order.want.is_absent() {
         let planned = removal(&run.shared, &run.order).await?;
         expected(run, &planned).await?;
+        // Its hooks, if the files are still there to tell them.
+        let known = loaded(&run.shared, &run.order, false).await.ok();
         let world = World {
-            project: Arc::default(),
+            project: Arc::new(known.map(|known| known.project).unwrap_or_default()),
         };
         exec::carry_out(run, &world, Arc::new(planned), exec::Start::Plain, last).await?;
         let rest = removal(&run.shared, &run.order).await?;
         let container = |step: &Step| step.resource.kind == ResourceKind::Container;
-        return Ok((!rest.plan.steps.iter().any(container)).then_some(rest.plan.world));
+        return Ok((!rest.plan.steps.iter().any(container)).then_some(rest.plan.pin.steps));
     }
     let loaded = loaded(&run.shared, &run.order, true).await?;
     for warning in &loaded.warnings {
@@ -201,21 +219,29 @@ async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
     let world = World {
         project: Arc::clone(&input.project),
     };
-    let observed = settled(&run.shared, &query).await?;
+    let observed = seen(&run.shared, &input, &query).await?;
     let mut planned = plan::plan(&input, &observed)?;
-    expected(run, &planned).await?;
+    let pinned = expected(run, &planned).await?;
     let mut start = exec::Start::Plain;
     if planned.work.iter().any(|work| work.phase() == Phase::Images) {
         // Images first: only then is it known which containers change.
         let images = Arc::new(planned);
         let fetched = exec::images(run, &world, &images).await?;
         input.fetched = fetched.names;
-        let observed = settled(&run.shared, &query).await?;
+        let observed = seen(&run.shared, &input, &query).await?;
         let rest = plan::plan(&input, &observed)?;
+        if pinned {
+            plan::same_after_images(&images.plan, &rest.plan)?;
+        }
         planned = images.with_images_done(rest);
         start = exec::Start::ImagesDone(fetched.steps);
     }
+    let idle = planned.plan.is_empty();
     exec::carry_out(run, &world, Arc::new(planned), start, last).await?;
+    if idle {
+        // Nothing was done: the host is as it was just seen.
+        return Ok(Some(plan::world_digest(&observed)));
+    }
     let left = settled(&run.shared, &query).await?;
     input.mode = Mode::Repair {
         killed: BTreeSet::new(),
@@ -241,11 +267,17 @@ async fn repair(
     let Some(order) = shared.journal.order(stack, rev).await? else {
         return Ok(());
     };
-    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), true));
+    let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), Kind::Repair));
     match mend(&run, killed).await {
         Ok(()) | Err(Early::Halted) => Ok(()),
         Err(Early::Journal(error)) => Err(error),
-        Err(Early::Unreachable(failure) | Early::Moved(failure) | Early::Failed(failure)) => {
+        Err(
+            Early::Unreachable(failure)
+            | Early::Moved(failure)
+            | Early::Failed(failure)
+            | Early::Left(failure)
+            | Early::Back { failure, .. },
+        ) => {
             tracing::warn!(%stack, failure = %failure, "a repair did not work out; it is tried again later");
             Ok(())
         }
@@ -279,6 +311,14 @@ async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
 
 /// What an order would do; changes nothing.
 pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan, Failure> {
+    let held = shared.journal.record(&order.stack).await;
+    if let Some(held) = held.filter(|held| held.owner != order.owner && !held.is_gone()) {
+        let refusal = ApplyError::NameHeld {
+            stack: order.stack.clone(),
+            held_by: held.owner,
+        };
+        return Err(refusal.into());
+    }
     let planned = if order.want.is_absent() {
         removal(shared, order).await.map_err(failure_of)?
     } else {
@@ -287,7 +327,8 @@ pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan,
         let input = input(shared, order, loaded, Mode::Deploy)
             .await
             .map_err(failure_of)?;
-        let observed = shared.target.observe(&plan::query(&input.project)).await?;
+        let query = plan::query(&input.project);
+        let observed = seen(shared, &input, &query).await.map_err(failure_of)?;
         let mut planned = plan::plan(&input, &observed)?;
         warnings.append(&mut planned.plan.warnings);
         planned.plan.warnings = warnings;
@@ -298,38 +339,38 @@ pub(super) async fn preview(shared: &Arc<Shared>, order: &Order) -> Result<Plan,
 
 fn failure_of(early: Early) -> Failure {
     match early {
-        Early::Failed(failure) | Early::Moved(failure) | Early::Unreachable(failure) => failure,
+        Early::Failed(failure)
+        | Early::Moved(failure)
+        | Early::Left(failure)
+        | Early::Unreachable(failure)
+        | Early::Back { failure, .. } => failure,
         Early::Journal(error) => error.into(),
         Early::Halted => Failure::new(Code::HostFailure, "the engine of this agent has stopped"),
     }
 }
 
 async fn moved(run: &Run, event: DeploymentEvent) -> Result<(), Early> {
-    let moved = run
-        .shared
-        .journal
-        .event(run.stack(), run.order.op, event, None)
-        .await?;
+    let moved = run.shared.journal.event(run.stack(), run.op, event, None).await?;
     // An event that comes too late for its phase is fine (a second attempt); the end of the operation is not.
-    if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.order.op).await {
+    if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.op).await {
         return Err(Early::Halted);
     }
     Ok(())
 }
 
-/// Stops where the host is not the one that the plan in the order was made for. What this operation itself has changed,
-/// in this life of the agent or one before, does not count.
-async fn expected(run: &Run, planned: &Planned) -> Result<(), Failure> {
-    let Some(world) = &run.order.options.expect_world else {
-        return Ok(());
+/// Whether the order carries a plan; stops where anything that plan was made from has moved since. What this operation
+/// itself has changed, in this life of the agent or one before, does not count.
+async fn expected(run: &Run, planned: &Planned) -> Result<bool, Failure> {
+    let Some(pin) = &run.order.options.pin else {
+        return Ok(false);
     };
     let record = run.shared.journal.record(run.stack()).await;
-    if *world == planned.plan.world || record.is_some_and(|record| record.touched) {
-        return Ok(());
+    if record.is_some_and(|record| record.touched) {
+        return Ok(false);
     }
-    let text = format!(
-        "{} has changed on this host since the plan was made",
-        run.order.stack
-    );
-    Err(Failure::new(Code::WorldMoved, text))
+    let moved = pin.moved(&planned.plan.pin);
+    if moved.is_empty() {
+        return Ok(true);
+    }
+    Err(plan::moved(&run.order.stack, &moved))
 }

@@ -6,20 +6,23 @@ use std::{
     time::Duration,
 };
 
+use windflow_compose::model::Service;
+use windflow_model::ContainerState;
+
 use super::{
     context::{Run, World},
     exec::Made,
     wait,
 };
 use crate::{
-    plan::{self, Planned, Subject, Work},
-    targets::{ContainerCreate, Evidence, Operation, TargetError, TargetErrorKind, Ticker},
+    hooks::{self, When},
+    plan::{self, Subject, Work},
+    targets::{ContainerCreate, Evidence, Operation, SavedNetwork, TargetError, TargetErrorKind, Ticker},
 };
 
 pub(super) async fn perform(
     run: &Arc<Run>,
     world: &World,
-    planned: &Planned,
     work: &Work,
     made: &Made,
     ticker: Ticker,
@@ -71,31 +74,53 @@ pub(super) async fn perform(
             attached,
         } => {
             let project = Arc::clone(&world.project);
-            for (id, ..) in attached {
-                one(Operation::Disconnect {
-                    id: id.clone(),
-                    network: old.clone(),
-                })
-                .await?;
-            }
-            one(Operation::NetworkRemove { network: old.clone() }).await?;
+            let ids: Vec<String> = attached.iter().map(|(id, ..)| id.clone()).collect();
+            let saved = target.network_saved(old, &ids).await?;
             let create = Operation::NetworkCreate {
                 project: Arc::clone(&project),
                 key: key.clone(),
                 labels: labels.clone(),
             };
-            let evidence = one(create).await?;
-            for (id, name, service) in attached {
-                let connect = Operation::Connect {
-                    id: id.clone(),
-                    name: name.clone(),
-                    project: Arc::clone(&project),
-                    service: service.clone(),
-                    key: key.clone(),
-                };
-                one(connect).await?;
+            match network_replaced(run, old, create, attached).await {
+                Ok(evidence) => {
+                    let mut held = made.saved.lock().unwrap_or_else(PoisonError::into_inner);
+                    held.insert(old.clone(), saved);
+                    Ok(evidence)
+                }
+                // Cut off from the engine nothing can be undone; the next life finds what there is.
+                Err((error, _)) if error.is_unreachable() => Err(error),
+                Err((mut error, new)) => {
+                    if let Err(lost) = network_back(run, new, attached, &saved).await {
+                        let what = format!("{}; the network before it could not be put back", error.what);
+                        error.what = format!("{what}: {}", lost.failure().message);
+                    }
+                    Err(error)
+                }
             }
-            Ok(evidence)
+        }
+        Work::Connect {
+            id,
+            name,
+            service,
+            key,
+        } => {
+            one(Operation::Connect {
+                id: id.clone(),
+                name: name.clone(),
+                project: Arc::clone(&world.project),
+                service: service.clone(),
+                key: key.clone(),
+            })
+            .await
+        }
+        Work::Watch {
+            subjects,
+            service,
+            seconds,
+        } => {
+            let ids: Result<Vec<String>, TargetError> =
+                subjects.iter().map(|subject| id(subject, made)).collect();
+            wait::watch(run, world, service, &ids?, *seconds, &ticker).await
         }
         Work::NetworkRemove { id } | Work::TwinRemove { id } => {
             one(Operation::NetworkRemove { network: id.clone() }).await
@@ -118,12 +143,21 @@ pub(super) async fn perform(
             labels,
             inherits,
             refers,
+            linked,
         } => {
             let mut containers = BTreeMap::new();
             for (service, subjects) in refers {
                 let ids: Result<Vec<String>, TargetError> =
                     subjects.iter().map(|subject| id(subject, made)).collect();
                 containers.insert(service.clone(), ids?);
+            }
+            let mut labels = labels.clone();
+            if let Some(spec) = spec_of(world, service).filter(|_| !containers.is_empty()) {
+                // Compose's hash is over the ids, which are known only now.
+                labels.insert(
+                    plan::labels::COMPOSE_HASH.to_owned(),
+                    plan::theirs::service(spec, &containers),
+                );
             }
             let create = ContainerCreate {
                 image: plan::image_of(&world.project, service),
@@ -132,29 +166,46 @@ pub(super) async fn perform(
                 number: *number,
                 name: name.clone(),
                 final_name: final_name.clone(),
-                labels: labels.clone(),
+                labels,
                 containers,
+                linked: linked.clone(),
                 inherits: inherits.clone(),
+                one_off: None,
             };
             one(Operation::Create(Box::new(create))).await
         }
         Work::Start { subject, service } => {
-            let files = Some((Arc::clone(&world.project), service.clone()));
+            // One that was made just now has them.
+            let files =
+                matches!(subject, Subject::Id(_)).then(|| (Arc::clone(&world.project), service.clone()));
+            let id = id(subject, made)?;
+            let takes_any = spec_of(world, service).is_some_and(takes_any_port);
+            let _alone = if takes_any {
+                Some(run.shared.ports.lock().await)
+            } else {
+                None
+            };
             let started = one(Operation::Start {
-                id: id(subject, made)?,
+                id: id.clone(),
                 files,
             })
             .await;
-            started.map_err(|error| named(error, service))
+            let evidence = started.map_err(|error| named(error, service))?;
+            hooks::run(target, &world.project, service, &id, When::Started).await?;
+            Ok(evidence)
         }
         Work::Restart { id } => {
-            one(Operation::Restart {
+            hook(run, world, id, When::Stopping).await?;
+            let restart = Operation::Restart {
                 id: id.clone(),
                 timeout,
-            })
-            .await
+            };
+            let evidence = one(restart).await?;
+            hook(run, world, id, When::Started).await?;
+            Ok(evidence)
         }
         Work::Stop { id } => {
+            hook(run, world, id, When::Stopping).await?;
             one(Operation::Stop {
                 id: id.clone(),
                 timeout,
@@ -179,6 +230,7 @@ pub(super) async fn perform(
         }
         Work::Remove { id, volumes, stop } => {
             if *stop {
+                hook(run, world, id, When::Stopping).await?;
                 one(Operation::Stop {
                     id: id.clone(),
                     timeout,
@@ -201,7 +253,7 @@ pub(super) async fn perform(
             for subject in subjects {
                 ids.push(id(subject, made)?);
             }
-            match wait::until(run, world, planned, service, &ids, *until, &ticker).await {
+            match wait::until(run, world, service, &ids, *until, &ticker).await {
                 Err(error) if !required && !error.is_unreachable() => Ok(Evidence {
                     id: None,
                     warnings: vec![error.failure().message],
@@ -221,6 +273,92 @@ pub(super) async fn perform(
     }
 }
 
+fn spec_of<'w>(world: &'w World, service: &str) -> Option<&'w Service> {
+    world.project.services.get(service)
+}
+
+/// Whether the engine chooses a host port.
+fn takes_any_port(service: &Service) -> bool {
+    let mut ports = service.ports.iter();
+    ports.any(|port| port.published.as_deref().is_none_or(|text| text.contains('-')))
+}
+
+/// Runs the hooks of a container whose service only the host can tell. One that does not run has none.
+async fn hook(run: &Arc<Run>, world: &World, id: &str, when: When) -> Result<(), TargetError> {
+    if !hooks::any(&world.project, when) {
+        return Ok(());
+    }
+    let list = run.shared.list.get().await?;
+    let runs = |state| when == When::Started || state == ContainerState::Running;
+    let found = list.iter().find(|container| container.id == id);
+    let service = found
+        .filter(|container| runs(container.state))
+        .and_then(|container| container.service.clone());
+    match service {
+        Some(service) => hooks::run(&run.shared.target, &world.project, &service, id, when).await,
+        None => Ok(()),
+    }
+}
+
+type Attached = [(String, String, String)];
+
+/// Takes the old network away from under its containers and gives them the new one. A failure comes with the new
+/// network, if it was made.
+async fn network_replaced(
+    run: &Arc<Run>,
+    old: &str,
+    create: Operation,
+    attached: &Attached,
+) -> Result<Evidence, (TargetError, Option<String>)> {
+    let one =
+        |operation: Operation| async move { run.shared.target.execute(&operation, Ticker::none()).await };
+    for (id, ..) in attached {
+        let (id, network) = (id.clone(), old.to_owned());
+        one(Operation::Disconnect { id, network })
+            .await
+            .map_err(|error| (error, None))?;
+    }
+    let network = old.to_owned();
+    one(Operation::NetworkRemove { network })
+        .await
+        .map_err(|error| (error, None))?;
+    let evidence = one(create.clone()).await.map_err(|error| (error, None))?;
+    let Operation::NetworkCreate { project, key, .. } = create else {
+        return Ok(evidence);
+    };
+    for (id, name, service) in attached {
+        let connect = Operation::Connect {
+            id: id.clone(),
+            name: name.clone(),
+            project: Arc::clone(&project),
+            service: service.clone(),
+            key: key.clone(),
+        };
+        one(connect).await.map_err(|error| (error, evidence.id.clone()))?;
+    }
+    Ok(evidence)
+}
+
+/// Makes a network again that was replaced, and connects its containers as they were.
+pub(super) async fn network_back(
+    run: &Arc<Run>,
+    new: Option<String>,
+    attached: &Attached,
+    saved: &SavedNetwork,
+) -> Result<(), TargetError> {
+    let one =
+        |operation: Operation| async move { run.shared.target.execute(&operation, Ticker::none()).await };
+    if let Some(new) = new {
+        for (id, ..) in attached {
+            let (id, network) = (id.clone(), new.clone());
+            one(Operation::Disconnect { id, network }).await?;
+        }
+        one(Operation::NetworkRemove { network: new }).await?;
+    }
+    let saved = saved.clone();
+    one(Operation::NetworkRestore { saved }).await.map(drop)
+}
+
 fn build(world: &World, service: &str, image: &str) -> Operation {
     Operation::Build {
         project: Arc::clone(&world.project),
@@ -233,7 +371,7 @@ fn id(subject: &Subject, made: &Made) -> Result<String, TargetError> {
     match subject {
         Subject::Id(id) => Ok(id.clone()),
         Subject::Made(step) => {
-            let made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            let made = made.ids.lock().unwrap_or_else(PoisonError::into_inner);
             made.get(step).cloned().ok_or_else(|| {
                 TargetError::new(
                     TargetErrorKind::Host,

@@ -1,7 +1,12 @@
 //! What a plan is made from: the project of the order, and the host.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 use windflow_compose::Loaded;
 use windflow_model::{Code, ContainerState, Failure, Want};
@@ -10,27 +15,38 @@ use super::context::{Early, Shared};
 use crate::{
     load,
     order::Order,
-    plan::{self, ContentDigests, Mode, PlanInput, Planned, RemovalInput, Stamp},
-    targets::{ObserveQuery, Observed, ObservedContainer},
+    plan::{self, ContentDigests, Known, Mode, PlanInput, Planned, RemovalInput, Stamp},
+    targets::{ObserveQuery, Observed, ObservedContainer, TargetError},
 };
 
 /// Longest wait for removals that are under way.
 const REMOVAL: Duration = Duration::from_secs(60);
+/// Containers asked for their settings at the same time.
+const AT_ONCE: usize = 8;
 /// Between two looks at them.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The project of an order; `write` puts its files where containers mount them from.
 pub(super) async fn loaded(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<Loaded, Early> {
+    let read = read(shared, order, write).await?;
+    if let Some(files) = read.files.filter(|_| write) {
+        let project = windflow_compose::print::yaml(&read.loaded.project);
+        shared.journal.read_from(order, files, &project).await?;
+    }
+    Ok(read.loaded)
+}
+
+async fn read(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<load::Read, Early> {
     let (order, work_dir) = (order.clone(), shared.options.work_dir.clone());
     let work = tokio::task::spawn_blocking(move || {
-        let loaded = load::load(&order, &work_dir)?;
+        let read = load::load(&order, &work_dir)?;
         if write {
             load::materialise(&order, &work_dir)?;
         }
-        Ok::<_, Failure>(loaded)
+        Ok::<_, Failure>(read)
     });
     match work.await {
-        Ok(loaded) => Ok(loaded?),
+        Ok(read) => Ok(read?),
         Err(error) => Err(Failure::new(
             Code::HostFailure,
             format!("loading the project broke off: {error}"),
@@ -50,7 +66,12 @@ pub(super) async fn input(
     let (secret, of) = (*shared.journal.secret(), Arc::clone(&project));
     let digests = tokio::task::spawn_blocking(move || {
         ContentDigests::of(&of, &secret, |path| {
-            fs_err::read(path).map_err(|error| Failure::new(Code::HostFailure, error.to_string()))
+            match fs_err::read(path) {
+                Ok(bytes) => Ok(Some(bytes)),
+                // It may be there for the engine, which has the last word when it mounts the file.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(Failure::new(Code::HostFailure, error.to_string())),
+            }
         })
     });
     let contents = match digests.await {
@@ -91,6 +112,28 @@ pub(super) async fn settled(shared: &Arc<Shared>, query: &ObserveQuery) -> Resul
     }
 }
 
+/// [`settled`], with what it takes to say why containers are replaced.
+pub(super) async fn seen(
+    shared: &Arc<Shared>,
+    input: &PlanInput,
+    query: &ObserveQuery,
+) -> Result<Observed, Early> {
+    let mut observed = settled(shared, query).await?;
+    let asked = stream::iter(plan::unexplained(input, &observed))
+        .map(|id| async move { Ok::<_, TargetError>((shared.target.settings(&id).await?, id)) })
+        .buffer_unordered(AT_ONCE);
+    let told: BTreeMap<String, _> = asked
+        .map_ok(|(settings, id)| (id, settings))
+        .try_collect()
+        .await?;
+    for container in &mut observed.containers {
+        if let Some(settings) = told.get(&container.id) {
+            container.settings.clone_from(settings);
+        }
+    }
+    Ok(observed)
+}
+
 fn label_query(order: &Order) -> ObserveQuery {
     ObserveQuery {
         project: order.stack.to_string(),
@@ -101,28 +144,22 @@ fn label_query(order: &Order) -> ObserveQuery {
 /// The plan of a removal.
 pub(super) async fn removal(shared: &Arc<Shared>, order: &Order) -> Result<Planned, Early> {
     let observed = settled(shared, &label_query(order)).await?;
-    let remove_orphans = order.options.remove_orphans.unwrap_or(true);
     // Orphans can only be told where the file is there to tell.
-    let services = match (remove_orphans, loaded(shared, order, false).await) {
-        (false, Ok(loaded)) => {
-            let project = loaded.project;
-            Some(
-                project
-                    .services
-                    .into_keys()
-                    .chain(project.disabled_services.into_keys())
-                    .collect(),
-            )
-        }
-        _ => None,
+    let known = match order.options.remove_orphans {
+        Some(_) => loaded(shared, order, false).await.ok(),
+        None => None,
     };
+    let services = known.map(|known| Known {
+        enabled: known.project.services.into_keys().collect(),
+        disabled: known.project.disabled_services.into_keys().collect(),
+    });
     debug_assert!(order.want != Want::Present);
     let input = RemovalInput {
         stack: order.stack.clone(),
         want: order.want,
         options: order.options.clone(),
         services,
-        remove_orphans,
+        remove_orphans: order.options.remove_orphans.unwrap_or(true),
     };
     Ok(plan::removal(&input, &observed))
 }

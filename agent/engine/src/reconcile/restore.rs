@@ -1,18 +1,19 @@
 //! After a failure: what was under way is undone.
 //!
-//! For every replacement that is not complete, the new container goes, the old one takes its name again and, if it was
-//! stopped for this (by this life of the agent or one before: the journal knows), runs again. Of a stack from the
+//! The new container of every replacement goes, a network that was replaced is made again as it was, the old container
+//! takes its name again and, if it was stopped for this (by this life of the agent or one before: the journal knows),
+//! runs again. Of a stack from the
 //! controller, containers that were created and never started go too, with the networks and volumes made for them:
 //! nothing half-done stays. Local mode leaves those, as docker compose does: the next `up` goes on from there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, PoisonError},
 };
 
 use windflow_model::{Failure, StepId, StepState};
 
-use super::context::Run;
+use super::{context::Run, exec::Made, perform};
 use crate::{
     order::Source,
     plan::{Planned, Replacement, Subject, Work},
@@ -22,10 +23,15 @@ use crate::{
 /// How far a plan was carried out.
 pub(super) struct Reached<'r> {
     pub(super) states: &'r BTreeMap<StepId, StepState>,
-    pub(super) made: &'r BTreeMap<StepId, String>,
+    pub(super) made: &'r Made,
 }
 
 impl Reached<'_> {
+    fn id(&self, step: StepId) -> Option<String> {
+        let ids = self.made.ids.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.get(&step).cloned()
+    }
+
     fn begun(&self, step: StepId) -> bool {
         let state = self.states.get(&step);
         matches!(
@@ -49,23 +55,31 @@ pub(super) async fn run(
     let stopped = run.shared.journal.record(run.stack()).await;
     let stopped = stopped.map(|record| record.stopped).unwrap_or_default();
     let (mut back, mut lost) = (Vec::new(), Vec::new());
+    let mut touched: Vec<&Replacement> = Vec::new();
     for replacement in &planned.replacements {
-        if reached.begun(replacement.removes) {
-            // The old one is gone, or going: the replacement stands.
-            continue;
-        }
-        let (new, touched) = match &replacement.new {
-            Subject::Made(step) => (
-                reached.made.get(step).cloned(),
-                reached.begun(replacement.touches),
-            ),
+        let (new, is_touched) = match &replacement.new {
+            Some(Subject::Made(step)) => (reached.id(*step), reached.begun(replacement.touches)),
             // Made by an earlier life, which may have touched the old one, too.
-            Subject::Id(id) => (Some(id.clone()), true),
+            Some(Subject::Id(id)) => (Some(id.clone()), true),
+            None => (None, reached.begun(replacement.touches)),
         };
-        let up = replacement.was_up || stopped.contains(&replacement.old);
-        match put_back(run, replacement, new, touched, up).await {
-            Ok(()) if touched => back.push(replacement.name.clone()),
+        let gone = match new {
+            Some(new) => discard(run, new).await,
+            None => Ok(()),
+        };
+        match gone {
+            Ok(()) if is_touched => touched.push(replacement),
             Ok(()) => {}
+            Err(error) => lost.push(format!("{}: {}", replacement.name, error.failure().message)),
+        }
+    }
+    if let Err(error) = networks(run, planned, reached).await {
+        lost.push(error.failure().message);
+    }
+    for replacement in touched {
+        let up = replacement.was_up || stopped.contains(&replacement.old);
+        match put_back(run, replacement, up).await {
+            Ok(()) => back.push(replacement.name.clone()),
             Err(error) => lost.push(format!("{}: {}", replacement.name, error.failure().message)),
         }
     }
@@ -88,23 +102,25 @@ pub(super) async fn run(
     failure
 }
 
-async fn put_back(
-    run: &Arc<Run>,
-    replacement: &Replacement,
-    new: Option<String>,
-    touched: bool,
-    was_up: bool,
-) -> Result<(), TargetError> {
-    if let Some(new) = new {
-        remove(run, new).await?;
-    }
-    if !touched {
-        return Ok(());
-    }
+async fn put_back(run: &Arc<Run>, replacement: &Replacement, was_up: bool) -> Result<(), TargetError> {
     let (id, name) = (replacement.old.clone(), replacement.name.clone());
     execute(run, Operation::Rename { id: id.clone(), name }).await?;
     if was_up {
         execute(run, Operation::Start { id, files: None }).await?;
+    }
+    Ok(())
+}
+
+/// Networks that were replaced, as they were before.
+async fn networks(run: &Arc<Run>, planned: &Planned, reached: &Reached<'_>) -> Result<(), TargetError> {
+    let saved = std::mem::take(&mut *reached.made.saved.lock().unwrap_or_else(PoisonError::into_inner));
+    for (step, work) in planned.plan.steps.iter().zip(&planned.work) {
+        let Work::NetworkReplace { old, attached, .. } = work else {
+            continue;
+        };
+        if let Some(saved) = saved.get(old).filter(|_| reached.done(step.id)) {
+            perform::network_back(run, reached.id(step.id), attached, saved).await?;
+        }
     }
     Ok(())
 }
@@ -129,8 +145,8 @@ async fn clear(run: &Arc<Run>, planned: &Planned, reached: &Reached<'_>) -> Resu
         if !matches!(work, Work::Create { .. }) {
             continue;
         }
-        match reached.made.get(&id) {
-            Some(container) if !started.contains(&id) => remove(run, container.clone()).await?,
+        match reached.id(id) {
+            Some(container) if !started.contains(&id) => discard(run, container).await?,
             Some(_) => all_gone = false,
             None => {}
         }
@@ -140,7 +156,7 @@ async fn clear(run: &Arc<Run>, planned: &Planned, reached: &Reached<'_>) -> Resu
         return Ok(());
     }
     for (id, work) in steps().filter(|(id, _)| reached.done(*id)) {
-        let Some(made) = reached.made.get(&id).cloned() else {
+        let Some(made) = reached.id(id) else {
             continue;
         };
         match work {
@@ -152,8 +168,10 @@ async fn clear(run: &Arc<Run>, planned: &Planned, reached: &Reached<'_>) -> Resu
     Ok(())
 }
 
-async fn remove(run: &Arc<Run>, id: String) -> Result<(), TargetError> {
-    execute(run, Operation::Remove { id, volumes: false }).await
+/// Removes a container that came to nothing, with the volumes that were made for it alone; those it took over from
+/// another one stay.
+async fn discard(run: &Arc<Run>, id: String) -> Result<(), TargetError> {
+    execute(run, Operation::Remove { id, volumes: true }).await
 }
 
 async fn execute(run: &Arc<Run>, operation: Operation) -> Result<(), TargetError> {

@@ -7,6 +7,7 @@
 
 mod api;
 mod build;
+mod client;
 mod connect;
 mod containers;
 mod create;
@@ -19,33 +20,50 @@ mod logs;
 mod networks;
 mod observe;
 mod pull;
+mod saved;
+mod session;
 mod settings;
 mod spec;
 mod wire;
 
-use std::sync::{Mutex, OnceLock};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, OnceLock},
+    time::Duration,
+};
 
 use bollard::Docker;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
 
-use self::connect::Address;
+pub use self::client::client_config_dir;
+use self::{client::ClientConfig, connect::Address};
 use super::{
-    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetEvent,
-    Ticker,
+    Archive, AttachRequest, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed,
+    Operation, Processes, SavedNetwork, Session, SessionId, Target, TargetError, TargetEvent, Ticker, Vitals,
 };
+use crate::plan::Settings;
 
 /// Where the engine is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DockerOptions {
     /// As `DOCKER_HOST`: `unix:///path` or `tcp://host:port`. `None` means `unix:///var/run/docker.sock`.
     pub host: Option<String>,
+    /// Directory of the Docker client's `config.json`, see [`client_config_dir`]. `None` means no credentials.
+    pub client_config: Option<PathBuf>,
+    /// How long a pull may stand still before it fails; `None` means [`PULL_STALL`].
+    pub pull_stall: Option<Duration>,
 }
+
+/// How long a pull may stand still if nothing else is said: longer than an engine takes to check a large layer.
+pub const PULL_STALL: Duration = Duration::from_secs(120);
 
 /// A Docker or Podman engine.
 #[derive(Debug)]
 pub struct DockerTarget {
     address: Address,
+    client_config: Option<PathBuf>,
+    pull_stall: Duration,
     client: OnceLock<Docker>,
     info: Mutex<Option<EngineInfo>>,
 }
@@ -59,9 +77,15 @@ impl DockerTarget {
         let address = Address::parse(options.host.as_deref())?;
         Ok(Self {
             address,
+            client_config: options.client_config,
+            pull_stall: options.pull_stall.unwrap_or(PULL_STALL),
             client: OnceLock::new(),
             info: Mutex::default(),
         })
+    }
+
+    async fn client_config(&self) -> ClientConfig {
+        ClientConfig::read(self.client_config.as_deref()).await
     }
 }
 
@@ -78,6 +102,10 @@ impl Target for DockerTarget {
         Box::pin(observe::observe(self, query))
     }
 
+    fn settings<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Settings>, TargetError>> {
+        Box::pin(settings::of(self, container))
+    }
+
     fn execute<'a>(
         &'a self,
         operation: &'a Operation,
@@ -90,6 +118,18 @@ impl Target for DockerTarget {
         Box::pin(containers::list(self))
     }
 
+    fn network_saved<'a>(
+        &'a self,
+        network: &'a str,
+        containers: &'a [String],
+    ) -> BoxFuture<'a, Result<SavedNetwork, TargetError>> {
+        Box::pin(saved::network(self, network, containers))
+    }
+
+    fn vitals<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Vitals>, TargetError>> {
+        Box::pin(saved::vitals(self, container))
+    }
+
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>> {
         Box::pin(events::open(self))
     }
@@ -99,5 +139,42 @@ impl Target for DockerTarget {
         request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>> {
         Box::pin(logs::open(self, request))
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(session::exec(self, request))
+    }
+
+    fn attach(&self, request: AttachRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(session::attach(self, request))
+    }
+
+    fn resize<'a>(
+        &'a self,
+        id: &'a SessionId,
+        columns: u16,
+        rows: u16,
+    ) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(session::resize(self, id, columns, rows))
+    }
+
+    fn exec_code<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
+        Box::pin(session::exec_code(self, id))
+    }
+
+    fn wait<'a>(
+        &'a self,
+        container: &'a str,
+        ending: Ending,
+    ) -> BoxFuture<'a, Result<BoxFuture<'static, Result<i64, TargetError>>, TargetError>> {
+        Box::pin(session::wait(self, container, ending))
+    }
+
+    fn top<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Processes, TargetError>> {
+        Box::pin(session::top(self, container))
+    }
+
+    fn archive(&self, archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {
+        Box::pin(session::archive(self, archive))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use windflow_kit::{BoxError, error::chain};
-use windflow_model::{Code, Failure};
+use windflow_model::{Code, FailedCheck, Failure};
 
 /// A class of error on a target; it decides whether to try again and which code users see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub struct TargetError {
     pub what: String,
     /// What the engine or the system said.
     pub source: Option<BoxError>,
+    /// The container that did not do what it should.
+    pub check: Option<Box<FailedCheck>>,
 }
 
 impl TargetError {
@@ -57,6 +59,7 @@ impl TargetError {
             kind,
             what: what.into(),
             source: None,
+            check: None,
         }
     }
 
@@ -67,6 +70,7 @@ impl TargetError {
             kind,
             what: what.into(),
             source: Some(source.into()),
+            check: None,
         }
     }
 
@@ -102,7 +106,10 @@ impl TargetError {
             Some(source) => format!("{}: {}", self.what, chain(source)),
             None => self.what.clone(),
         };
-        Failure::new(self.code(), text)
+        Failure {
+            check: self.check.clone(),
+            ..Failure::new(self.code(), text)
+        }
     }
 }
 

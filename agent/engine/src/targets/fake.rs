@@ -3,7 +3,7 @@
 //! It behaves like an engine where plans can tell: names and published ports can be taken, images must be pulled,
 //! health takes a moment. Image names choose the trouble: `fake/unpullable` cannot be pulled, `fake/unstartable` does
 //! not start, `fake/crash` ends with exit code 1 at once, `fake/job` with 0, `fake/unhealthy` never becomes healthy,
-//! `fake/slow` takes ten times as long. Any tag does. Every other image works.
+//! `fake/sickens` is healthy for a while and then no more, `fake/slow` takes ten times as long. Any tag does. Every other image works.
 
 mod execute;
 mod host;
@@ -24,11 +24,12 @@ use tokio::sync::broadcast;
 use windflow_kit::Clock;
 use windflow_model::{ContainerState, ContainerSummary, EngineInfo, EngineKind, TargetKind};
 
-use self::host::Host;
+use self::host::{Container, Host};
 use super::{
-    Evidence, LogLine, LogRequest, ObserveQuery, Observed, Operation, Target, TargetError, TargetErrorKind,
-    TargetEvent, TargetEventKind, Ticker,
+    Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed, Operation, SavedNetwork, Session,
+    SessionId, Target, TargetError, TargetErrorKind, TargetEvent, TargetEventKind, Ticker, Vitals,
 };
+use crate::plan::Settings;
 
 /// Events kept for a reader that lags.
 const EVENTS: usize = 1024;
@@ -60,6 +61,8 @@ struct State {
     done: Vec<String>,
     /// Operation names that fail the next time, with the class of error.
     faults: Vec<(String, TargetErrorKind)>,
+    /// Operations until one fails, and whether all after it fail too.
+    fault_in: Option<(usize, bool)>,
 }
 
 impl FakeTarget {
@@ -103,6 +106,18 @@ impl FakeTarget {
     /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail.
     pub fn fail_next(&self, operation: &str, kind: TargetErrorKind) {
         self.state().faults.push((operation.to_owned(), kind));
+    }
+
+    /// Lets the operation after `more` others fail, whatever it is; with `on`, all after it too.
+    pub fn fail_after(&self, more: usize, on: bool) {
+        self.state().fault_in = Some((more, on));
+    }
+
+    /// No operation fails because somebody asked for it. Whether one that was asked for has not happened.
+    pub fn heal(&self) -> bool {
+        let mut state = self.state();
+        let open = matches!(state.fault_in.take(), Some((_, false)));
+        open || !std::mem::take(&mut state.faults).is_empty()
     }
 
     /// The operations carried out so far: `create web-a-1`, `start web-a-1`, …
@@ -191,6 +206,18 @@ impl Target for FakeTarget {
         })
     }
 
+    fn settings<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Settings>, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            let state = self.state();
+            Ok(state
+                .host
+                .containers
+                .get(container)
+                .map(|held| held.settings.clone()))
+        })
+    }
+
     fn execute<'a>(
         &'a self,
         operation: &'a Operation,
@@ -203,6 +230,25 @@ impl Target for FakeTarget {
         Box::pin(async move {
             self.check()?;
             Ok(self.state().host.summaries())
+        })
+    }
+
+    fn network_saved<'a>(
+        &'a self,
+        network: &'a str,
+        containers: &'a [String],
+    ) -> BoxFuture<'a, Result<SavedNetwork, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.state().host.saved(network, containers)
+        })
+    }
+
+    fn vitals<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<Vitals>, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            let state = self.state();
+            Ok(state.host.containers.get(container).map(Container::vitals))
         })
     }
 
@@ -227,5 +273,25 @@ impl Target for FakeTarget {
             self.check()?;
             logs::open(self, &request)
         })
+    }
+
+    fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
+        Box::pin(async move {
+            self.check()?;
+            self.state()
+                .done
+                .push(format!("exec {}", request.command.join(" ")));
+            // The id carries what the command would end with.
+            let fails = request.command.first().is_some_and(|program| program == "false");
+            Ok(Session {
+                id: SessionId::Exec(u8::from(fails).to_string()),
+                output: stream::empty().boxed(),
+                input: Box::pin(tokio::io::sink()),
+            })
+        })
+    }
+
+    fn exec_code<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
+        Box::pin(std::future::ready(Ok(id.parse().unwrap_or(-1))))
     }
 }

@@ -79,7 +79,7 @@ pub struct ObservedContainer {
     pub networks: BTreeMap<String, Endpoint>,
     /// Mounts.
     pub mounts: Vec<ObservedMount>,
-    /// For a container without WindFlow's own labels: what could be told from its settings, by Compose key.
+    /// What [`Target::settings`](super::Target::settings) told of it, where that was asked for.
     pub settings: Option<BTreeMap<String, serde_json::Value>>,
 }
 
@@ -150,6 +150,9 @@ pub struct ObservedNetwork {
     pub labels: BTreeMap<String, String>,
     /// Its driver.
     pub driver: String,
+    /// What the engine tells of its settings, by Compose key.
+    #[serde(default)]
+    pub settings: BTreeMap<String, serde_json::Value>,
 }
 
 /// A volume.
@@ -161,10 +164,13 @@ pub struct ObservedVolume {
     pub labels: BTreeMap<String, String>,
     /// Its driver.
     pub driver: String,
+    /// What the engine tells of its settings, by Compose key.
+    #[serde(default)]
+    pub settings: BTreeMap<String, serde_json::Value>,
 }
 
 /// An image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ObservedImage {
     /// The engine's id (digest of its configuration).
     pub id: String,
@@ -174,4 +180,13 @@ pub struct ObservedImage {
     pub has_healthcheck: bool,
     /// Paths it declares as volumes.
     pub volumes: Vec<String>,
+    /// Its size in bytes on this host, 0 if unknown.
+    #[serde(default)]
+    pub size: u64,
+    /// Variables it sets.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Labels it sets.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
 }

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use windflow_compose::model::Project;
+use windflow_model::Layer;
 
 use crate::order::RemoveImages;
 
@@ -35,6 +36,11 @@ pub enum Operation {
         /// Its labels.
         labels: BTreeMap<String, String>,
     },
+    /// Makes a network again as it was, with the containers that were on it and are still there.
+    NetworkRestore {
+        /// What was kept of it.
+        saved: SavedNetwork,
+    },
     /// Removes a network.
     NetworkRemove {
         /// Its id or name.
@@ -60,7 +66,8 @@ pub enum Operation {
     Start {
         /// Its id.
         id: String,
-        /// Its project and service, whose inline configs and secrets are put in before the start.
+        /// Its project and service, whose inline configs and secrets are put in before the start, once more: it is not
+        /// fresh from its creation.
         files: Option<(Arc<Project>, String)>,
     },
     /// Stops a container.
@@ -111,6 +118,23 @@ pub enum Operation {
         /// Time until the kill.
         timeout: Option<Duration>,
     },
+    /// Sends a signal to a container's process.
+    Kill {
+        /// Its id.
+        id: String,
+        /// The signal, `SIGKILL`, `HUP`, `9`, ….
+        signal: String,
+    },
+    /// Freezes a container.
+    Pause {
+        /// Its id.
+        id: String,
+    },
+    /// Wakes a frozen container.
+    Unpause {
+        /// Its id.
+        id: String,
+    },
     /// Removes images nobody uses.
     ImagesRemove {
         /// The project.
@@ -141,9 +165,28 @@ pub struct ContainerCreate {
     pub labels: BTreeMap<String, String>,
     /// Container id by service, for `service:` references, links and `volumes_from`.
     pub containers: BTreeMap<String, Vec<String>>,
+    /// Container names by service, for links.
+    pub linked: BTreeMap<String, Vec<String>>,
     /// The container whose anonymous volumes it takes over.
     pub inherits: Option<String>,
+    /// Set for a container that `run` makes.
+    pub one_off: Option<OneOff>,
 }
+
+/// What is different about a container that `run` makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OneOff {
+    /// The engine removes it when it ends.
+    pub auto_remove: bool,
+    /// Somebody writes to its standard input, once.
+    pub stdin: bool,
+    /// It answers to the service's name in its networks.
+    pub aliases: bool,
+}
+
+/// A network with its settings and the places of its containers, in the target's own form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedNetwork(pub serde_json::Value);
 
 /// What an operation left behind; goes into the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -167,6 +210,8 @@ pub struct Tick {
     pub unit: &'static str,
     /// What it is busy with.
     pub detail: String,
+    /// The layers of a pull.
+    pub layers: Vec<Layer>,
 }
 
 /// Takes the progress of one operation; never blocks.

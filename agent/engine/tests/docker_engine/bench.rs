@@ -1,9 +1,9 @@
 //! An engine on a scratch journal, and a look at the host past it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -27,12 +27,24 @@ use windflow_store::{RedbOptions, RedbStore, Store};
 pub(crate) struct Guard {
     project: String,
     stop: Stop,
+    /// Volumes that no label ties to the project.
+    volumes: Mutex<BTreeSet<String>>,
 }
 
 impl Guard {
     pub(crate) fn new(project: &str, stop: Stop) -> Self {
         let project = project.to_owned();
-        Self { project, stop }
+        let volumes = Mutex::default();
+        Self {
+            project,
+            stop,
+            volumes,
+        }
+    }
+
+    /// Removes these volumes too.
+    pub(crate) fn also(&self, volumes: Vec<String>) {
+        self.volumes.lock().unwrap().extend(volumes);
     }
 }
 
@@ -40,6 +52,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.stop.trigger();
         let project = self.project.clone();
+        let volumes = std::mem::take(&mut *self.volumes.lock().unwrap());
         // A thread with a runtime of its own: this one may be on its way down.
         let swept = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -59,6 +72,9 @@ impl Drop for Guard {
                         };
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
+                    for volume in &volumes {
+                        let _ = docker.remove_volume(volume, None::<RemoveVolumeOptions>).await;
+                    }
                 };
                 tokio::time::timeout(Duration::from_secs(60), clean).await
             })
@@ -77,7 +93,7 @@ pub(crate) struct Bench {
     tasks: TaskSet,
     rev: u64,
     _guard: Guard,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// `None`, with a line for the reader, where no engine answers.
@@ -88,28 +104,43 @@ pub(crate) async fn docker() -> Option<Docker> {
     }
     assert!(
         std::env::var("WINDFLOW_TEST_DOCKER").as_deref() != Ok("1"),
-        "no Docker engine answers at /var/run/docker.sock"
+        "no Docker engine answers at DOCKER_HOST or /var/run/docker.sock"
     );
-    eprintln!("SKIPPED: no Docker engine answers at /var/run/docker.sock");
+    eprintln!("SKIPPED: no Docker engine answers at DOCKER_HOST or /var/run/docker.sock");
     None
 }
 
-/// An engine on a journal in `dir`.
+/// An engine on a journal in `dir`. `dir/docker` is its directory of the Docker client's configuration.
 pub(crate) async fn engine(dir: &Path) -> (Engine, EngineHandle) {
+    engine_with(dir, None).await
+}
+
+async fn engine_with(dir: &Path, pull_stall: Option<Duration>) -> (Engine, EngineHandle) {
     let store: Arc<dyn Store> = Arc::new(RedbStore::open(dir.join("state"), RedbOptions::default()).unwrap());
-    let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(DockerOptions::default()).unwrap());
+    // The engine that the test itself looks at.
+    let options = DockerOptions {
+        host: std::env::var("DOCKER_HOST").ok(),
+        client_config: Some(dir.join("docker")),
+        pull_stall,
+    };
+    let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(options).unwrap());
     let options = EngineOptions::new(store, dir.join("stacks"), Clock::system(), Random::system());
     options.build(target).await.unwrap()
 }
 
 impl Bench {
     pub(crate) async fn start(name: &str) -> Option<Self> {
+        Self::start_with(name, None).await
+    }
+
+    /// `pull_stall`: how long a pull may stand still.
+    pub(crate) async fn start_with(name: &str, pull_stall: Option<Duration>) -> Option<Self> {
         let docker = docker().await?;
         let _ = windflow_kit::trace::init("off", windflow_kit::trace::Format::Human);
         let stack: StackName = format!("wft-engine-{name}").parse().unwrap();
         sweep(&docker, stack.as_str()).await;
         let dir = tempfile::tempdir().unwrap();
-        let (engine, handle) = engine(dir.path()).await;
+        let (engine, handle) = engine_with(dir.path(), pull_stall).await;
         let tasks = TaskSet::new(Stop::new(), Random::system());
         let guard = Guard::new(stack.as_str(), tasks.stop().clone());
         tasks.spawn("engine", OnFailure::Log, engine.run(tasks.stop().clone()));
@@ -126,7 +157,7 @@ impl Bench {
             tasks,
             rev: 0,
             _guard: guard,
-            _dir: dir,
+            dir,
         })
     }
 
@@ -149,6 +180,11 @@ impl Bench {
 
     pub(crate) async fn containers(&self) -> Vec<ContainerSummary> {
         containers(&self.docker, self.stack.as_str()).await
+    }
+
+    /// The scratch directory.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     /// Container ids by name.

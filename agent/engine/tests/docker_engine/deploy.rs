@@ -71,7 +71,7 @@ async fn docker_two_services_from_deploy_to_removal() {
     let failing = changed.replace("exec httpd", "exit 7; exec httpd");
     let state = bench.apply(&failing).await;
     let failure = state.failure().unwrap_or_else(|| panic!("{state:?}"));
-    assert!(failure.message.contains("put back as before"), "{failure}");
+    assert_eq!(failure.code, "WF-2008", "{failure}");
     assert_eq!(bench.ids().await, second);
     let up = bench
         .containers()

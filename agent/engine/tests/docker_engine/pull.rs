@@ -1,152 +1,22 @@
-//! Images from a registry: Debian's `docker-registry` on a free port of this machine. Docker takes 127.0.0.0/8 without TLS.
+//! Images from a registry.
 
-use std::{collections::HashMap, net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
-
-use bollard::{
-    Docker, body_full,
-    models::{ContainerConfig, ContainerCreateBody},
-    query_parameters::{
-        CommitContainerOptions, CreateContainerOptions, PushImageOptions, RemoveContainerOptions,
-        RemoveImageOptions, UploadToContainerOptions,
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
-use futures_util::StreamExt as _;
-use windflow_kit::Random;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use windflow_model::{DeploymentState, Progress, Want};
 
-use crate::bench::Bench;
-
-/// Bytes of the one layer that nobody has.
-const LAYER: usize = 8 << 20;
-
-struct Registry {
-    address: String,
-    _process: tokio::process::Child,
-    _dir: tempfile::TempDir,
-}
-
-impl Registry {
-    /// `None`, with a line for the reader, where the program is not installed.
-    async fn start() -> Option<Self> {
-        let program = PathBuf::from("/usr/bin/docker-registry");
-        if !program.exists() {
-            assert!(
-                std::env::var("WINDFLOW_TEST_DOCKER").as_deref() != Ok("1"),
-                "docker-registry is not installed: scripts/setup tools"
-            );
-            eprintln!("SKIPPED: docker-registry is not installed");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let address = format!("127.0.0.1:{port}");
-        let config = format!(
-            "version: 0.1\nlog: {{ level: error }}\nstorage:\n  filesystem: {{ rootdirectory: '{}' }}\nhttp: {{ addr: '{address}' }}\n",
-            dir.path().display()
-        );
-        let file = dir.path().join("config.yml");
-        fs_err::write(&file, config).unwrap();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "the counterpart of the test is a program"
-        )]
-        let process = tokio::process::Command::new(program)
-            .arg("serve")
-            .arg(&file)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let listens = async {
-            while tokio::net::TcpStream::connect(&address).await.is_err() {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(30), listens)
-            .await
-            .expect("the registry listens");
-        Some(Self {
-            address,
-            _process: process,
-            _dir: dir,
-        })
-    }
-
-    /// Puts an image with a fresh layer of random bytes there, and takes it off the host.
-    async fn put(&self, docker: &Docker, project: &str, seed: u64) -> String {
-        let name = format!("{}/wft/app", self.address);
-        let body = ContainerCreateBody {
-            image: Some("windflow-test/busybox:1".to_owned()),
-            labels: Some(HashMap::from([(
-                "com.docker.compose.project".to_owned(),
-                project.to_owned(),
-            )])),
-            ..ContainerCreateBody::default()
-        };
-        let made = docker
-            .create_container(None::<CreateContainerOptions>, body)
-            .await
-            .unwrap();
-        let random = Random::seeded(seed);
-        let mut bytes = Vec::with_capacity(LAYER);
-        while bytes.len() < LAYER {
-            bytes.extend(random.bytes::<32>().unwrap());
-        }
-        let mut tar = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(u64::try_from(bytes.len()).unwrap());
-        header.set_mode(0o644);
-        tar.append_data(&mut header, "filling", bytes.as_slice()).unwrap();
-        let upload = UploadToContainerOptions {
-            path: "/".to_owned(),
-            ..UploadToContainerOptions::default()
-        };
-        let tar = tar.into_inner().unwrap();
-        docker
-            .upload_to_container(&made.id, Some(upload), body_full(tar.into()))
-            .await
-            .unwrap();
-        let commit = CommitContainerOptions {
-            container: Some(made.id.clone()),
-            repo: Some(name.clone()),
-            tag: Some("1".to_owned()),
-            ..CommitContainerOptions::default()
-        };
-        docker
-            .commit_container(commit, ContainerConfig::default())
-            .await
-            .unwrap();
-        let remove = RemoveContainerOptions {
-            force: true,
-            ..RemoveContainerOptions::default()
-        };
-        docker.remove_container(&made.id, Some(remove)).await.unwrap();
-        let push = PushImageOptions {
-            tag: Some("1".to_owned()),
-            ..PushImageOptions::default()
-        };
-        let mut pushed = Box::pin(docker.push_image(&name, Some(push), None));
-        while let Some(item) = pushed.next().await {
-            item.unwrap();
-        }
-        let image = format!("{name}:1");
-        forget(docker, &image).await;
-        image
-    }
-}
-
-async fn forget(docker: &Docker, image: &str) {
-    let options = RemoveImageOptions {
-        force: true,
-        ..RemoveImageOptions::default()
-    };
-    let _ = docker.remove_image(image, Some(options), None).await;
-}
+use crate::{
+    bench::Bench,
+    registry::{LAYER, PASSWORD, Registry, forget},
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_pull_with_progress_moving_tag_and_missing_tag() {
@@ -221,5 +91,147 @@ async fn docker_pull_with_progress_moving_tag_and_missing_tag() {
     if let Some(old) = old {
         forget(&bench.docker, &old).await;
     }
+    bench.end().await;
+}
+
+fn yaml(image: &str, more: &str) -> String {
+    format!(
+        "services:\n  a:\n    image: {image}\n    command: [sleep, '3600']\n    stop_grace_period: 0s\n{more}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_pull_with_credentials_of_the_client_configuration() {
+    let Some(mut bench) = Bench::start("auth").await else {
+        return;
+    };
+    let Some(registry) = Registry::start_with(true).await else {
+        return;
+    };
+    let project = bench.stack.to_string();
+    let image = registry.put(&bench.docker, &project, 3).await;
+
+    let state = bench.apply(&yaml(&image, "")).await;
+    let failure = state.failure().unwrap_or_else(|| panic!("{state:?}"));
+    assert_eq!(failure.code, "WF-2002", "{failure}");
+    assert!(failure.message.contains("credentials"), "{failure}");
+
+    let auth = STANDARD.encode(format!("puller:{PASSWORD}"));
+    let config = serde_json::json!({ "auths": { &registry.address: { "auth": auth } } });
+    let dir = bench.dir().join("docker");
+    fs_err::create_dir_all(&dir).unwrap();
+    fs_err::write(dir.join("config.json"), config.to_string()).unwrap();
+    assert_eq!(bench.apply(&yaml(&image, "")).await, DeploymentState::Succeeded);
+
+    // A base image of a build is pulled with them as well.
+    forget(&bench.docker, &image).await;
+    let build = format!("    build:\n      context: .\n      dockerfile_inline: \"FROM {image}\"\n");
+    let built = yaml(&format!("{project}-built"), &build);
+    assert_eq!(bench.apply(&built).await, DeploymentState::Succeeded);
+
+    let mut gone = bench.order(&built, Want::Absent);
+    gone.options.remove_images = Some(windflow_engine::RemoveImages::All);
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    forget(&bench.docker, &image).await;
+    bench.end().await;
+}
+
+/// Hands bytes on between Docker and a registry, and stops doing so after `most` bytes from the registry.
+struct Narrow {
+    address: String,
+    open: Arc<AtomicBool>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Narrow {
+    fn start(registry: &str, most: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (open, left) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(most)));
+        let streams: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let (goes_on, kept, registry) = (Arc::clone(&open), Arc::clone(&streams), registry.to_owned());
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if !goes_on.load(Ordering::Relaxed) {
+                    return;
+                }
+                let server = TcpStream::connect(&registry).unwrap();
+                kept.lock()
+                    .unwrap()
+                    .extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+                let (up, down) = (
+                    (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                    (server, client),
+                );
+                let left = Arc::clone(&left);
+                std::thread::spawn(move || hand_on(up, &AtomicUsize::new(usize::MAX)));
+                std::thread::spawn(move || hand_on(down, &left));
+            }
+        });
+        Self {
+            address,
+            open,
+            streams,
+        }
+    }
+}
+
+fn hand_on((mut from, mut to): (TcpStream, TcpStream), left: &AtomicUsize) {
+    let mut piece = [0; 16 << 10];
+    while let Ok(read) = from.read(&mut piece) {
+        let spent = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(read)
+        });
+        if spent.is_err() {
+            // Neither a byte more nor an end of it.
+            return;
+        }
+        if read == 0 || to.write_all(piece.get(..read).unwrap_or_default()).is_err() {
+            let _ = to.shutdown(Shutdown::Both);
+            return;
+        }
+    }
+}
+
+impl Drop for Narrow {
+    fn drop(&mut self) {
+        self.open.store(false, Ordering::Relaxed);
+        drop(TcpStream::connect(&self.address));
+        for stream in self.streams.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_pull_that_stands_still_fails_and_leaves_what_runs() {
+    let stall = Duration::from_secs(5);
+    let Some(mut bench) = Bench::start_with("stall", Some(stall)).await else {
+        return;
+    };
+    let Some(registry) = Registry::start().await else {
+        return;
+    };
+    let project = bench.stack.to_string();
+    let image = registry.put(&bench.docker, &project, 4).await;
+    assert_eq!(
+        bench.apply(&yaml("windflow-test/busybox:1", "")).await,
+        DeploymentState::Succeeded
+    );
+    let before = bench.ids().await;
+    let narrow = Narrow::start(&registry.address, LAYER / 2);
+    let slow = image.replace(&registry.address, &narrow.address);
+    let state = bench.apply(&yaml(&slow, "")).await;
+    let failure = state.failure().unwrap_or_else(|| panic!("{state:?}"));
+    assert_eq!(failure.code, "WF-2002", "{failure}");
+    assert!(failure.message.contains("nothing has come for 5 s"), "{failure}");
+    assert_eq!(bench.ids().await, before, "what ran goes on");
+
+    // With a build section the failed pull is no end.
+    let build = "    build:\n      context: .\n      dockerfile_inline: \"FROM windflow-test/busybox:2\"\n";
+    assert_eq!(bench.apply(&yaml(&slow, build)).await, DeploymentState::Succeeded);
+    let gone = bench.order(&yaml(&slow, build), Want::Absent);
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    forget(&bench.docker, &slow).await;
     bench.end().await;
 }

@@ -74,6 +74,7 @@ async fn check(name: &str, yaml: &str, code: &str, words: &[&str]) {
 async fn told(path: &Path) -> Failure {
     let options = DockerOptions {
         host: Some(format!("unix://{}", path.display())),
+        ..DockerOptions::default()
     };
     let target = DockerTarget::connect(options).unwrap();
     target.info().await.unwrap_err().failure()

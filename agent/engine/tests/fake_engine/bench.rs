@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use windflow_engine::{
-    ApplyOptions, EngineHandle, EngineOptions, FakeOptions, FakeTarget, Order, Report, Source, Target,
+    ApplyOptions, EngineHandle, EngineOptions, FakeOptions, FakeTarget, LogStream, Order, Report, Source,
+    Target,
 };
 use windflow_kit::{Clock, OnFailure, Random, Stop, TaskSet};
 use windflow_model::{
-    DeploymentId, DeploymentState, OpId, Rev, SpecFile, StackId, StackName, StackSpec, Want,
+    DeploymentId, DeploymentState, LogQuery, OpId, Rev, SpecFile, StackId, StackName, StackSpec, Want,
 };
 use windflow_store::{MemStore, Store};
 
@@ -111,6 +112,24 @@ impl Bench {
         let (stack, op) = (order.stack.clone(), order.op);
         self.handle.apply(order).await.unwrap();
         self.ended(&stack, op).await
+    }
+
+    /// A deploy that goes well.
+    pub(crate) async fn deployed(&self, stack: &str, rev: u64, yaml: &str) {
+        let state = self.run(self.order(stack, rev, yaml)).await;
+        assert_eq!(state, DeploymentState::Succeeded, "{stack} {rev}: {yaml}");
+    }
+
+    /// A reader of all output of `web`, from now on and before.
+    pub(crate) async fn follow(&self) -> LogStream {
+        let query = LogQuery {
+            stack: "web".into(),
+            services: Vec::new(),
+            tail: None,
+            follow: true,
+            since: None,
+        };
+        self.handle.logs(query).await.unwrap()
     }
 
     /// The final state of an operation, from its reports; every report on the way must be a legal step.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use windflow_engine::targets::TargetErrorKind;
-use windflow_model::{Code, ContainerState, DeploymentState, LogEvent, LogQuery, Progress, Want};
+use windflow_model::{Code, ContainerState, DeploymentState, LogEvent, Progress, Want};
 
 use crate::bench::Bench;
 
@@ -18,16 +18,10 @@ fn code(state: &DeploymentState) -> &str {
 async fn each_trouble_has_its_code_and_what_ran_still_runs() {
     let bench = Bench::start().await;
     let good = "services: { a: { image: x, ports: ['80:80'] } }";
-    assert_eq!(
-        bench.run(bench.order("web", 1, good)).await,
-        DeploymentState::Succeeded
-    );
-    assert_eq!(
-        bench
-            .run(bench.order("shop", 1, "services: { a: { image: x, ports: ['81:80'] } }"))
-            .await,
-        DeploymentState::Succeeded
-    );
+    bench.deployed("web", 1, good).await;
+    bench
+        .deployed("shop", 1, "services: { a: { image: x, ports: ['81:80'] } }")
+        .await;
     let mut rev = 1;
     for (yaml, expected) in [
         ("services: { a: { image: fake/unpullable } }", Code::ImagePull),
@@ -73,7 +67,17 @@ async fn an_engine_that_comes_back_in_time_and_one_that_does_not() {
     bench
         .until("a is created", || async { !bench.names("web").await.is_empty() })
         .await;
+    let mut progress = bench.handle.progress();
     bench.target.set_reachable(false);
+    let told = async {
+        loop {
+            if let Progress::Note { text } = progress.recv().await.unwrap().event {
+                return text;
+            }
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(5), told).await.unwrap();
+    assert!(told.contains("trying again for 60 s"), "{told}");
     tokio::time::sleep(Duration::from_secs(30)).await;
     bench.target.set_reachable(true);
     assert_eq!(
@@ -96,10 +100,7 @@ async fn a_restart_of_the_agent_at_any_moment_changes_nothing() {
     };
     for moment in 0..30_u64 {
         let bench = Bench::start().await;
-        assert_eq!(
-            bench.run(bench.order("web", 1, &yaml("x"))).await,
-            DeploymentState::Succeeded
-        );
+        bench.deployed("web", 1, &yaml("x")).await;
         let order = bench.order("web", 2, &yaml("y"));
         bench.handle.apply(order.clone()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(moment * 90)).await;
@@ -128,10 +129,7 @@ async fn a_restart_of_the_agent_at_any_moment_changes_nothing() {
 async fn drift_is_repaired_and_a_stop_is_respected() {
     let bench = Bench::start().await;
     let yaml = "services: { a: { image: x, restart: always }, b: { image: x, restart: always }, c: { image: x }, d: { image: x, restart: always } }";
-    assert_eq!(
-        bench.run(bench.order("web", 1, yaml)).await,
-        DeploymentState::Succeeded
-    );
+    bench.deployed("web", 1, yaml).await;
     bench.target.remove("web-a-1");
     bench.target.stop("web-b-1");
     bench.target.kill("web-c-1");
@@ -159,14 +157,11 @@ async fn drift_is_repaired_and_a_stop_is_respected() {
 #[tokio::test(start_paused = true)]
 async fn a_failed_step_is_named_in_the_tree_and_the_old_container_is_put_back() {
     let bench = Bench::start().await;
-    assert_eq!(
-        bench
-            .run(bench.order("web", 1, "services: { a: { image: x } }"))
-            .await,
-        DeploymentState::Succeeded
-    );
+    let yaml = "services: { a: { image: x, ports: ['80:80'] } }";
+    bench.deployed("web", 1, yaml).await;
     bench.target.fail_next("start", TargetErrorKind::DiskFull);
-    let order = bench.order("web", 2, "services: { a: { image: y } }");
+    let mut order = bench.order("web", 2, "services: { a: { image: y, ports: ['80:80'] } }");
+    order.spec.policy.rollback.automatic = false;
     let state = bench.run(order.clone()).await;
     assert_eq!(code(&state), Code::DiskFull.as_str());
     assert!(
@@ -177,6 +172,7 @@ async fn a_failed_step_is_named_in_the_tree_and_the_old_container_is_put_back() 
             .contains("put back as before: web-a-1"),
         "{state:?}"
     );
+    assert_eq!(state.name(), "failed", "nobody asked to go back");
     let reports = bench.reports(0);
     let steps = reports
         .iter()
@@ -198,10 +194,7 @@ async fn order_of_dependencies_jobs_and_removal() {
     let yaml = "services:\n  web: { image: x, depends_on: { db: { condition: service_healthy }, init: { condition: service_completed_successfully } } }\n  db: { image: x, healthcheck: { test: [CMD, 'true'] } }\n  init: { image: fake/job }\nvolumes: { data: {} }\n";
     let yaml = yaml.replace("db: { image: x,", "db: { image: x, volumes: ['data:/data'],");
     let mut progress = bench.handle.progress();
-    assert_eq!(
-        bench.run(bench.order("app", 1, &yaml)).await,
-        DeploymentState::Succeeded
-    );
+    bench.deployed("app", 1, &yaml).await;
     let done = bench.target.operations();
     let at = |what: &str| {
         done.iter()
@@ -281,20 +274,8 @@ async fn start_stop_restart_of_services() {
 #[tokio::test(start_paused = true)]
 async fn logs_follow_containers_that_appear_later() {
     let bench = Bench::start().await;
-    assert_eq!(
-        bench
-            .run(bench.order("web", 1, "services: { a: { image: x } }"))
-            .await,
-        DeploymentState::Succeeded
-    );
-    let query = LogQuery {
-        stack: "web".into(),
-        services: Vec::new(),
-        tail: None,
-        follow: true,
-        since: None,
-    };
-    let mut logs = bench.handle.logs(query).await.unwrap();
+    bench.deployed("web", 1, "services: { a: { image: x } }").await;
+    let mut logs = bench.follow().await;
     let second = bench.order("web", 2, "services: { a: { image: x }, b: { image: x } }");
     assert_eq!(bench.run(second).await, DeploymentState::Succeeded);
     let mut next = 0;
@@ -319,20 +300,8 @@ async fn logs_follow_containers_that_appear_later() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_sleeps_gets_a_gap_and_holds_nothing_up() {
     let bench = Bench::start().await;
-    assert_eq!(
-        bench
-            .run(bench.order("web", 1, "services: { a: { image: x } }"))
-            .await,
-        DeploymentState::Succeeded
-    );
-    let query = LogQuery {
-        stack: "web".into(),
-        services: Vec::new(),
-        tail: None,
-        follow: true,
-        since: None,
-    };
-    let mut logs = bench.handle.logs(query).await.unwrap();
+    bench.deployed("web", 1, "services: { a: { image: x } }").await;
+    let mut logs = bench.follow().await;
     // One line a second: the queue of 1,024 is full after 17 minutes.
     tokio::time::sleep(Duration::from_secs(1_500)).await;
     let (mut lines, mut lost) = (0, 0);

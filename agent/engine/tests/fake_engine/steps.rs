@@ -25,15 +25,15 @@ async fn every_step_of_a_deployment_that_is_over_has_ended() {
             "it cannot be started",
             stack("x", "w"),
             Some("start"),
-            "failed",
-            2,
+            "rolled_back",
+            2 + 2,
         ),
         (
             "it never gets healthy",
             stack("x", "fake/unhealthy"),
             None,
-            "failed",
-            2,
+            "rolled_back",
+            2 + 2,
         ),
     ] {
         rev += 1;

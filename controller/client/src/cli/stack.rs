@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand};
+use windflow_model::{DeployPolicy, ReplaceOrder};
 
 use super::value::parse_duration;
 
@@ -18,6 +19,61 @@ pub struct SpecArgs {
     /// Profile to switch on.
     #[arg(long = "profile", value_name = "NAME")]
     pub profiles: Vec<String>,
+}
+
+/// How the hosts go about it; kept with the stack. What is not given stays as the stack has it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PolicyArgs {
+    /// Whether a host goes back to the last good revision by itself when this one does not work out.
+    #[arg(long, value_name = "on|off", value_parser = parse_switch)]
+    pub auto_rollback: Option<bool>,
+    /// How long to watch it once everything runs and is healthy, e.g. 30s; up to 1h.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub watch: Option<Duration>,
+    /// How long it may take to become healthy, e.g. 5m; up to 24h.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub health_timeout: Option<Duration>,
+    /// Whether the new container starts before the old one stops; auto: where nothing stands against it.
+    #[arg(long, value_name = "auto|start-first|stop-first", value_parser = parse_order)]
+    pub order: Option<ReplaceOrder>,
+}
+
+impl PolicyArgs {
+    /// A policy with what was given.
+    #[must_use]
+    pub fn over(&self, mut policy: DeployPolicy) -> DeployPolicy {
+        let seconds = |time: Duration| u32::try_from(time.as_secs()).unwrap_or(u32::MAX);
+        if let Some(automatic) = self.auto_rollback {
+            policy.rollback.automatic = automatic;
+        }
+        if let Some(watch) = self.watch {
+            policy.rollback.watch_s = seconds(watch);
+        }
+        if let Some(limit) = self.health_timeout {
+            policy.health_timeout_s = seconds(limit);
+        }
+        if let Some(order) = self.order {
+            policy.order = order;
+        }
+        policy
+    }
+}
+
+fn parse_switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("use on or off".to_owned()),
+    }
+}
+
+fn parse_order(text: &str) -> Result<ReplaceOrder, String> {
+    match text {
+        "auto" => Ok(ReplaceOrder::Auto),
+        "start-first" => Ok(ReplaceOrder::StartFirst),
+        "stop-first" => Ok(ReplaceOrder::StopFirst),
+        _ => Err("use auto, start-first or stop-first".to_owned()),
+    }
 }
 
 /// Which hosts.
@@ -58,21 +114,28 @@ pub enum StackCommand {
         /// Its hosts.
         #[command(flatten)]
         on: OnArgs,
+        /// Carry out the plan in this file (`windflow stack plan NAME -o json` writes one) and nothing else: a host that
+        /// is not as it was then changes nothing and says what moved.
+        #[arg(long, value_name = "FILE")]
+        plan: Option<PathBuf>,
+        /// Its policy.
+        #[command(flatten)]
+        policy: PolicyArgs,
         /// How to wait.
         #[command(flatten)]
         wait: WaitArgs,
     },
     /// Show what a deploy would do, and do nothing.
     Plan {
-        /// Name or id of the stack.
+        /// Name or id of the stack; it need not exist yet.
         name: String,
-        /// Its files; without any, the saved spec.
+        /// Its files; without any, the saved spec, or for a stack that does not exist yet those of this directory.
         #[command(flatten)]
         spec: SpecArgs,
         /// Its hosts.
         #[command(flatten)]
         on: OnArgs,
-        /// Exit 1 if anything would change.
+        /// Exit 0 if nothing would change, 1 if anything would, 2 if there is no plan.
         #[arg(long)]
         detailed_exitcode: bool,
     },
@@ -99,9 +162,9 @@ pub enum StackCommand {
     Rollback {
         /// Name or id.
         stack: String,
-        /// The revision; the one before the newest if absent.
-        #[arg(long)]
-        rev: Option<u64>,
+        /// The revision; the newest that ran well with another spec than the latest one's if absent.
+        #[arg(long, visible_alias = "rev", value_name = "REV")]
+        to: Option<u64>,
         /// Its hosts.
         #[command(flatten)]
         on: OnArgs,

@@ -190,7 +190,7 @@ fn agent_text(out: &Output, agent: &Agent) -> String {
             rtt_us / 1_000,
             rtt_us % 1_000 / 100
         ),
-        Presence::Offline { since, reason } => match since {
+        Presence::Offline { since, reason, .. } => match since {
             Some(since) => format!(
                 "offline for {}: {reason}",
                 crate::output::age(out.now.since(*since))

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use comfy_table::Cell;
 use windflow_api::{DeploymentQuery, DeploymentView};
-use windflow_model::{Action, AgentId, DeploymentId, StepState, Want, deployment::DeploymentView as View};
+use windflow_model::{
+    Action, AgentId, DeploymentId, DeploymentState, StepState, Want, deployment::DeploymentView as View,
+};
 
 use super::{Session, agent_names};
 use crate::{
     cli::{DeploymentCommand, WaitArgs},
     error::{Error, Exit, Result},
-    follow::{follow, verdict},
+    follow::{ending, follow, verdict},
     http::Client,
     output::{Output, Tone, note, state_tone},
 };
@@ -104,7 +106,7 @@ fn state_cell(out: &Output, view: &DeploymentView) -> Cell {
             format!("unknown (was {} {})", last.replace('_', " "), out.ago(*since)),
             Tone::Busy,
         ),
-        View::Known => out.cell(state.name().replace('_', " "), state_tone(state)),
+        View::Known => out.cell(ending(state), state_tone(state)),
     }
 }
 
@@ -132,6 +134,9 @@ fn text(out: &Output, view: &DeploymentView, names: &BTreeMap<AgentId, String>) 
     let mut text = table(out, std::slice::from_ref(view), names);
     if let Some(failure) = deployment.state.failure() {
         text.push_str(&format!("\n\nReason: {failure}\nHint:   {}", failure.hint));
+        if let DeploymentState::RollbackFailed { undo: Some(undo), .. } = &deployment.state {
+            text.push_str(&format!("\nThe way back failed: {undo}"));
+        }
     }
     let steps = &deployment.steps;
     if !steps.steps.is_empty() {

@@ -1,11 +1,11 @@
 //! Stacks.
 
 use comfy_table::Cell;
-use windflow_api::{RemoveRequest, RollbackRequest, StackView, ValidateRequest};
+use windflow_api::{DeploymentQuery, RemoveRequest, RollbackRequest, StackView, ValidateRequest};
 use windflow_model::{Rev, Want};
 
 use self::{
-    deploy::{deploy, judge, read_spec},
+    deploy::{How, deploy, judge, read_spec},
     hosts::chosen,
     plan::plan,
 };
@@ -25,8 +25,21 @@ mod plan;
 pub(super) async fn run(session: &Session<'_>, command: StackCommand) -> Result<()> {
     let client = session.client()?;
     match command {
-        StackCommand::Deploy { name, spec, on, wait } => {
-            deploy(session, &client, &name, spec, &on, &wait).await
+        StackCommand::Deploy {
+            name,
+            spec,
+            on,
+            plan,
+            policy,
+            wait,
+        } => {
+            let how = How {
+                on: &on,
+                plan: plan.as_deref(),
+                policy: &policy,
+                wait: &wait,
+            };
+            deploy(session, &client, &name, spec, &how).await
         }
         StackCommand::Plan {
             name,
@@ -69,9 +82,9 @@ pub(super) async fn run(session: &Session<'_>, command: StackCommand) -> Result<
         }
         StackCommand::Show { stack } => show(session, &client, &stack).await,
         StackCommand::History { stack } => history(session, &client, &stack).await,
-        StackCommand::Rollback { stack, rev, on, wait } => {
+        StackCommand::Rollback { stack, to, on, wait } => {
             let stack = client.stack_find(&stack).await?;
-            let rev = match rev {
+            let rev = match to {
                 Some(rev) => Rev(rev),
                 None => previous(&client, &stack).await?,
             };
@@ -197,8 +210,8 @@ async fn history(session: &Session<'_>, client: &Client, name: &str) -> Result<(
     })
 }
 
-/// The newest revision that wanted the stack to run with another spec than the latest one does; after a removal the
-/// newest one that wanted it to run.
+/// The newest revision that ran well on some host, with another spec than the latest one has; after a removal the newest
+/// one that ran well.
 async fn previous(client: &Client, stack: &StackView) -> Result<Rev> {
     let mut revisions = client.revision_list(stack.stack.id).await?;
     revisions.sort_by_key(|revision| std::cmp::Reverse(revision.rev));
@@ -206,14 +219,22 @@ async fn previous(client: &Client, stack: &StackView) -> Result<Rev> {
         .first()
         .filter(|revision| revision.want == Want::Present);
     let latest = latest.map(|revision| revision.digest);
-    let older = revisions
-        .iter()
-        .find(|revision| revision.want == Want::Present && Some(revision.digest) != latest);
+    let query = DeploymentQuery {
+        stack: Some(stack.stack.id),
+        state: Some("succeeded".to_owned()),
+        ..DeploymentQuery::default()
+    };
+    let ran = client.deployment_list(&query).await?;
+    let older = revisions.iter().find(|revision| {
+        revision.want == Want::Present
+            && Some(revision.digest) != latest
+            && ran.iter().any(|view| view.deployment.rev == revision.rev)
+    });
     older.map(|revision| revision.rev).ok_or_else(|| {
         Error::failed(format!(
-            "{} has no earlier revision with another spec",
+            "{} has no earlier revision that ran well with another spec",
             stack.stack.name
         ))
-        .hint("`windflow stack history` shows what there is.")
+        .hint("`windflow stack history` shows what there is; `--to` names any of them.")
     })
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
@@ -34,6 +37,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct FakeHosts {
     pub(super) connected: Mutex<Vec<AgentId>>,
+    /// When all of them were last proven to be there.
+    pub(super) proven_at_ms: AtomicI64,
     pub(super) withdrawn: Mutex<Vec<DeploymentId>>,
     pub(super) disconnected: Mutex<Vec<AgentId>>,
 }
@@ -41,10 +46,11 @@ pub(super) struct FakeHosts {
 impl Hosts for FakeHosts {
     fn presences(&self) -> BoxFuture<'_, BTreeMap<AgentId, Presence>> {
         let there = self.connected.lock().unwrap().clone();
+        let proven_at = Timestamp::from_millis(self.proven_at_ms.load(Ordering::Relaxed));
         Box::pin(async move {
             let presence = Presence::Connected {
                 since: Timestamp::from_millis(0),
-                proven_at: Timestamp::from_millis(0),
+                proven_at,
                 rtt_us: 1,
                 remote: "10.0.0.9:1".into(),
             };
@@ -121,12 +127,16 @@ impl World {
     /// With an administrator, the way one is made.
     pub(super) async fn new() -> Self {
         let mut world = Self::empty();
-        let (code, _) = world.app.setup().present().unwrap();
-        let body = json!({"code": code, "username": "admin", "password": "correct horse", "token": true});
-        let (status, answer) = world.call("POST", "/api/v1/setup", Some(body)).await;
-        assert_eq!(status, StatusCode::OK, "{answer}");
-        world.token = answer["token"].as_str().unwrap().to_owned();
+        world.sign_up().await;
         world
+    }
+
+    pub(super) async fn sign_up(&mut self) {
+        let (code, _) = self.app.setup().present().unwrap();
+        let body = json!({"code": code, "username": "admin", "password": "correct horse", "token": true});
+        let (status, answer) = self.call("POST", "/api/v1/setup", Some(body)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        self.token = answer["token"].as_str().unwrap().to_owned();
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> (StatusCode, HeaderMap, Value) {

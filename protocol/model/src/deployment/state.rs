@@ -38,16 +38,28 @@ pub enum DeploymentState {
     RollingBack {
         /// Why.
         failure: Failure,
+        /// The revision it goes back to.
+        #[serde(default)]
+        to: Option<Rev>,
     },
     /// Failed, and the last good revision runs again.
     RolledBack {
         /// Why it was rolled back.
         failure: Failure,
+        /// The revision that runs again.
+        #[serde(default)]
+        to: Option<Rev>,
     },
     /// Failed, and the way back failed too: a person is needed.
     RollbackFailed {
         /// Why.
         failure: Failure,
+        /// The revision it did not get back to.
+        #[serde(default)]
+        to: Option<Rev>,
+        /// Why the way back failed.
+        #[serde(default)]
+        undo: Option<Failure>,
     },
     /// Its time in the queue ran out before the host accepted it.
     Expired,
@@ -100,16 +112,28 @@ pub enum DeploymentEvent {
     RollingBack {
         /// Why.
         failure: Failure,
+        /// The revision it goes back to.
+        #[serde(default)]
+        to: Option<Rev>,
     },
     /// Agent: back on the last good revision.
     RolledBack {
         /// Why.
         failure: Failure,
+        /// The revision that runs again.
+        #[serde(default)]
+        to: Option<Rev>,
     },
     /// Agent: the way back failed.
     RollbackFailed {
         /// Why.
         failure: Failure,
+        /// The revision it did not get back to.
+        #[serde(default)]
+        to: Option<Rev>,
+        /// Why the way back failed.
+        #[serde(default)]
+        undo: Option<Failure>,
     },
     /// Controller: time in the queue ran out.
     Expired,
@@ -211,9 +235,9 @@ impl DeploymentState {
     pub const fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Failed { failure }
-            | Self::RollingBack { failure }
-            | Self::RolledBack { failure }
-            | Self::RollbackFailed { failure }
+            | Self::RollingBack { failure, .. }
+            | Self::RolledBack { failure, .. }
+            | Self::RollbackFailed { failure, .. }
             | Self::Rejected { failure } => Some(failure),
             _ => None,
         }
@@ -253,8 +277,8 @@ impl DeploymentState {
                 E::Succeeded => rank <= 5,
                 E::Failed { .. } | E::RollingBack { .. } => rank <= 5,
                 E::RolledBack { .. } | E::RollbackFailed { .. } => rank <= 6,
-                // In Applying the step in hand ends, then the newer revision takes over.
-                E::Superseded { .. } => rank <= 5,
+                // In Applying and on the way back the step in hand ends, then the newer revision takes over.
+                E::Superseded { .. } => rank <= 6,
                 E::Cancelled | E::Rejected { .. } => rank <= 3,
                 E::Diverged { .. } => rank <= 6,
             };
@@ -279,9 +303,9 @@ impl DeploymentState {
             E::Verifying => Self::Verifying,
             E::Succeeded => Self::Succeeded,
             E::Failed { failure } => Self::Failed { failure },
-            E::RollingBack { failure } => Self::RollingBack { failure },
-            E::RolledBack { failure } => Self::RolledBack { failure },
-            E::RollbackFailed { failure } => Self::RollbackFailed { failure },
+            E::RollingBack { failure, to } => Self::RollingBack { failure, to },
+            E::RolledBack { failure, to } => Self::RolledBack { failure, to },
+            E::RollbackFailed { failure, to, undo } => Self::RollbackFailed { failure, to, undo },
             E::Expired => Self::Expired,
             E::Superseded { by } => Self::Superseded { by },
             E::Cancelled => Self::Cancelled,
@@ -316,9 +340,19 @@ mod tests {
             E::Verifying,
             E::Succeeded,
             E::Failed { failure: failure() },
-            E::RollingBack { failure: failure() },
-            E::RolledBack { failure: failure() },
-            E::RollbackFailed { failure: failure() },
+            E::RollingBack {
+                failure: failure(),
+                to: Some(Rev(1)),
+            },
+            E::RolledBack {
+                failure: failure(),
+                to: Some(Rev(1)),
+            },
+            E::RollbackFailed {
+                failure: failure(),
+                to: Some(Rev(1)),
+                undo: Some(failure()),
+            },
             E::Expired,
             E::Superseded { by: Rev(9) },
             E::Cancelled,
@@ -339,7 +373,7 @@ mod tests {
             ("verifying", ".....=xxxxx.x..x"),
             ("succeeded", "......=........."),
             ("failed", ".......=........"),
-            ("rolling_back", "........=xx....x"),
+            ("rolling_back", "........=xx.x..x"),
             ("rolled_back", ".........=......"),
             ("rollback_failed", "..........=....."),
             ("expired", "...........=...."),

@@ -16,7 +16,9 @@ async fn fails(fleet: &Fleet, project: &Project, host: &Host, compose: &str) -> 
         .await
         .deployment;
     let failure = match ended.state {
-        DeploymentState::Failed { failure } | DeploymentState::Rejected { failure } => failure,
+        DeploymentState::Failed { failure }
+        | DeploymentState::Rejected { failure }
+        | DeploymentState::RolledBack { failure, .. } => failure,
         other => panic!("{other:?}"),
     };
     (failure, there(project).await)

@@ -311,10 +311,10 @@ canonical! {
         pub target: Option<String>,
         /// Command after a change.
         pub exec: Hook,
-        /// Patterns to leave out.
-        pub ignore: Vec<String>,
         /// Patterns to take.
         pub include: Vec<String>,
+        /// Patterns to leave out.
+        pub ignore: Vec<String>,
         /// True: files are copied once at the start.
         pub initial_sync: bool,
     }

@@ -2,8 +2,8 @@
 
 use super::super::Shape::{self, Any2, Bool, Closed, Dict, Int, List, Null, Number, Object, Text, Word};
 use super::super::table::{
-    COMMAND, FILE_REFERENCES, FLAG, HOSTS, INT, LIST_OR_DICT, NUMBER, OPTIONS, TEXT_OR_SET, TEXT_SET, TEXTS,
-    name,
+    COMMAND, FILE_REFERENCES, FLAG, HOSTS, INT, LIST_OR_DICT, NUMBER, OPTIONS, SCALAR, TEXT_OR_SET, TEXT_SET,
+    TEXTS, any_name, name,
 };
 
 pub(super) fn container_name(text: &str) -> bool {
@@ -65,7 +65,7 @@ pub(super) const BUILD: Shape = Any2(&[
             ("dockerfile_inline", Text),
             ("entitlements", TEXTS),
             ("args", LIST_OR_DICT),
-            ("ssh", LIST_OR_DICT),
+            ("ssh", Any2(&[Dict(any_name, &SCALAR), TEXT_SET])),
             ("labels", LIST_OR_DICT),
             ("cache_from", TEXTS),
             ("cache_to", TEXTS),
@@ -307,7 +307,7 @@ pub(super) const VOLUMES: Shape = List(&Any2(&[
                     &[],
                 ),
             ),
-            ("tmpfs", Object(&[("size", NATURAL), ("mode", NUMBER)], &[])),
+            ("tmpfs", Object(&[("size", NATURAL), ("mode", Number)], &[])),
             ("image", Object(&[("subpath", Text)], &[])),
         ],
         &["type"],

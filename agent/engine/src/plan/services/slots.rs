@@ -1,5 +1,6 @@
 //! What becomes of each container of a service.
 
+use windflow_compose::model::Service as Spec;
 use windflow_model::{Code, Failure, Reason, StepId};
 
 use super::container_name;
@@ -9,7 +10,7 @@ use crate::{
         builder::{Builder, plainly},
         containers, hash,
         hash::ServiceHash,
-        labels, pairs, ports,
+        labels, pairs, ports, reasons,
         work::Subject,
     },
     targets::ObservedContainer,
@@ -21,7 +22,7 @@ pub(super) struct Service<'o> {
     pub(super) hash: ServiceHash,
     pub(super) slots: Vec<Slot<'o>>,
     /// Containers to remove, with the reason.
-    pub(super) surplus: Vec<(&'o ObservedContainer, String)>,
+    pub(super) surplus: Vec<(&'o ObservedContainer, Reason)>,
 }
 
 /// One number of a service.
@@ -66,7 +67,24 @@ impl Fate<'_> {
     }
 }
 
-impl Slot<'_> {
+impl Service<'_> {
+    /// Whether any of its containers starts or is replaced.
+    pub(super) fn moves(&self) -> bool {
+        let mut slots = self.slots.iter();
+        slots.any(|slot| !matches!(slot.fate, Fate::Keep { .. }))
+    }
+}
+
+impl<'o> Slot<'o> {
+    /// The container that is there already and is the one.
+    pub(super) const fn stays(&self) -> Option<&'o ObservedContainer> {
+        match &self.fate {
+            Fate::Keep { container, .. } | Fate::Start { container, .. } => Some(*container),
+            Fate::Replace { new, .. } => *new,
+            Fate::New { .. } => None,
+        }
+    }
+
     /// The container it will be.
     pub(super) fn subject(&self) -> Option<Subject> {
         match &self.fate {
@@ -107,16 +125,30 @@ pub(super) fn decide<'o>(
         .get(name)
         .copied()
         .unwrap_or_else(|| spec.replicas());
-    let repair = builder.input.mode != Mode::Deploy;
     let why = |container: &ObservedContainer| -> Option<Reason> {
-        if repair {
-            return None;
+        match &builder.input.mode {
+            Mode::Deploy => {}
+            Mode::Repair { .. } => return None,
+            Mode::Back { failed, .. } => {
+                if container.label(labels::WF_OP) == Some(failed.to_string().as_str()) {
+                    return Some(plainly("the revision that did not work out made it"));
+                }
+                let (names, found) = reasons::configuration(builder, name, spec, &hash, container)?;
+                return Some(reasons::reason(format!("{} changed", names.join(", ")), found));
+            }
         }
         if let Some(parent) = torn {
             let text = format!("service {parent}, whose namespaces or volumes it uses, gets a new container");
-            return Some(plainly(text));
+            return Some(builder.because(text, sharing(name, spec, parent)));
         }
-        if builder.input.options.force_recreate {
+        let options = &builder.input.options;
+        let named = options.services.is_empty() || options.services.iter().any(|service| service == name);
+        let forced = if named {
+            options.force_recreate
+        } else {
+            options.recreate_deps
+        };
+        if forced {
             return Some(plainly("a recreate was asked for"));
         }
         let differs = containers::diverged(builder, name, spec, &hash, container)?;
@@ -139,9 +171,9 @@ pub(super) fn decide<'o>(
         // Those that would be replaced anyway go first, then the highest numbers.
         groups.sort_by_key(|(number, group)| (group.diverged.is_some(), *number));
         for (_, group) in groups.split_off(usize::try_from(wanted).unwrap_or(usize::MAX)) {
-            let text = format!("{wanted} containers are wanted");
-            service.surplus.extend(group.old.map(|old| (old, text.clone())));
-            service.surplus.push((group.keeper, text));
+            let reason = scaled(builder, name, spec, "fewer containers are wanted", count, wanted);
+            service.surplus.extend(group.old.map(|old| (old, reason.clone())));
+            service.surplus.push((group.keeper, reason));
         }
         groups.sort_by_key(|(number, _)| *number);
     }
@@ -155,12 +187,11 @@ pub(super) fn decide<'o>(
     }
     for _ in 0..missing {
         top = free_number(&service, top);
-        let text = if count == 0 {
-            "the service has no container"
+        let reason = if count == 0 {
+            builder.because("the service has no container", format!("services.{name}"))
         } else {
-            "more containers are wanted"
+            scaled(builder, name, spec, "more containers are wanted", count, wanted)
         };
-        let reason = builder.because(text, format!("services.{name}"));
         let fate = Fate::New { reason };
         service.slots.push(Slot {
             number: top,
@@ -190,6 +221,40 @@ pub(super) fn decide<'o>(
     Ok(service)
 }
 
+/// The key by which a service shares something with another.
+fn sharing(name: &str, spec: &Spec, parent: &str) -> String {
+    let wanted = format!("service:{parent}");
+    let modes = [
+        ("network_mode", &spec.network_mode),
+        ("ipc", &spec.ipc),
+        ("pid", &spec.pid),
+        ("uts", &spec.uts),
+        ("cgroup", &spec.cgroup),
+    ];
+    let found = modes.iter().find(|(_, mode)| mode.as_ref() == Some(&wanted));
+    format!("services.{name}.{}", found.map_or("volumes_from", |(key, _)| key))
+}
+
+/// A reason of the number of containers, at the key that sets it; the command line has no place.
+fn scaled(builder: &Builder<'_>, name: &str, spec: &Spec, text: &str, count: u32, wanted: u32) -> Reason {
+    let (old, new) = (Some(count.to_string()), Some(wanted.to_string()));
+    let key = if spec.scale.is_none()
+        && spec
+            .deploy
+            .as_ref()
+            .is_some_and(|deploy| deploy.replicas.is_some())
+    {
+        format!("services.{name}.deploy.replicas")
+    } else {
+        format!("services.{name}.scale")
+    };
+    let mut change = builder.change(key, old, new);
+    if builder.input.options.scale.contains_key(name) {
+        change.at = None;
+    }
+    reasons::reason(text, vec![change])
+}
+
 /// A repair fills the hole; otherwise numbers go on after the highest.
 fn free_number(service: &Service<'_>, top: u32) -> u32 {
     let taken = |number: u32| service.slots.iter().any(|slot| slot.number == number);
@@ -216,7 +281,7 @@ fn groups<'o>(
             for left in group.rest.drain(..) {
                 service
                     .surplus
-                    .push((left, "it is left over from an interrupted replacement".to_owned()));
+                    .push((left, plainly("it is left over from an interrupted replacement")));
             }
             out.push((number, group));
         }
@@ -237,11 +302,12 @@ fn slot<'o>(
     let rename = container.name != name && container.label(labels::WF_STACK).is_some();
     let killed = match &builder.input.mode {
         Mode::Repair { killed } => restarts && killed.contains(&container.id),
-        Mode::Deploy => false,
+        Mode::Deploy | Mode::Back { .. } => false,
     };
-    let starts = match builder.input.mode {
+    let starts = match &builder.input.mode {
         Mode::Deploy => !builder.input.options.no_start,
         Mode::Repair { .. } => killed,
+        Mode::Back { stopped, .. } => stopped.contains(&container.id),
     };
     let awake = container.is_up() && container.state != windflow_model::ContainerState::Paused;
     let mut kept = "unchanged";
@@ -259,6 +325,8 @@ fn slot<'o>(
         (None, None) if !awake && starts => {
             let text = if killed {
                 "it was killed"
+            } else if matches!(builder.input.mode, Mode::Back { .. }) {
+                "it ran before"
             } else {
                 "it does not run"
             };

@@ -1,18 +1,23 @@
 //! From the old containers to the new ones, in dependency order.
 
+mod replace;
+
 use std::collections::BTreeMap;
 
 use windflow_compose::model::Condition;
 use windflow_model::{Action, StepId};
 
+use self::replace::replace;
 use super::{
+    order,
     slots::{Fate, Service, Slot},
     step,
 };
 use crate::plan::{
-    Mode,
+    FailureAction, Mode,
     builder::{Builder, plainly},
-    work::{Replacement, Subject, Until, Work},
+    failure_action,
+    work::{Subject, Until, Work},
 };
 
 /// What other services need to know of one that was planned.
@@ -31,30 +36,40 @@ pub(super) fn plan(
     builder: &mut Builder<'_>,
     order: &[String],
     services: &mut BTreeMap<String, Service<'_>>,
+    room: &[StepId],
 ) {
     let mut passed: BTreeMap<String, Passed> = BTreeMap::new();
     for name in order {
         if let Some(service) = services.get(name) {
-            let done = switch(builder, service, &mut passed);
+            let done = switch(builder, service, &mut passed, room);
             passed.insert(name.clone(), done);
+        } else if builder.input.options.only_needs && builder.input.options.services.contains(name) {
+            gates(builder, name, &mut passed);
         }
     }
 }
 
-fn switch(builder: &mut Builder<'_>, service: &Service<'_>, passed: &mut BTreeMap<String, Passed>) -> Passed {
+fn switch(
+    builder: &mut Builder<'_>,
+    service: &Service<'_>,
+    passed: &mut BTreeMap<String, Passed>,
+    room: &[StepId],
+) -> Passed {
     let waits = !builder.input.options.no_wait && !builder.input.options.no_start;
-    let moves = service
-        .slots
-        .iter()
-        .any(|slot| !matches!(slot.fate, Fate::Keep { .. }));
+    let moves = service.moves();
     let gates = if moves {
-        gates(builder, service, passed)
+        let mut gates = gates(builder, &service.name, passed);
+        gates.extend(room);
+        gates
     } else {
         Vec::new()
     };
     let mut done = Passed::default();
     let mut watched = Vec::new();
-    let mut last: Option<StepId> = None;
+    let project = builder.input.project.clone();
+    let at_once = order::at_once(project.services.get(&service.name));
+    // The last step of each replaced container, in order: the next ones come after those before the group.
+    let mut ends: Vec<StepId> = Vec::new();
     for slot in &service.slots {
         done.subjects.extend(slot.subject());
         match &slot.fate {
@@ -103,18 +118,27 @@ fn switch(builder: &mut Builder<'_>, service: &Service<'_>, passed: &mut BTreeMa
                 }
             }
             Fate::Replace { .. } => {
-                let after: Vec<StepId> = gates.iter().copied().chain(last).collect();
-                last = replace(builder, service, slot, after, waits, &mut done).or(last);
-                done.replaced.extend(last);
+                let before = match at_once {
+                    0 => None,
+                    group => (ends.len() / group * group).checked_sub(1),
+                };
+                let before = before.and_then(|index| ends.get(..=index)).unwrap_or_default();
+                let after: Vec<StepId> = gates.iter().chain(before).copied().collect();
+                let end = replace(builder, service, slot, after, waits, &mut done);
+                ends.extend(end);
+                done.replaced.extend(end);
             }
         }
+    }
+    if waits && moves {
+        watch(builder, service);
     }
     if waits && !watched.is_empty() {
         let work = Work::Wait {
             subjects: watched,
             service: service.name.clone(),
             until: Until::Good,
-            required: true,
+            required: required(builder, service),
         };
         let reason = plainly("until it runs and is healthy");
         builder.step(
@@ -155,116 +179,42 @@ fn start(
     )
 }
 
-/// Stop old → swap names → start new → wait → remove old. Gives the last step that makes the new one good.
-fn replace(
-    builder: &mut Builder<'_>,
-    service: &Service<'_>,
-    slot: &Slot<'_>,
-    mut after: Vec<StepId>,
-    waits: bool,
-    done: &mut Passed,
-) -> Option<StepId> {
-    let Fate::Replace { old, new, reason } = &slot.fate else {
-        return None;
-    };
-    let subject = slot.subject()?;
-    after.extend(slot.made);
-    let mut chain = Chain {
-        service,
-        slot,
-        after,
-        first: None,
-    };
-    if old.is_up() {
-        chain.add(
-            builder,
-            Action::Stop,
-            "it makes way for its replacement",
-            Work::Stop { id: old.id.clone() },
-        );
-    }
-    if new.is_none_or(|new| new.name != slot.name) {
-        let holder = (old.name == slot.name).then(|| old.id.clone());
-        let work = Work::Swap {
-            old: holder,
-            new: subject.clone(),
-            name: slot.name.clone(),
-        };
-        let text = if new.is_some() {
-            reason.text.as_str()
-        } else {
-            "the replacement takes the name"
-        };
-        chain.add(builder, Action::Update, text, work);
-    }
-    let mut good = chain.after.last().copied();
-    if !builder.input.options.no_start {
-        if !new.is_some_and(|new| new.is_up()) {
-            let work = Work::Start {
-                subject: subject.clone(),
-                service: service.name.clone(),
-            };
-            let id = chain.add(builder, Action::Start, "it is new", work);
-            done.starts.push(id);
-            good = Some(id);
-        }
-        if waits {
-            let work = Work::Wait {
-                subjects: vec![subject.clone()],
-                service: service.name.clone(),
-                until: Until::Good,
-                required: true,
-            };
-            good = Some(chain.add(builder, Action::Wait, "until it runs and is healthy", work));
-        }
-    }
-    let work = Work::Remove {
-        id: old.id.clone(),
-        volumes: false,
-        stop: false,
-    };
-    let removes = chain.add(builder, Action::Remove, "its replacement is good", work);
-    builder.replacements.push(Replacement {
-        old: old.id.clone(),
-        new: subject,
-        name: slot.name.clone(),
-        was_up: old.is_up(),
-        touches: chain.first.unwrap_or(removes),
-        removes,
-    });
-    good
+/// `deploy.update_config.failure_action: continue` bears a container that does not become good.
+fn required(builder: &Builder<'_>, service: &Service<'_>) -> bool {
+    let action = failure_action(&builder.input.project, &service.name);
+    action != Some(FailureAction::Continue)
 }
 
-/// Steps of one container, each after the one before.
-struct Chain<'c, 'o> {
-    service: &'c Service<'o>,
-    slot: &'c Slot<'o>,
-    after: Vec<StepId>,
-    first: Option<StepId>,
-}
-
-impl Chain<'_, '_> {
-    fn add(&mut self, builder: &mut Builder<'_>, action: Action, text: &str, work: Work) -> StepId {
-        let after = std::mem::take(&mut self.after);
-        let id = builder.step(
-            step(&self.slot.name, action, &self.service.name, plainly(text), after),
-            work,
-        );
-        self.after = vec![id];
-        self.first.get_or_insert(id);
-        id
+/// All containers of the service, for a while, before the old ones are given up.
+fn watch(builder: &mut Builder<'_>, service: &Service<'_>) {
+    let project = builder.input.project.clone();
+    let config = project
+        .services
+        .get(&service.name)
+        .and_then(|spec| spec.deploy.as_ref()?.update_config.as_ref());
+    let monitor = config.map_or(0, |config| config.monitor.to_std().as_secs());
+    let seconds = u64::from(builder.input.policy.rollback.watch_s).max(monitor);
+    let back = matches!(builder.input.mode, Mode::Back { .. });
+    if seconds == 0 || back || !required(builder, service) {
+        return;
     }
+    let work = Work::Watch {
+        subjects: service.slots.iter().filter_map(Slot::subject).collect(),
+        service: service.name.clone(),
+        seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+    };
+    let reason = plainly(format!("it must stay good for {seconds} s"));
+    builder.step(
+        step(&service.name, Action::Wait, &service.name, reason, Vec::new()),
+        work,
+    );
 }
 
 /// What a service's starts wait for.
-fn gates(
-    builder: &mut Builder<'_>,
-    service: &Service<'_>,
-    passed: &mut BTreeMap<String, Passed>,
-) -> Vec<StepId> {
+fn gates(builder: &mut Builder<'_>, service: &str, passed: &mut BTreeMap<String, Passed>) -> Vec<StepId> {
     let project = builder.input.project.clone();
     let mut out = Vec::new();
-    let dependencies = project.services.get(&service.name).map(|spec| &spec.depends_on);
+    let dependencies = project.services.get(service).map(|spec| &spec.depends_on);
     for (name, dependency) in dependencies.into_iter().flatten() {
         let Some(other) = passed.get_mut(name) else {
             continue;
@@ -289,7 +239,7 @@ fn gates(
                 until,
                 required: dependency.required,
             };
-            let reason = builder.because(word, format!("services.{}.depends_on.{name}", service.name));
+            let reason = builder.because(word, format!("services.{service}.depends_on.{name}"));
             builder.step(step(name, Action::Wait, name, reason, other.starts.clone()), work)
         });
         other.waits.insert(word, id);
@@ -320,7 +270,8 @@ fn restarts(
         if let Fate::Keep { container, .. } = &slot.fate
             && container.is_up()
         {
-            let reason = plainly(format!("its dependency {name} was replaced"));
+            let key = format!("services.{}.depends_on.{name}.restart", service.name);
+            let reason = builder.because(format!("its dependency {name} is replaced"), key);
             let work = Work::Restart {
                 id: container.id.clone(),
             };

@@ -6,7 +6,7 @@ use super::Exec;
 use crate::{
     journal::Moved,
     plan::{Phase, Work},
-    reconcile::context::Early,
+    reconcile::context::{Early, Kind},
     targets::{Evidence, TargetError},
 };
 
@@ -24,23 +24,27 @@ impl Exec<'_> {
             at: run.shared.journal.now(),
             failure: None,
         });
-        let Some((base, total)) = self.count.filter(|_| !run.repair) else {
+        let Some((base, total)) = self.count else {
             return Ok(());
         };
         let harmless = self.work(step).is_some_and(Work::is_harmless);
-        let event = if self.only_waits_left() {
-            DeploymentEvent::Verifying
-        } else {
-            DeploymentEvent::Applying {
+        let event = match &run.kind {
+            Kind::Repair => return Ok(()),
+            Kind::Back { failure, to } => DeploymentEvent::RollingBack {
+                failure: failure.clone(),
+                to: Some(*to),
+            },
+            Kind::Deploy if self.only_waits_left() => DeploymentEvent::Verifying,
+            Kind::Deploy => DeploymentEvent::Applying {
                 done: base + self.done,
                 total: base + total,
-            }
+            },
         };
-        let (stack, op, steps) = (run.stack(), run.order.op, run.steps());
+        let (stack, op, steps) = (run.stack(), run.op, run.steps());
         if harmless {
             run.shared.journal.event(stack, op, event, Some(&steps)).await?;
         } else {
-            let (number, entry) = (u64::from(step.0), self.entry(step));
+            let (number, entry) = (run.number(step), self.entry(step));
             run.shared
                 .journal
                 .step_done(stack, op, number, entry, evidence, event, &steps)
@@ -49,21 +53,30 @@ impl Exec<'_> {
         Ok(())
     }
 
-    /// Whether nothing is left but waiting, and removing what was waited for.
+    /// Whether nothing is left but waiting, and removing what is needed no more once that is over.
     fn only_waits_left(&self) -> bool {
+        if self.run.order.want.is_absent() {
+            return false;
+        }
         let steps = self.planned.plan.steps.iter();
         let mut open = steps.filter(|step| self.states.get(&step.id) != Some(&StepState::Done));
         open.all(|step| {
             let work = self.work(step.id);
             work.is_some_and(|work| {
-                matches!(work, Work::Wait { .. } | Work::Nothing)
-                    || matches!(work, Work::Remove { stop: false, .. })
+                matches!(work, Work::Wait { .. })
+                    || matches!(work.phase(), Phase::None | Phase::Watch | Phase::Clean)
             })
         })
     }
 
     pub(super) fn ended_badly(&mut self, step: StepId, error: &TargetError) {
         self.states.insert(step, StepState::Failed);
+        let index = usize::try_from(step.0).ok();
+        let failed = index.and_then(|index| self.planned.plan.steps.get(index));
+        self.culprit = self
+            .culprit
+            .take()
+            .or_else(|| failed.and_then(|step| step.service.clone()));
         let at = self.run.shared.journal.now();
         let failure = Some(error.failure());
         self.run.progress(Progress::Ended {
@@ -94,7 +107,7 @@ impl Exec<'_> {
 
     /// The first change is about to happen: from here on there is no cancel.
     pub(super) async fn applying(&mut self) -> Result<(), Early> {
-        let Some((base, total)) = self.count.filter(|_| !self.run.repair) else {
+        let Some((base, total)) = self.count.filter(|_| self.run.kind == Kind::Deploy) else {
             return Ok(());
         };
         let run = self.run;
@@ -106,9 +119,9 @@ impl Exec<'_> {
         let moved = run
             .shared
             .journal
-            .event(run.stack(), run.order.op, event, Some(&steps))
+            .event(run.stack(), run.op, event, Some(&steps))
             .await?;
-        if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.order.op).await {
+        if moved == Moved::No && !run.shared.journal.is_current(run.stack(), run.op).await {
             return Err(Early::Halted);
         }
         Ok(())

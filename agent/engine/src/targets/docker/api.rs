@@ -23,13 +23,31 @@ impl Api {
 
     /// Refuses a key that this engine does not know: one clear error, never "send and hope".
     pub(super) fn need(self, least: u32, service: &str, key: &str) -> Result<(), TargetError> {
+        self.need_at(least, &format!("services.{service}.{key}"))
+    }
+
+    /// The same for a key anywhere in the file.
+    pub(super) fn need_at(self, least: u32, path: &str) -> Result<(), TargetError> {
         if self.0 >= least {
             return Ok(());
         }
-        let text = format!(
-            "services.{service}.{key} needs engine API 1.{least}, this engine has 1.{}",
-            self.0
-        );
+        let engine = match least {
+            42 => " (Docker 23)",
+            43 => " (Docker 24)",
+            44 => " (Docker 25)",
+            45 => " (Docker 26)",
+            46 => " (Docker 27)",
+            48 => " (Docker 28.0)",
+            49 => " (Docker 28.1)",
+            _ => "",
+        };
+        let text = format!("{path} needs engine API 1.{least}{engine}, this engine has {self}");
         Err(TargetError::new(TargetErrorKind::EngineVersion, text))
+    }
+}
+
+impl std::fmt::Display for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "1.{}", self.0)
     }
 }

@@ -1,25 +1,33 @@
-//! Building an image with the engine's classic builder: the context as a tar stream of its own making.
+//! Building an image with the engine's classic builder.
+//!
+//! The context goes up as a tar while it is written, the builder's output comes down line by line. What only BuildKit
+//! can do is refused by name: its protocol is gRPC over a hijacked connection, whose library would cost more than a
+//! tenth of the agent.
 
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+mod context;
+mod ignore;
 
-use bollard::{body_full, query_parameters::BuildImageOptions};
-use fs_err as fs;
-use futures_util::StreamExt as _;
-use windflow_compose::model::{Build, Project};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::Request;
+use serde_json::json;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use windflow_compose::model::{Build, Project, Ulimit};
 
-use super::{DockerTarget, error::failed, observe};
+use self::context::{Context, OUTSIDE, PIECES};
+use super::{DockerTarget, client::header, error::failed, observe, spec::platform, wire};
 use crate::{
     plan::labels,
     targets::{Evidence, TargetError, TargetErrorKind as Kind, Tick, Ticker},
 };
 
-/// Largest context, in bytes of files: it is held in memory while it is sent.
-const CONTEXT_LIMIT: u64 = 256 << 20;
-/// Name of an inline Dockerfile in the context.
-const INLINE: &str = ".windflow.Dockerfile";
+/// How long a build may say nothing: one step may compile for long.
+const SILENCE: std::time::Duration = std::time::Duration::from_secs(6 * 60 * 60);
+/// Last lines of output that go into a failure.
+const LAST_LINES: usize = 10;
+
+type Body = BoxBody<Bytes, std::io::Error>;
 
 pub(super) async fn build(
     target: &DockerTarget,
@@ -28,291 +36,230 @@ pub(super) async fn build(
     image: &str,
     ticker: &Ticker,
 ) -> Result<Evidence, TargetError> {
-    let Some(build) = project.services.get(service).and_then(|spec| spec.build.clone()) else {
+    let spec = project.services.get(service);
+    let Some((spec, build)) = spec.and_then(|spec| Some((spec, spec.build.clone()?))) else {
         let text = format!("service {service} has no build section");
         return Err(TargetError::new(Kind::BuildFailed, text));
     };
     refuse(service, &build)?;
     let what = format!("build image {image} of service {service}");
-    let broken =
-        |error: std::io::Error| TargetError::caused(Kind::BuildFailed, format!("cannot {what}"), error);
-    let packed = {
-        let build = build.clone();
-        tokio::task::spawn_blocking(move || pack(&build))
-            .await
-            .map_err(|error| TargetError::caused(Kind::Host, format!("cannot {what}"), error))?
-    };
-    let (tar, dockerfile) = packed.map_err(broken)?;
-    let mut labels: HashMap<String, String> = build.labels.clone().into_iter().collect();
-    labels.insert(labels::PROJECT.to_owned(), project.name.clone());
-    labels.insert(labels::SERVICE.to_owned(), service.to_owned());
-    labels.insert(
-        labels::VERSION.to_owned(),
-        windflow_kit::build::VERSION.to_owned(),
+    let config = target.client_config().await;
+    let (dockerfile, remote, body) = body(&build, &what).await?;
+    let mut args = config.proxies(&target.address.to_string());
+    args.extend(
+        build
+            .args
+            .iter()
+            .filter_map(|(key, value)| Some((key.clone(), value.clone()?))),
     );
-    let args = build
-        .args
+    let mut labels = build.labels.clone();
+    for (label, value) in [
+        (labels::PROJECT, project.name.as_str()),
+        (labels::SERVICE, service),
+        (labels::VERSION, windflow_kit::build::VERSION),
+    ] {
+        labels.insert(label.to_owned(), value.to_owned());
+    }
+    let own = build.platforms.first().or(spec.platform.as_ref());
+    let platform = own
+        .filter(|text| !text.is_empty())
+        .map(|text| platform::normal(text));
+    let ulimits: Vec<_> = build
+        .ulimits
         .iter()
-        .filter_map(|(key, value)| Some((key.clone(), value.clone()?)))
-        .collect();
-    let options = BuildImageOptions {
-        dockerfile,
-        t: Some(image.to_owned()),
-        extrahosts: join(&build.extra_hosts),
-        nocache: build.no_cache,
-        pull: build.pull.then(|| "1".to_owned()),
-        rm: true,
-        forcerm: true,
-        buildargs: Some(args),
-        labels: Some(labels),
-        networkmode: build.network.clone(),
-        platform: build.platforms.first().cloned().unwrap_or_default(),
-        target: build.target.clone().unwrap_or_default(),
-        cachefrom: Some(build.cache_from.clone()).filter(|from| !from.is_empty()),
-        shmsize: i32::try_from(build.shm_size.0).ok().filter(|size| *size > 0),
-        ..BuildImageOptions::default()
-    };
-    let docker = target.docker()?;
-    let mut stream = Box::pin(docker.build_image(options, None, Some(body_full(tar.into()))));
-    let (mut steps, mut tail) = (0, Vec::new());
-    while let Some(item) = stream.next().await {
-        let item = item.map_err(|error| {
-            let error = failed(target, &what, error);
-            let kind = if matches!(error.kind, Kind::Unreachable | Kind::DiskFull) {
-                error.kind
-            } else {
-                Kind::BuildFailed
+        .map(|(name, limit)| {
+            let (soft, hard) = match *limit {
+                Ulimit::Single(both) => (both, both),
+                Ulimit::Range { soft, hard } => (soft, hard),
             };
-            TargetError {
-                kind,
-                what: with_tail(&error.what, &tail),
-                source: error.source,
-            }
-        })?;
-        if let Some(text) = item
+            json!({ "Name": name, "Soft": soft, "Hard": hard })
+        })
+        .collect();
+    let flag = |on: bool| if on { "1".to_owned() } else { String::new() };
+    let list = |empty: bool, value: serde_json::Value| if empty { String::new() } else { value.to_string() };
+    let mut query = vec![
+        ("t", image.to_owned()),
+        ("rm", flag(true)),
+        ("forcerm", flag(true)),
+        ("dockerfile", dockerfile),
+        ("remote", remote.unwrap_or_default()),
+        ("nocache", flag(build.no_cache)),
+        ("pull", flag(build.pull)),
+        ("buildargs", list(args.is_empty(), json!(args))),
+        ("labels", json!(labels).to_string()),
+        ("networkmode", build.network.clone().unwrap_or_default()),
+        ("platform", platform.unwrap_or_default()),
+        ("target", build.target.clone().unwrap_or_default()),
+        (
+            "cachefrom",
+            list(build.cache_from.is_empty(), json!(build.cache_from)),
+        ),
+        ("ulimits", list(ulimits.is_empty(), json!(ulimits))),
+        ("isolation", build.isolation.clone().unwrap_or_default()),
+        (
+            "shmsize",
+            if build.shm_size.0 > 0 {
+                build.shm_size.0.to_string()
+            } else {
+                String::new()
+            },
+        ),
+    ];
+    query.extend(build.tags.iter().map(|tag| ("t", tag.clone())));
+    query.extend(
+        build
+            .extra_hosts
+            .iter()
+            .map(|host| ("extrahosts", host.replacen('=', ":", 1))),
+    );
+    let given = query.iter().filter(|(_, value)| !value.is_empty());
+    let path = format!(
+        "/build{}",
+        wire::query(given.map(|(name, value)| (*name, value.as_str())))
+    );
+    let request = Request::post(path)
+        .header("Content-Type", "application/x-tar")
+        // A base image may come from any registry.
+        .header("X-Registry-Config", header(&config.all().await?));
+    let mut messages = wire::messages(target, request, body, &what, SILENCE)
+        .await
+        .map_err(|error| broken(config.told(error), &[]))?;
+    let (mut steps, mut tail) = (0, Vec::new());
+    while let Some(mut message) = messages.next().await.map_err(|error| broken(error, &tail))? {
+        if let Some(error) = message.error() {
+            let error = failed(target, &what, bollard::errors::Error::DockerStreamError { error });
+            return Err(broken(config.told(error), &tail));
+        }
+        let Some(text) = message
             .stream
             .as_deref()
             .map(str::trim)
             .filter(|text| !text.is_empty())
-        {
-            steps += u64::from(text.starts_with("Step "));
-            tail.push(text.to_owned());
-            if tail.len() > 10 {
-                tail.remove(0);
-            }
-            ticker.tick(Tick {
-                current: steps,
-                total: 0,
-                unit: "items",
-                detail: text.to_owned(),
-            });
+        else {
+            continue;
+        };
+        steps += u64::from(text.starts_with("Step "));
+        tail.push(text.to_owned());
+        if tail.len() > LAST_LINES {
+            tail.remove(0);
         }
+        ticker.tick(Tick {
+            layers: Vec::new(),
+            current: steps,
+            total: of(text).unwrap_or(0),
+            unit: "items",
+            detail: text.to_owned(),
+        });
     }
     let id = observe::image(target, image).await?.map(|image| image.id);
-    for tag in &build.tags {
-        let (repo, tag) = tag
-            .rsplit_once(':')
-            .filter(|(_, tag)| !tag.contains('/'))
-            .unwrap_or((tag, "latest"));
-        let options = bollard::query_parameters::TagImageOptions {
-            repo: Some(repo.to_owned()),
-            tag: Some(tag.to_owned()),
-        };
-        docker
-            .tag_image(image, Some(options))
-            .await
-            .map_err(|error| failed(target, &format!("tag image {image}"), error))?;
+    if id.is_none() {
+        let text = format!("cannot {what}: the engine says nothing and the image is not there");
+        return Err(broken(TargetError::new(Kind::BuildFailed, text), &tail));
     }
     Ok(Evidence {
         id,
-        warnings: Vec::new(),
+        warnings: warnings(service, &build),
     })
 }
 
-fn join(items: &[String]) -> Option<String> {
-    if items.is_empty() {
-        None
-    } else {
-        Some(items.join(",").replace('=', ":"))
-    }
+/// The number of steps, out of `Step 2/7 : RUN …`.
+fn of(line: &str) -> Option<u64> {
+    line.strip_prefix("Step ")?
+        .split([' ', ':'])
+        .next()?
+        .split_once('/')?
+        .1
+        .parse()
+        .ok()
 }
 
-fn with_tail(what: &str, tail: &[String]) -> String {
-    if tail.is_empty() {
-        what.to_owned()
-    } else {
-        format!("{what}; last output: {}", tail.join(" | "))
+/// Name of the Dockerfile, address of a context that the engine fetches itself, and what is sent.
+async fn body(build: &Build, what: &str) -> Result<(String, Option<String>, Body), TargetError> {
+    let fail = |error: windflow_kit::BoxError| {
+        TargetError::caused(Kind::BuildFailed, format!("cannot {what}"), error)
+    };
+    if let Some(address) = remote(build) {
+        let dockerfile = build.dockerfile.clone().unwrap_or_default();
+        let nothing = Full::default().map_err(|never| match never {}).boxed();
+        return Ok((dockerfile, Some(address.to_owned()), nothing));
     }
+    let build = build.clone();
+    let opened = tokio::task::spawn_blocking(move || Context::open(&build)).await;
+    let context = opened
+        .map_err(|error| fail(Box::new(error)))?
+        .map_err(|error| fail(Box::new(error)))?;
+    let dockerfile = context.dockerfile.clone();
+    let (to, from) = mpsc::channel(PIECES);
+    // It ends with its channel, whichever side that ends first.
+    drop(tokio::task::spawn_blocking(move || context.send(to)));
+    Ok((
+        dockerfile,
+        None,
+        BoxBody::new(StreamBody::new(ReceiverStream::new(from))),
+    ))
+}
+
+/// The address of a context that does not lie on this host.
+fn remote(build: &Build) -> Option<&str> {
+    let context = build.context.as_deref()?;
+    let known = context.contains("://") || context.starts_with("git@") || context.starts_with("github.com/");
+    known.then_some(context)
+}
+
+/// Whatever went wrong, it is the build that failed, unless the engine is gone or the disk full.
+fn broken(error: TargetError, tail: &[String]) -> TargetError {
+    let kind = match error.kind {
+        kind @ (Kind::Unreachable | Kind::DiskFull) => kind,
+        _ => Kind::BuildFailed,
+    };
+    let what = if tail.is_empty() {
+        error.what
+    } else {
+        format!("{}; last output:\n{}", error.what, tail.join("\n"))
+    };
+    TargetError { kind, what, ..error }
 }
 
 /// What only BuildKit can do is refused by name.
 fn refuse(service: &str, build: &Build) -> Result<(), TargetError> {
-    let remote = build
-        .context
-        .as_deref()
-        .is_some_and(|context| context.contains("://") || context.starts_with("git@"));
+    let inline_remote = build.dockerfile_inline.is_some() && remote(build).is_some();
     for (used, key) in [
         (!build.secrets.is_empty(), "secrets"),
         (!build.ssh.is_empty(), "ssh"),
         (!build.additional_contexts.is_empty(), "additional_contexts"),
         (build.privileged, "privileged"),
-        (build.platforms.len() > 1, "platforms (several)"),
+        (build.platforms.len() > 1, "platforms (more than one)"),
         (!build.entitlements.is_empty(), "entitlements"),
         (!build.cache_to.is_empty(), "cache_to"),
-        (remote, "context (remote)"),
+        (!build.no_cache_filter.is_empty(), "no_cache_filter"),
+        (inline_remote, "dockerfile_inline (with a context from elsewhere)"),
     ] {
         if used {
-            let text = format!("services.{service}.build.{key} is not carried out by this engine");
+            let text = format!(
+                "services.{service}.build.{key} needs BuildKit, and images are built with the engine's classic builder: \
+                 build this image beforehand and name it in `image`"
+            );
             return Err(TargetError::new(Kind::Unsupported, text));
         }
     }
-    Ok(())
-}
-
-/// The context as a tar, and the name of the Dockerfile in it.
-fn pack(build: &Build) -> std::io::Result<(Vec<u8>, String)> {
-    let context = PathBuf::from(build.context.as_deref().unwrap_or("."));
-    let dockerfile = build.dockerfile.as_deref().unwrap_or("Dockerfile");
-    let ignore = Ignore::read(&context)?;
-    let mut tar = tar::Builder::new(Vec::new());
-    tar.follow_symlinks(false);
-    let mut left = CONTEXT_LIMIT;
-    add(&mut tar, &context, Path::new(""), &ignore, dockerfile, &mut left)?;
-    let name = if let Some(inline) = &build.dockerfile_inline {
-        append(&mut tar, INLINE, inline.as_bytes())?;
-        INLINE.to_owned()
-    } else if Path::new(dockerfile).is_absolute() && !Path::new(dockerfile).starts_with(&context) {
-        append(&mut tar, INLINE, &fs::read(dockerfile)?)?;
-        INLINE.to_owned()
-    } else {
-        let path = Path::new(dockerfile);
-        path.strip_prefix(&context)
-            .unwrap_or(path)
-            .to_string_lossy()
-            .into_owned()
-    };
-    Ok((tar.into_inner()?, name))
-}
-
-fn append(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) -> std::io::Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_size(u64::try_from(content.len()).unwrap_or(0));
-    header.set_mode(0o644);
-    tar.append_data(&mut header, name, content)
-}
-
-fn add(
-    tar: &mut tar::Builder<Vec<u8>>,
-    root: &Path,
-    below: &Path,
-    ignore: &Ignore,
-    dockerfile: &str,
-    left: &mut u64,
-) -> std::io::Result<()> {
-    let mut entries: Vec<_> = fs::read_dir(root.join(below))?.collect::<Result<_, _>>()?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = below.join(entry.file_name());
-        let kind = entry.file_type()?;
-        let needed = path == Path::new(dockerfile) || path == Path::new(".dockerignore");
-        if ignore.hides(&path) && !needed {
-            // Something below may be taken back in by an exception.
-            if kind.is_dir() && (ignore.has_exceptions() || Path::new(dockerfile).starts_with(&path)) {
-                add(tar, root, &path, ignore, dockerfile, left)?;
-            }
-            continue;
-        }
-        if kind.is_dir() {
-            tar.append_dir(&path, root.join(&path))?;
-            add(tar, root, &path, ignore, dockerfile, left)?;
-        } else if kind.is_file() || kind.is_symlink() {
-            let size = entry.metadata()?.len();
-            *left = left.checked_sub(size).ok_or_else(|| {
-                std::io::Error::other(format!(
-                    "the build context is over {} MiB; use a .dockerignore",
-                    CONTEXT_LIMIT >> 20
-                ))
-            })?;
-            tar.append_path_with_name(root.join(&path), &path)?;
-        }
+    if build.dockerfile.as_deref() == Some(OUTSIDE) {
+        let text = format!("services.{service}.build.dockerfile: the name {OUTSIDE} is taken");
+        return Err(TargetError::new(Kind::Unsupported, text));
     }
     Ok(())
 }
 
-/// `.dockerignore`: patterns with `*`, `?`, `**`, and `!` for exceptions; the last one that fits decides.
-#[derive(Debug, Default)]
-struct Ignore(Vec<(bool, Vec<String>)>);
-
-impl Ignore {
-    fn read(context: &Path) -> std::io::Result<Self> {
-        match fs::read_to_string(context.join(".dockerignore")) {
-            Ok(text) => Ok(Self::parse(&text)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn parse(text: &str) -> Self {
-        let lines = text
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Self(
-            lines
-                .map(|line| {
-                    let (hides, pattern) = line
-                        .strip_prefix('!')
-                        .map_or((true, line), |rest| (false, rest.trim()));
-                    let parts = pattern.split('/').filter(|part| !part.is_empty() && *part != ".");
-                    (hides, parts.map(str::to_owned).collect())
-                })
-                .collect(),
-        )
-    }
-
-    fn has_exceptions(&self) -> bool {
-        self.0.iter().any(|(hides, _)| !hides)
-    }
-
-    fn hides(&self, path: &Path) -> bool {
-        let parts: Vec<String> = path
-            .iter()
-            .map(|part| part.to_string_lossy().into_owned())
-            .collect();
-        self.0.iter().fold(false, |hidden, (hides, pattern)| {
-            // A pattern that fits a directory fits what is in it.
-            let fits = (1..=parts.len()).any(|end| matches(pattern, parts.get(..end).unwrap_or_default()));
-            if fits { *hides } else { hidden }
-        })
-    }
-}
-
-fn matches(pattern: &[String], path: &[String]) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => true,
-        (Some((first, rest)), _) if first == "**" => {
-            matches(rest, path)
-                || path
-                    .split_first()
-                    .is_some_and(|(_, below)| matches(pattern, below))
-        }
-        (Some((first, rest)), Some((name, below))) => {
-            glob(first.as_bytes(), name.as_bytes()) && matches(rest, below)
-        }
-        _ => false,
-    }
-}
-
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.split_first(), name.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            glob(rest, name) || name.split_first().is_some_and(|(_, more)| glob(pattern, more))
-        }
-        (Some((b'?', rest)), Some((_, more))) => glob(rest, more),
-        (Some((a, rest)), Some((b, more))) => a == b && glob(rest, more),
-        _ => false,
-    }
+/// What the classic builder leaves out without another image coming of it.
+fn warnings(service: &str, build: &Build) -> Vec<String> {
+    let wanted = |value: &Option<String>| value.as_deref().is_some_and(|text| !matches!(text, "" | "false"));
+    [
+        ("provenance", wanted(&build.provenance)),
+        ("sbom", wanted(&build.sbom)),
+    ]
+    .into_iter()
+    .filter(|(_, wanted)| *wanted)
+    .map(|(key, _)| format!("services.{service}.build.{key}: the classic builder attests nothing"))
+    .collect()
 }
 
 #[cfg(test)]
@@ -320,16 +267,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ignore_rules() {
-        let ignore = Ignore::parse("# comment\n*.log\nnode_modules\n**/tmp\n/docs/*\n!docs/keep.md\na?c\n");
-        let check = |path: &str, hidden: bool| assert_eq!(ignore.hides(Path::new(path)), hidden, "{path}");
-        check("x.log", true);
-        check("sub/x.log", false);
-        check("node_modules/a/b.js", true);
-        check("deep/down/tmp/file", true);
-        check("docs/other.md", true);
-        check("docs/keep.md", false);
-        check("abc", true);
-        check("main.rs", false);
+    fn refusals_name_the_key() {
+        let check = |build: Build, word: &str| {
+            let error = refuse("web", &build).unwrap_err();
+            assert!(
+                error.to_string().contains(&format!("services.web.build.{word}")),
+                "{error}"
+            );
+        };
+        check(
+            Build {
+                privileged: true,
+                ..Build::default()
+            },
+            "privileged",
+        );
+        check(
+            Build {
+                ssh: vec!["default".into()],
+                ..Build::default()
+            },
+            "ssh",
+        );
+        check(
+            Build {
+                platforms: vec!["linux/amd64".into(), "linux/arm64".into()],
+                ..Build::default()
+            },
+            "platforms",
+        );
+        refuse("web", &Build::default()).unwrap();
+    }
+
+    #[test]
+    fn steps_are_counted() {
+        let check = |line: &str, is: Option<u64>| assert_eq!(of(line), is, "{line}");
+        check("Step 2/7 : RUN x", Some(7));
+        check("Step x", None);
+        check(" ---> Running in 0", None);
     }
 }

@@ -2,8 +2,8 @@
 
 use bollard::{
     models::{
-        ContainerSummary as Listed, ContainerSummaryStateEnum as Word, HealthStatusEnum, PortSummary,
-        PortSummaryTypeEnum,
+        ContainerState as Inspected, ContainerSummary as Listed, ContainerSummaryStateEnum as Word,
+        HealthStatusEnum, PortSummary, PortSummaryTypeEnum,
     },
     query_parameters::InspectContainerOptions,
 };
@@ -58,39 +58,48 @@ fn entry(mut entry: Value) -> Option<Listed> {
 
 pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>, TargetError> {
     let mut out: Vec<ContainerSummary> = listed(target).await?.into_iter().map(summary).collect();
-    if target.is_podman().await? {
-        // Podman's list says nothing of health. Only stacks are worth a question each.
-        let mine = |container: &&mut ContainerSummary| {
-            container.project.is_some() && container.state == ContainerState::Running
-        };
-        for container in out.iter_mut().filter(mine) {
-            container.health = inspected_health(target, &container.id).await?;
+    // Podman's list says nothing of health, others may say less still. Only stacks are worth a question each.
+    let podman = target.is_podman().await?;
+    let silent = |container: &&mut ContainerSummary| {
+        container.project.is_some()
+            && match container.state {
+                ContainerState::Running => podman || !container.status.starts_with("Up"),
+                ContainerState::Exited => container.exit_code.is_none(),
+                _ => false,
+            }
+    };
+    for container in out.iter_mut().filter(silent) {
+        if let Some(state) = inspected(target, &container.id).await? {
+            container.health = health_of(&state);
+            if container.state == ContainerState::Exited {
+                container.exit_code = state.exit_code;
+            }
         }
     }
     out.sort_by(|a, b| (&a.project, &a.service, &a.name).cmp(&(&b.project, &b.service, &b.name)));
     Ok(out)
 }
 
-async fn inspected_health(target: &DockerTarget, id: &str) -> Result<Health, TargetError> {
-    let found = match target
+async fn inspected(target: &DockerTarget, id: &str) -> Result<Option<Inspected>, TargetError> {
+    match target
         .docker()?
         .inspect_container(id, None::<InspectContainerOptions>)
         .await
     {
-        Ok(found) => found,
-        Err(error) if is_missing(&error) => return Ok(Health::None),
-        Err(error) => return Err(failed(target, "look at a container", error)),
-    };
-    let status = found
-        .state
-        .and_then(|state| state.health)
-        .and_then(|health| health.status);
-    Ok(match status {
+        Ok(found) => Ok(found.state),
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(failed(target, "look at a container", error)),
+    }
+}
+
+fn health_of(state: &Inspected) -> Health {
+    let status = state.health.as_ref().and_then(|health| health.status);
+    match status {
         Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
         Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
         Some(HealthStatusEnum::STARTING) => Health::Starting,
         Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::None,
-    })
+    }
 }
 
 fn summary(listed: Listed) -> ContainerSummary {

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use bollard::{
-    models::{ContainerInspectResponse, ContainerStateStatusEnum},
-    query_parameters::{CreateContainerOptions, InspectContainerOptions, RemoveContainerOptions},
+    models::{ContainerCreateResponse, ContainerInspectResponse, ContainerStateStatusEnum},
+    query_parameters::{InspectContainerOptions, RemoveContainerOptions},
 };
 use tokio::time::Instant;
 
 use super::{
     DockerTarget,
-    error::{failed, is_already, is_missing},
+    error::{failed, is_already, is_missing, refused},
     execute::short,
-    spec,
+    files, spec, wire,
 };
 use crate::{
     plan::labels,
@@ -39,7 +39,7 @@ pub(super) async fn create(target: &DockerTarget, create: &ContainerCreate) -> R
         },
         made => made?,
     };
-    for (network, body) in spec::network::further(api, create, &id)? {
+    for (network, body) in spec::network::further(api, create, &id) {
         match target.docker()?.connect_network(&network, body).await {
             Ok(()) => {}
             Err(error) if error.to_string().contains("already exists in network") => {}
@@ -55,6 +55,10 @@ pub(super) async fn create(target: &DockerTarget, create: &ContainerCreate) -> R
             }
         }
     }
+    if let Err(error) = files::upload(target, &id, &create.project, &create.service).await {
+        let _ = remove(target, &id, true).await;
+        return Err(error);
+    }
     Ok(Evidence {
         id: Some(id),
         warnings,
@@ -66,25 +70,29 @@ async fn make(target: &DockerTarget, create: &ContainerCreate) -> Result<(String
         Some(old) => spec::mounts::anonymous(target, old, create).await?,
         None => Vec::new(),
     };
-    let built = spec::container(target.api().await?, create, inherited)?;
-    let options = CreateContainerOptions {
-        name: Some(create.name.clone()),
-        platform: built.platform,
-    };
+    let proxies = target.client_config().await.proxies(&target.address.to_string());
+    let built = spec::container(target.api().await?, create, inherited, &proxies)?;
+    let mut query = vec![("name", create.name.as_str())];
+    query.extend(built.platform.as_deref().map(|platform| ("platform", platform)));
+    let path = format!("/containers/create{}", wire::query(query));
     let what = format!("create container {}", create.final_name);
-    match target.docker()?.create_container(Some(options), built.body).await {
-        Ok(made) => Ok((made.id, made.warnings)),
-        Err(error) if is_missing(&error) => {
-            let error = failed(target, &what, error);
-            let kind = if error.what.to_lowercase().contains("no such image") {
-                TargetErrorKind::ImagePull
-            } else {
-                TargetErrorKind::Engine
-            };
-            Err(TargetError { kind, ..error })
-        }
-        Err(error) => Err(failed(target, &what, error)),
+    // Past the client library: it knows less than the file may say, and always names a platform.
+    let (status, answer) = wire::post(target, &path, &built.body, &what).await?;
+    if status.is_success() {
+        let made: ContainerCreateResponse = serde_json::from_slice(&answer)
+            .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;
+        let warnings = built.warnings.into_iter().chain(made.warnings).collect();
+        return Ok((made.id, warnings));
     }
+    let error = refused(target, &what, status.as_u16(), &answer);
+    let kind = match error.kind {
+        TargetErrorKind::NotFound if error.what.to_lowercase().contains("no such image") => {
+            TargetErrorKind::ImagePull
+        }
+        TargetErrorKind::NotFound => TargetErrorKind::Engine,
+        kind => kind,
+    };
+    Err(TargetError { kind, ..error })
 }
 
 /// A container of this stack that came after the look, and has never been started.

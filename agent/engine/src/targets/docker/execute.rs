@@ -10,8 +10,8 @@ use bollard::query_parameters::{
 
 use super::{
     DockerTarget, build, create,
-    error::{failed, is_already, is_missing},
-    files, networks, pull, spec,
+    error::{failed, is_already, is_missing, refused},
+    files, networks, pull, saved, spec, wire,
 };
 use crate::{
     order::RemoveImages,
@@ -38,6 +38,7 @@ pub(super) async fn execute(
             };
             networks::create(target, network, labels).await
         }
+        Operation::NetworkRestore { saved } => saved::restore(target, saved).await,
         Operation::NetworkRemove { network } => match docker.remove_network(network).await {
             Err(error) if !is_missing(&error) => {
                 let text = error.to_string();
@@ -117,8 +118,7 @@ pub(super) async fn execute(
             service,
             key,
         } => {
-            let api = target.api().await?;
-            let body = spec::network::connect(api, project, service, key, id, name)?;
+            let body = spec::network::connect(project, service, key, id, name);
             let Some(network) = project.networks.get(key) else {
                 return Ok(Evidence::default());
             };
@@ -159,12 +159,38 @@ pub(super) async fn execute(
             done.map_err(|error| failed(target, &format!("restart container {}", short(id)), error))?;
             Ok(Evidence::default())
         }
+        Operation::Kill { id, signal } => {
+            let path = format!("/containers/{id}/kill?signal={signal}");
+            told(
+                target,
+                &path,
+                &format!("send {signal} to container {}", short(id)),
+            )
+            .await
+        }
+        Operation::Pause { id } => {
+            let path = format!("/containers/{id}/pause");
+            told(target, &path, &format!("pause container {}", short(id))).await
+        }
+        Operation::Unpause { id } => {
+            let path = format!("/containers/{id}/unpause");
+            told(target, &path, &format!("wake container {}", short(id))).await
+        }
         Operation::ImagesRemove {
             project,
             which,
             images,
         } => images_remove(target, project, *which, images).await,
     }
+}
+
+/// A request that says it all in its path.
+async fn told(target: &DockerTarget, path: &str, what: &str) -> Result<Evidence, TargetError> {
+    let (status, answer) = wire::post(target, path, &serde_json::Value::Null, what).await?;
+    if status.is_success() {
+        return Ok(Evidence::default());
+    }
+    Err(refused(target, what, status.as_u16(), &answer))
 }
 
 fn seconds(timeout: Option<Duration>) -> Option<i32> {

@@ -18,46 +18,51 @@ pub(super) async fn upload(
     };
     let configs = spec.configs.iter().filter_map(|file| {
         let content = project.configs.get(&file.source)?.content.clone()?;
-        Some((file, mounts::config_target(file), content))
+        // A relative target stays so, which is below the root as well.
+        let target = file.target.clone().unwrap_or_else(|| mounts::config_target(file));
+        Some((file, target, content))
     });
     let secrets = spec.secrets.iter().filter_map(|file| {
         let content = project.secrets.get(&file.source)?.content.reveal()?.to_owned();
         Some((file, mounts::secret_target(file), content))
     });
-    let files: Vec<(&FileReference, String, String)> = configs.chain(secrets).collect();
-    if files.is_empty() {
-        return Ok(());
-    }
-    if spec.read_only {
-        let text = format!(
-            "service {service} is read_only: configs and secrets with inline content cannot be put in"
-        );
-        return Err(TargetError::new(TargetErrorKind::Unsupported, text));
-    }
     let what = format!("put configs and secrets into service {service}");
-    let tar = archive(&files)
-        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
-    let options = UploadToContainerOptions {
-        path: "/".to_owned(),
-        ..UploadToContainerOptions::default()
-    };
-    let done = target
-        .docker()?
-        .upload_to_container(id, Some(options), body_full(tar.into()))
-        .await;
-    done.map_err(|error| failed(target, &what, error))
+    // In the order of docker compose.
+    for (file, path, content) in secrets.chain(configs) {
+        let tar = archive(file, &path, &content)
+            .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
+        let options = UploadToContainerOptions {
+            path: "/".to_owned(),
+            no_overwrite_dir_non_dir: Some("true".to_owned()),
+            // Only then the numbers in the archive count; otherwise the file is the container's user's.
+            copy_uidgid: (file.uid.is_some() || file.gid.is_some()).then(|| "true".to_owned()),
+        };
+        let done = target
+            .docker()?
+            .upload_to_container(id, Some(options), body_full(tar.into()))
+            .await;
+        done.map_err(|error| failed(target, &what, error))?;
+    }
+    Ok(())
 }
 
-fn archive(files: &[(&FileReference, String, String)]) -> std::io::Result<Vec<u8>> {
+/// One file under its absolute path, readable by all unless the file says otherwise.
+fn archive(file: &FileReference, path: &str, content: &str) -> std::io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
-    for (file, path, content) in files {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(u64::try_from(content.len()).unwrap_or(0));
-        header.set_mode(file.mode.map_or(0o444, |mode| mode.0));
-        let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0);
-        header.set_uid(number(&file.uid));
-        header.set_gid(number(&file.gid));
-        tar.append_data(&mut header, path.trim_start_matches('/'), content.as_bytes())?;
+    let mut header = tar::Header::new_gnu();
+    header.set_size(u64::try_from(content.len()).unwrap_or(0));
+    header.set_mode(file.mode.map_or(0o444, |mode| mode.0));
+    let number = |text: &Option<String>| text.as_ref().and_then(|text| text.parse().ok()).unwrap_or(0);
+    header.set_uid(number(&file.uid));
+    header.set_gid(number(&file.gid));
+    // The path as the file has it, with its leading slash, which the library takes off. A long one it has to write.
+    match header.as_old_mut().name.get_mut(..path.len()) {
+        Some(name) => {
+            name.copy_from_slice(path.as_bytes());
+            header.set_cksum();
+            tar.append(&header, content.as_bytes())?;
+        }
+        None => tar.append_data(&mut header, path.trim_start_matches('/'), content.as_bytes())?,
     }
     tar.into_inner()
 }

@@ -29,6 +29,10 @@ pub(super) async fn create(
     labels: &BTreeMap<String, String>,
 ) -> Result<Evidence, TargetError> {
     let what = format!("create network {}", network.name);
+    if network.enable_ipv4 == Some(false) {
+        let path = format!("networks ({}).enable_ipv4: false", network.name);
+        target.api().await?.need_at(48, &path)?;
+    }
     let broken = |error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error);
     let mut body = serde_json::to_value(spec::network::create(network, labels)).map_err(broken)?;
     // The library has dropped the field; engines before API 1.44 make a second network of the name without it.
@@ -38,11 +42,16 @@ pub(super) async fn create(
     let (status, answer) = wire::post(target, "/networks/create", &body, &what).await?;
     if status.is_success() {
         let made: Made = serde_json::from_slice(&answer).map_err(broken)?;
-        let warnings = if made.warning.is_empty() {
-            Vec::new()
-        } else {
-            vec![made.warning]
-        };
+        let mut warnings: Vec<String> = Some(made.warning)
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .collect();
+        if !network.ipam.options.is_empty() {
+            warnings.push(format!(
+                "network {}: ipam.options have no effect, docker compose does not pass them on either",
+                network.name
+            ));
+        }
         return Ok(Evidence {
             id: Some(made.id),
             warnings,

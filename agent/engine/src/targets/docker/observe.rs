@@ -3,20 +3,21 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bollard::{
-    models::ContainerSummary as Listed,
+    models::{ContainerSummary as Listed, Network},
     query_parameters::{ListNetworksOptions, ListVolumesOptions},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use serde_json::json;
 
 use super::{
     DockerTarget,
     connect::READ_TIMEOUT,
     containers,
     error::{failed, is_missing},
-    settings,
 };
 use crate::{
-    plan::labels,
+    plan::{Settings, labels},
     targets::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
         ObservedNetwork, ObservedPort, ObservedVolume, TargetError,
@@ -62,14 +63,6 @@ pub(super) async fn observe(target: &DockerTarget, query: &ObserveQuery) -> Resu
                     observed.names.insert(name.to_owned(), id.clone());
                 }
             }
-        }
-        // Containers of docker compose have no hash of ours: only those are worth an inspect each.
-        for container in observed
-            .containers
-            .iter_mut()
-            .filter(|c| c.label(labels::WF_HASH).is_none())
-        {
-            container.settings = settings::of(target, &container.id).await?;
         }
         Ok(observed)
     };
@@ -153,12 +146,38 @@ async fn networks(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<Obs
     });
     Ok(wanted
         .map(|network| ObservedNetwork {
+            settings: network_settings(&network),
             id: network.id.unwrap_or_default(),
             name: network.name.unwrap_or_default(),
             labels: network.labels.unwrap_or_default().into_iter().collect(),
             driver: network.driver.unwrap_or_default(),
         })
         .collect())
+}
+
+/// By Compose key, as far as the engine's list tells.
+fn network_settings(network: &Network) -> Settings {
+    let pools = network.ipam.as_ref().and_then(|ipam| ipam.config.as_ref());
+    let pools = pools.into_iter().flatten().map(|pool| {
+        let parts = [
+            ("subnet", &pool.subnet),
+            ("gateway", &pool.gateway),
+            ("ip_range", &pool.ip_range),
+        ];
+        let set = parts
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        json!(set.collect::<BTreeMap<_, _>>())
+    });
+    BTreeMap::from([
+        ("driver".to_owned(), json!(network.driver)),
+        ("driver_opts".to_owned(), json!(network.options)),
+        ("internal".to_owned(), json!(network.internal)),
+        ("attachable".to_owned(), json!(network.attachable)),
+        ("enable_ipv6".to_owned(), json!(network.enable_ipv6)),
+        ("labels".to_owned(), json!(network.labels)),
+        ("ipam".to_owned(), json!({"config": pools.collect::<Vec<_>>()})),
+    ])
 }
 
 async fn volumes(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<ObservedVolume>, TargetError> {
@@ -172,6 +191,11 @@ async fn volumes(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<Obse
         .filter(|volume| is_of(Some(&volume.labels), &query.project) || query.volumes.contains(&volume.name));
     Ok(wanted
         .map(|volume| ObservedVolume {
+            settings: BTreeMap::from([
+                ("driver".to_owned(), json!(volume.driver)),
+                ("driver_opts".to_owned(), json!(volume.options)),
+                ("labels".to_owned(), json!(volume.labels)),
+            ]),
             name: volume.name,
             labels: volume.labels.into_iter().collect(),
             driver: volume.driver,
@@ -204,6 +228,15 @@ pub(super) async fn image(target: &DockerTarget, name: &str) -> Result<Option<Ob
                     .and_then(|check| check.test)
                     .is_some_and(|test| !test.is_empty()),
                 volumes: config.volumes.unwrap_or_default(),
+                size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+                env: config
+                    .env
+                    .unwrap_or_default()
+                    .iter()
+                    .filter_map(|item| item.split_once('='))
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect(),
+                labels: config.labels.unwrap_or_default().into_iter().collect(),
             }))
         }
         Err(error) if is_missing(&error) => Ok(None),

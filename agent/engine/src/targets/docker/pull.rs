@@ -1,11 +1,13 @@
 //! Pulling an image, with progress in bytes over all its layers.
 
-use std::collections::HashMap;
+use bollard::errors::Error;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use tokio::time::Instant;
+use windflow_model::Layer;
 
-use bollard::query_parameters::CreateImageOptions;
-use futures_util::StreamExt as _;
-
-use super::{DockerTarget, error::failed, observe};
+use super::{DockerTarget, client::header, error::failed, observe, spec::platform, wire};
 use crate::targets::{Evidence, TargetError, TargetErrorKind, Tick, Ticker};
 
 /// Splits a reference for the pull call: `repo` and `tag` or digest; without either the newest, as the CLI does.
@@ -27,38 +29,88 @@ pub(super) async fn pull(
     ticker: &Ticker,
 ) -> Result<Evidence, TargetError> {
     let (repo, tag) = split(image);
-    let options = CreateImageOptions {
-        from_image: Some(repo),
-        tag: Some(tag),
-        platform: platform.unwrap_or_default().to_owned(),
-        ..CreateImageOptions::default()
-    };
     let what = format!("pull image {image}");
-    let mut stream = Box::pin(target.docker()?.create_image(Some(options), None, None));
-    let mut layers: HashMap<String, (u64, u64)> = HashMap::new();
-    // Errors also arrive inside the stream, after status 200.
-    while let Some(item) = stream.next().await {
-        let item = item.map_err(|error| refused(failed(target, &what, error)))?;
-        let (Some(layer), Some(status)) = (item.id, item.status) else {
+    let platform = platform.filter(|text| !text.is_empty()).map(platform::normal);
+    let mut query = vec![("fromImage", repo.as_str()), ("tag", tag.as_str())];
+    query.extend(platform.as_deref().map(|platform| ("platform", platform)));
+    let mut request = Request::post(format!("/images/create{}", wire::query(query)));
+    let config = target.client_config().await;
+    let refused = |error| refused(config.told(error));
+    if let Some(credentials) = config.credentials_of(image).await? {
+        request = request.header("X-Registry-Auth", header(&credentials));
+    }
+    let asked = wire::messages(
+        target,
+        request,
+        Full::<Bytes>::default(),
+        &what,
+        target.pull_stall,
+    );
+    // The head of the answer comes with the first word of the registry.
+    let begun = match tokio::time::timeout(target.pull_stall, asked).await {
+        Ok(begun) => begun,
+        Err(_) => Err(TargetError::new(
+            TargetErrorKind::ImagePull,
+            format!(
+                "cannot {what}: the registry says nothing for {} s",
+                target.pull_stall.as_secs()
+            ),
+        )),
+    };
+    let mut messages = begun.map_err(refused)?;
+    let mut layers: Vec<Layer> = Vec::new();
+    let mut news = Instant::now();
+    while let Some(mut message) = messages.next().await.map_err(refused)? {
+        if let Some(error) = message.error() {
+            return Err(refused(failed(target, &what, Error::DockerStreamError { error })));
+        }
+        let (Some(layer), Some(status)) = (message.id, message.status) else {
             continue;
         };
-        let progress = item.progress_detail.unwrap_or_default();
+        // The engine counts down to its next attempt, and counts on: no byte has come for that.
+        if !status.starts_with("Retrying") {
+            news = Instant::now();
+        } else if news.elapsed() >= target.pull_stall {
+            let text = format!(
+                "cannot {what}: it stands still, nothing has come for {} s",
+                target.pull_stall.as_secs()
+            );
+            return Err(TargetError::new(TargetErrorKind::ImagePull, text));
+        }
+        let progress = message.progress.unwrap_or_default();
         let number = |value: Option<i64>| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         let (current, total) = (number(progress.current), number(progress.total));
-        let entry = layers.entry(layer.clone()).or_default();
-        match status.as_str() {
-            "Downloading" if total > 0 => *entry = (current, total),
-            "Download complete" | "Pull complete" | "Already exists" => entry.0 = entry.1,
-            _ => {}
+        // The first line names the tag, not a layer.
+        if status.starts_with("Pulling from") {
+            continue;
+        }
+        let place = layers
+            .iter()
+            .position(|held| held.id == layer)
+            .unwrap_or(layers.len());
+        if place == layers.len() {
+            layers.push(Layer {
+                id: layer.clone(),
+                ..Layer::default()
+            });
+        }
+        if let Some(entry) = layers.get_mut(place) {
+            match status.as_str() {
+                "Downloading" if total > 0 => (entry.current, entry.total) = (current, total),
+                "Download complete" | "Pull complete" | "Already exists" => entry.current = entry.total,
+                _ => {}
+            }
+            entry.status = status.to_lowercase();
         }
         let sum = layers
-            .values()
-            .fold((0, 0), |sum, layer| (sum.0 + layer.0, sum.1 + layer.1));
+            .iter()
+            .fold((0, 0), |sum, layer| (sum.0 + layer.current, sum.1 + layer.total));
         ticker.tick(Tick {
             current: sum.0,
             total: sum.1,
             unit: "bytes",
             detail: format!("layer {layer}: {}", status.to_lowercase()),
+            layers: layers.clone(),
         });
     }
     let id = observe::image(target, image).await?.map(|image| image.id);

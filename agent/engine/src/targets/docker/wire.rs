@@ -1,9 +1,15 @@
-//! Requests over a connection of their own, past the client library: what it cannot carry.
+//! Requests over a connection of their own, past the client library: what it cannot carry, and what must not be kept
+//! waiting by others.
+
+mod messages;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, StatusCode,
+    body::{Body, Incoming},
     client::conn::http1::{self, Connection, SendRequest},
     header,
     http::request,
@@ -13,13 +19,21 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
-use windflow_kit::task::spawn_scoped;
+use windflow_kit::{
+    BoxError,
+    task::{TaskHandle, spawn_scoped},
+};
 
+pub(super) use self::messages::Messages;
 use super::{
     DockerTarget,
     connect::{Address, READ_TIMEOUT},
+    error::refused,
 };
 use crate::targets::{TargetError, TargetErrorKind};
+
+/// Longest time a create may take: it copies an image's files into new volumes.
+const WORK_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Either kind of socket.
 pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -28,9 +42,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 type Socket = TokioIo<Box<dyn Wire>>;
 
 /// A connection to the engine; its second half must be driven.
-pub(super) async fn dial(
+pub(super) async fn dial<B>(
     target: &DockerTarget,
-) -> Result<(SendRequest<Full<Bytes>>, Connection<Socket, Full<Bytes>>), TargetError> {
+) -> Result<(SendRequest<B>, Connection<Socket, B>), TargetError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
     let wire: Box<dyn Wire> = match &target.address {
         Address::Unix(path) => Box::new(
             UnixStream::connect(path)
@@ -56,7 +74,7 @@ pub(super) async fn post(
     what: &str,
 ) -> Result<(StatusCode, Bytes), TargetError> {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
-    ask(target, request, body.to_string(), what).await
+    ask(target, request, body.to_string(), what, WORK_TIMEOUT).await
 }
 
 /// Gets something; gives the answer, whatever its status. `what` completes "cannot …".
@@ -65,7 +83,7 @@ pub(super) async fn get(
     path: &str,
     what: &str,
 ) -> Result<(StatusCode, Bytes), TargetError> {
-    ask(target, Request::get(path), String::new(), what).await
+    ask(target, Request::get(path), String::new(), what, READ_TIMEOUT).await
 }
 
 async fn ask(
@@ -73,24 +91,93 @@ async fn ask(
     request: request::Builder,
     body: String,
     what: &str,
+    patience: Duration,
 ) -> Result<(StatusCode, Bytes), TargetError> {
-    let request = request
-        .header(header::HOST, "docker")
-        .body(Full::from(body))
-        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
     let asked = async {
-        let (mut sender, connection) = dial(target).await?;
-        let _driver = spawn_scoped("docker-ask", async move {
-            // Its error is seen by the request.
-            let _ = connection.await;
-        });
-        let answer = sender.send_request(request).await;
-        let (head, body) = answer.map_err(|error| target.unreachable(error))?.into_parts();
+        let (status, body, _driver) = begin(target, request, Full::new(Bytes::from(body)), what).await?;
         let body = body.collect().await.map_err(|error| target.unreachable(error))?;
-        Ok((head.status, body.to_bytes()))
+        Ok((status, body.to_bytes()))
     };
-    match tokio::time::timeout(READ_TIMEOUT, asked).await {
+    match tokio::time::timeout(patience, asked).await {
         Ok(answer) => answer,
         Err(late) => Err(target.unreachable(late)),
+    }
+}
+
+/// Sends a request whose answer is a stream of messages. An answer that is an error ends it here.
+pub(super) async fn messages<B>(
+    target: &DockerTarget,
+    request: request::Builder,
+    body: B,
+    what: &str,
+    stall: Duration,
+) -> Result<Messages, TargetError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (status, body, driver) = begin(target, request, body, what).await?;
+    if status.is_success() {
+        return Ok(Messages::new(body, driver, what, stall));
+    }
+    let body = body.collect().await.map_err(|error| target.unreachable(error))?;
+    Err(refused(target, what, status.as_u16(), &body.to_bytes()))
+}
+
+/// The head of the answer; the handle drives the connection for as long as it lives.
+pub(super) async fn begin<B>(
+    target: &DockerTarget,
+    request: request::Builder,
+    body: B,
+    what: &str,
+) -> Result<(StatusCode, Incoming, TaskHandle<()>), TargetError>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let request = request
+        .header(header::HOST, "docker")
+        .body(body)
+        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
+    let (mut sender, connection) = dial(target).await?;
+    let driver = spawn_scoped("docker-ask", async move {
+        // Its error is seen by the request.
+        let _ = connection.await;
+    });
+    let answer = sender.send_request(request).await;
+    let (head, body) = answer.map_err(|error| target.unreachable(error))?.into_parts();
+    Ok((head.status, body, driver))
+}
+
+/// A query of names and values.
+pub(super) fn query<'q>(pairs: impl IntoIterator<Item = (&'q str, &'q str)>) -> String {
+    let mut out = String::new();
+    for (name, value) in pairs {
+        out.push(if out.is_empty() { '?' } else { '&' });
+        out.push_str(name);
+        out.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    out.push(char::from(byte));
+                }
+                other => out.push_str(&format!("%{other:02X}")),
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_escaped() {
+        assert_eq!(
+            query([("name", "a-1"), ("t", "r:5000/é&x=1 +")]),
+            "?name=a-1&t=r%3A5000%2F%C3%A9%26x%3D1%20%2B"
+        );
+        assert_eq!(query([]), "");
     }
 }

@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use windflow_compose::model::{MountKind, Network, Service};
-use windflow_model::{ContainerState, Health, PortBinding};
+use windflow_model::{ContainerState, Health, Layer, PortBinding};
 
 use super::{FakeTarget, host::Container};
 use crate::{
-    plan::labels,
+    plan::{Settings, labels, settings_of},
     targets::{
         ContainerCreate, Evidence, ObservedContainer, ObservedImage, ObservedMount, ObservedNetwork,
         ObservedVolume, Operation, TargetError, TargetErrorKind as Kind, TargetEvent, TargetEventKind, Tick,
@@ -42,6 +42,12 @@ pub(super) async fn execute(
                 total: 20 << 20,
                 unit: "bytes",
                 detail: "layer 0: downloading".into(),
+                layers: vec![Layer {
+                    id: "0".into(),
+                    status: "downloading".into(),
+                    current: step << 20,
+                    total: 20 << 20,
+                }],
             };
             ticker.tick(tick);
         }
@@ -49,6 +55,21 @@ pub(super) async fn execute(
     target.check()?;
     {
         let mut state = target.state();
+        let due = match &mut state.fault_in {
+            Some((0, on)) => Some(*on),
+            Some((more, _)) => {
+                *more -= 1;
+                None
+            }
+            None => None,
+        };
+        if due == Some(false) {
+            state.fault_in = None;
+        }
+        if due.is_some() {
+            let text = format!("cannot {word} {subject}: a fault was asked for");
+            return Err(TargetError::new(Kind::Engine, text));
+        }
         if let Some(at) = state.faults.iter().position(|(name, _)| name == word) {
             let (_, kind) = state.faults.remove(at);
             return Err(TargetError::new(
@@ -75,6 +96,7 @@ fn describe(target: &FakeTarget, operation: &Operation) -> (&'static str, String
         Operation::Pull { image, .. } => ("pull", image.clone()),
         Operation::Build { image, .. } => ("build", image.clone()),
         Operation::NetworkCreate { key, .. } => ("network-create", key.clone()),
+        Operation::NetworkRestore { .. } => ("network-restore", String::new()),
         Operation::NetworkRemove { network } => ("network-remove", network.clone()),
         Operation::VolumeCreate { key, .. } => ("volume-create", key.clone()),
         Operation::VolumeRemove { volume } => ("volume-remove", volume.clone()),
@@ -86,6 +108,9 @@ fn describe(target: &FakeTarget, operation: &Operation) -> (&'static str, String
         Operation::Connect { id, key, .. } => ("connect", format!("{} {key}", name(id))),
         Operation::Disconnect { id, network } => ("disconnect", format!("{} {network}", name(id))),
         Operation::Restart { id, .. } => ("restart", name(id)),
+        Operation::Kill { id, signal } => ("kill", format!("{} {signal}", name(id))),
+        Operation::Pause { id } => ("pause", name(id)),
+        Operation::Unpause { id } => ("unpause", name(id)),
         Operation::ImagesRemove { .. } => ("images-remove", String::new()),
     }
 }
@@ -132,6 +157,8 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 tagged: target.options.clock.now_ms() / 1000,
                 has_healthcheck: false,
                 volumes: Vec::new(),
+                size: 20 << 20,
+                ..ObservedImage::default()
             };
             evidence.id = Some(made.id.clone());
             host.images.insert(image.clone(), made);
@@ -142,6 +169,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
             evidence.id = Some(made.id.clone());
             host.networks.insert(made.id.clone(), made);
         }
+        Operation::NetworkRestore { saved } => evidence.id = host.restore(saved),
         Operation::NetworkRemove { network } => drop(host.networks.remove(network)),
         Operation::VolumeCreate { project, key, labels } => {
             let volume = project.volumes.get(key).ok_or_else(|| missing("volume", key))?;
@@ -149,6 +177,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 name: volume.name.clone(),
                 labels: labels.clone(),
                 driver: "local".to_owned(),
+                settings: drawn(serde_json::to_value(volume)),
             };
             evidence.id = Some(made.name.clone());
             host.volumes.insert(volume.name.clone(), made);
@@ -214,6 +243,18 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 events.push((TargetEventKind::Died, id.clone()));
                 events.push((TargetEventKind::Stopped, id.clone()));
             }
+        }
+        Operation::Kill { id, .. } => {
+            host.set(id, ContainerState::Exited, Some(137));
+            events.push((TargetEventKind::Died, id.clone()));
+        }
+        Operation::Pause { id } => {
+            host.set(id, ContainerState::Paused, None);
+            events.push((TargetEventKind::Changed, id.clone()));
+        }
+        Operation::Unpause { id } => {
+            host.set(id, ContainerState::Running, None);
+            events.push((TargetEventKind::Changed, id.clone()));
         }
         Operation::Remove { id, .. } => {
             events.push((TargetEventKind::Removed, id.clone()));
@@ -283,12 +324,30 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
 }
 
 fn network_of(id: String, network: &Network, labels: &BTreeMap<String, String>) -> ObservedNetwork {
+    let mut settings = drawn(serde_json::to_value(network));
+    // An engine tells of it also when it is off.
+    settings
+        .entry("internal".to_owned())
+        .or_insert(serde_json::Value::Bool(false));
     ObservedNetwork {
         id,
         name: network.name.clone(),
         labels: labels.clone(),
         driver: "bridge".to_owned(),
+        settings,
     }
+}
+
+/// The settings among the fields of a network or volume.
+fn drawn(value: serde_json::Result<serde_json::Value>) -> Settings {
+    let fields = match value {
+        Ok(serde_json::Value::Object(fields)) => fields,
+        _ => serde_json::Map::new(),
+    };
+    let settings = fields
+        .into_iter()
+        .filter(|(key, _)| key != "name" && key != "external");
+    settings.collect()
 }
 
 fn start(container: &mut Container, latency: Duration) -> Result<(), TargetError> {
@@ -354,7 +413,9 @@ fn container(
         ports: ports.collect(),
         restart: !matches!(service.restart.as_deref(), None | Some("no")),
         healthcheck: service.healthcheck.as_ref().is_some_and(|check| !check.disable)
-            || create.image.starts_with("fake/unhealthy"),
+            || create.image.starts_with("fake/unhealthy")
+            || create.image.starts_with("fake/sickens"),
+        settings: settings_of(&create.project, &create.service),
         starts: 0,
         started: None,
         seen: ObservedContainer {

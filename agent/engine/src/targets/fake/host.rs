@@ -13,15 +13,17 @@ use tokio::time::Instant;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
 use crate::{
-    plan::labels,
+    plan::{Settings, labels},
     targets::{
         Endpoint, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedNetwork, ObservedPort,
-        ObservedVolume, TargetError, TargetErrorKind,
+        ObservedVolume, SavedNetwork, TargetError, TargetErrorKind, Vitals,
     },
 };
 
 /// Until a health check passes, in latencies of a create; at least one look.
 const HEALTH: u32 = 20;
+/// Until what sickens is no longer healthy.
+const SICK: u32 = 400;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,6 +43,9 @@ pub(super) struct Container {
     pub(super) ports: Vec<PortBinding>,
     pub(super) restart: bool,
     pub(super) healthcheck: bool,
+    /// What it was made with, by Compose key.
+    #[serde(default)]
+    pub(super) settings: Settings,
     /// Times it was started.
     pub(super) starts: u32,
     /// When, within this run of the process; `None` means long ago.
@@ -49,6 +54,21 @@ pub(super) struct Container {
 }
 
 impl Container {
+    /// What an inspect would tell.
+    pub(super) fn vitals(&self) -> Vitals {
+        let unhealthy = self.health() == Health::Unhealthy;
+        Vitals {
+            restarts: self.starts.saturating_sub(1),
+            command: self.healthcheck.then(|| "true".to_owned()),
+            exit_code: self.healthcheck.then_some(i64::from(unhealthy)),
+            output: if unhealthy {
+                "not today".to_owned()
+            } else {
+                String::new()
+            },
+        }
+    }
+
     /// Life and health now.
     pub(super) fn health(&self) -> Health {
         if !self.healthcheck || self.seen.state != ContainerState::Running {
@@ -62,6 +82,11 @@ impl Container {
         }
         match self.started {
             Some((at, latency)) if at.elapsed() < latency * HEALTH => Health::Starting,
+            Some((at, latency))
+                if self.seen.image.starts_with("fake/sickens") && at.elapsed() > latency * SICK =>
+            {
+                Health::Unhealthy
+            }
             _ => Health::Healthy,
         }
     }
@@ -182,6 +207,33 @@ impl Host {
             .iter()
             .find(|port| taken.contains(&(port.host_port, port.protocol.as_str())))
             .map(|port| port.host_port)
+    }
+
+    pub(super) fn saved(&self, id: &str, containers: &[String]) -> Result<SavedNetwork, TargetError> {
+        let missing = || TargetError::new(TargetErrorKind::NotFound, format!("no such network: {id}"));
+        let network = self.networks.get(id).ok_or_else(missing)?;
+        let on = containers.iter().filter(|id| {
+            let container = self.containers.get(*id);
+            container.is_some_and(|container| container.seen.networks.contains_key(&network.name))
+        });
+        let on: Vec<&String> = on.collect();
+        Ok(SavedNetwork(serde_json::json!({ "network": network, "on": on })))
+    }
+
+    pub(super) fn restore(&mut self, saved: &SavedNetwork) -> Option<String> {
+        let network = saved.0.get("network").cloned().unwrap_or_default();
+        let mut network: ObservedNetwork = serde_json::from_value(network).ok()?;
+        let on = saved.0.get("on").cloned().unwrap_or_default();
+        let on: Vec<String> = serde_json::from_value(on).unwrap_or_default();
+        network.id = self.id();
+        let (id, name) = (network.id.clone(), network.name.clone());
+        if !self.networks.values().any(|there| there.name == name) {
+            self.networks.insert(id.clone(), network);
+        }
+        for container in on {
+            self.attach(&container, &name);
+        }
+        Some(id)
     }
 
     pub(super) fn attach(&mut self, id: &str, network: &str) {

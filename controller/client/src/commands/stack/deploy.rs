@@ -1,6 +1,10 @@
 //! `windflow stack deploy`, and what it shares: reading files, judging the check.
 
-use windflow_api::{DeployRequest, StackCreate, StackUpdate, StackView, ValidateRequest, Validation};
+use std::path::Path;
+
+use windflow_api::{
+    AgentPin, AgentPlan, DeployRequest, StackCreate, StackUpdate, StackView, ValidateRequest, Validation,
+};
 use windflow_model::{StackName, StackSpec};
 
 use super::{
@@ -8,31 +12,55 @@ use super::{
     hosts::hosts,
 };
 use crate::{
-    cli::{OnArgs, SpecArgs, WaitArgs},
+    cli::{OnArgs, PolicyArgs, SpecArgs, WaitArgs},
     collect::{Source, collect},
     error::{Error, Exit, Result},
     http::Client,
     output::note,
 };
 
+/// How a deploy goes about it.
+pub(super) struct How<'a> {
+    pub(super) on: &'a OnArgs,
+    /// A plan to be carried out and nothing else.
+    pub(super) plan: Option<&'a Path>,
+    pub(super) policy: &'a PolicyArgs,
+    pub(super) wait: &'a WaitArgs,
+}
+
 pub(super) async fn deploy(
     session: &Session<'_>,
     client: &Client,
     name: &str,
     spec: SpecArgs,
-    on: &OnArgs,
-    wait: &WaitArgs,
+    how: &How<'_>,
 ) -> Result<()> {
+    let How {
+        on,
+        plan,
+        policy,
+        wait,
+    } = *how;
+    let planned = plan.map(|path| read_plans(path, name)).transpose()?;
     let stack_name: StackName = name.parse().map_err(|error| Error::usage(format!("{error}")))?;
-    let spec = read_spec(spec)?;
+    let mut spec = read_spec(spec)?;
+    let known = find(client, name).await?;
+    // The files come from here, the policy is the stack's.
+    let kept = known.as_ref().map(|known| known.stack.spec.policy.clone());
+    spec.policy = policy.over(kept.unwrap_or_default());
     let check = ValidateRequest {
         name: Some(stack_name.clone()),
         spec: spec.clone(),
     };
     judge(&client.stack_validate(&check).await?)?;
-    let known = find(client, name).await?;
     // The hosts are settled before anything is saved.
-    let agents = hosts(client, on, known.as_ref()).await?;
+    let agents = match &planned {
+        // The plan says which hosts it is for.
+        Some(pins) if on.on.is_empty() && on.on_label.is_empty() => {
+            pins.iter().map(|pin| pin.agent).collect()
+        }
+        _ => hosts(client, on, known.as_ref()).await?,
+    };
     let stack = match known {
         None => {
             let created = StackCreate {
@@ -49,9 +77,41 @@ pub(super) async fn deploy(
         }
     };
     let deployments = client
-        .deployment_create(stack.stack.id, &DeployRequest { agents, rev: None })
+        .deployment_create(
+            stack.stack.id,
+            &DeployRequest {
+                agents,
+                rev: None,
+                pins: planned.unwrap_or_default(),
+            },
+        )
         .await?;
     conclude(session, client, deployments, wait).await
+}
+
+/// The pins in what `windflow stack plan -o json` printed.
+fn read_plans(path: &Path, name: &str) -> Result<Vec<AgentPin>> {
+    let shown = path.display();
+    let text = fs_err::read_to_string(path).map_err(|error| Error::usage(error.to_string()))?;
+    let plans: Vec<AgentPlan> = serde_json::from_str(&text).map_err(|error| {
+        Error::usage(format!("{shown} is no plan: {error}"))
+            .hint("`windflow stack plan NAME -o json > FILE` writes one.")
+    })?;
+    let pins = plans.into_iter().map(|held| match held.plan {
+        Some(plan) if plan.stack.as_str() == name => Ok(AgentPin {
+            agent: held.agent,
+            pin: plan.pin,
+        }),
+        Some(plan) => Err(Error::usage(format!(
+            "{shown} is a plan of stack {}, not of {name}",
+            plan.stack
+        ))),
+        None => Err(
+            Error::usage(format!("{shown} has no plan for host {}", held.agent))
+                .hint("Plan again once that host can."),
+        ),
+    });
+    pins.collect()
 }
 
 pub(super) fn read_spec(args: SpecArgs) -> Result<StackSpec> {

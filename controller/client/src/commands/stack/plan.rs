@@ -1,8 +1,7 @@
 //! `windflow stack plan`.
 
-use comfy_table::Cell;
-use windflow_api::{AgentPlan, PlanRequest};
-use windflow_model::{Action, Plan};
+use windflow_api::{AgentPlan, PlanRequest, StackPreview};
+use windflow_model::StackName;
 
 use super::{
     super::{Session, agent_names},
@@ -13,7 +12,7 @@ use crate::{
     cli::{OnArgs, SpecArgs},
     error::{Error, Exit, Result},
     http::Client,
-    output::{Output, Tone},
+    output::Output,
 };
 
 pub(super) async fn plan(
@@ -24,25 +23,56 @@ pub(super) async fn plan(
     on: &OnArgs,
     detailed: bool,
 ) -> Result<()> {
-    let named = !spec.files.is_empty();
+    let changes = shown(session, client, name, spec, on).await.map_err(|error| {
+        // Exit code 1 says that there are changes: an error must have another one.
+        if detailed && error.exit == Exit::Failed {
+            Error {
+                exit: Exit::Usage,
+                ..error
+            }
+        } else {
+            error
+        }
+    })?;
+    if detailed && changes {
+        return Err(Error::failed("there are changes"));
+    }
+    Ok(())
+}
+
+/// Prints the plans; whether any of them has changes.
+async fn shown(
+    session: &Session<'_>,
+    client: &Client,
+    name: &str,
+    spec: SpecArgs,
+    on: &OnArgs,
+) -> Result<bool> {
     let known = find(client, name).await?;
-    let spec = if named || known.is_none() {
+    let mut spec = if !spec.files.is_empty() || known.is_none() {
         Some(read_spec(spec)?)
     } else {
         None
     };
-    let Some(stack) = known else {
-        return Err(
-            Error::new(Exit::NotFound, format!("there is no stack `{name}` to plan"))
-                .hint("`windflow stack validate` checks files; `windflow stack deploy` creates the stack."),
-        );
+    if let (Some(spec), Some(known)) = (&mut spec, &known) {
+        spec.policy = known.stack.spec.policy.clone();
+    }
+    let agents = hosts(client, on, known.as_ref()).await?;
+    let plans = match (known, spec) {
+        (Some(stack), spec) => {
+            let request = PlanRequest {
+                agents,
+                rev: None,
+                spec,
+            };
+            client.stack_plan(stack.stack.id, &request).await?
+        }
+        (None, spec) => {
+            let name: StackName = name.parse().map_err(|error| Error::usage(format!("{error}")))?;
+            let spec = spec.unwrap_or_default();
+            client.stack_preview(&StackPreview { name, spec, agents }).await?
+        }
     };
-    let request = PlanRequest {
-        agents: hosts(client, on, Some(&stack)).await?,
-        rev: None,
-        spec,
-    };
-    let plans = client.stack_plan(stack.stack.id, &request).await?;
     let names = agent_names(client).await?;
     session.out.show(&plans, |out| {
         let texts = plans.iter().map(|plan| {
@@ -57,70 +87,26 @@ pub(super) async fn plan(
     if plans.iter().any(|plan| plan.error.is_some()) {
         return Err(Error::failed("not every host could plan"));
     }
-    let changes = plans
-        .iter()
-        .filter_map(|plan| plan.plan.as_ref())
-        .any(|plan| !plan.is_empty());
-    if detailed && changes {
-        return Err(Error::failed("there are changes"));
-    }
-    Ok(())
+    let mut made = plans.iter().filter_map(|plan| plan.plan.as_ref());
+    Ok(made.any(|plan| !plan.is_empty()))
 }
 
 fn plan_text(out: &Output, host: &str, plan: &AgentPlan) -> String {
     match (&plan.plan, &plan.error) {
-        (Some(plan), _) => format!("{host}: {}\n{}", summary(plan), steps_table(out, plan))
-            .trim_end()
-            .to_owned(),
+        (Some(plan), _) => {
+            let mut text = plan.tree(host, &|tone, text| {
+                if out.color {
+                    tone.ansi(text)
+                } else {
+                    text.to_owned()
+                }
+            });
+            for warning in &plan.warnings {
+                text.push_str(&format!("\n  warning: {warning}"));
+            }
+            text
+        }
         (None, Some(failure)) => format!("{host}: {failure}\n  {}", failure.hint),
         (None, None) => format!("{host}: no answer"),
     }
-}
-
-fn summary(plan: &Plan) -> String {
-    let counts = plan.summary();
-    if plan.is_empty() {
-        return format!("nothing to do, {} kept", counts.keep);
-    }
-    let parts = [
-        (counts.create, "to create"),
-        (counts.change, "to change"),
-        (counts.remove, "to remove"),
-        (counts.keep, "kept"),
-    ];
-    let parts = parts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<_> = parts.map(|(count, what)| format!("{count} {what}")).collect();
-    parts.join(", ")
-}
-
-fn steps_table(out: &Output, plan: &Plan) -> String {
-    let shown = plan.steps.iter().filter(|step| step.action.changes());
-    let rows: Vec<_> = shown
-        .map(|step| {
-            let tone = match step.action {
-                Action::Create | Action::Start | Action::Pull => Tone::Good,
-                Action::Remove => Tone::Bad,
-                _ => Tone::Busy,
-            };
-            let mut why = step.reason.text.clone();
-            if let (Some(old), Some(new)) = (&step.reason.old, &step.reason.new) {
-                why.push_str(&format!(": {old} -> {new}"));
-            }
-            vec![
-                out.cell(format!("  {}", step.action), tone),
-                Cell::new(step.resource.kind),
-                Cell::new(&step.resource.name),
-                Cell::new(why),
-            ]
-        })
-        .collect();
-    let mut text = if rows.is_empty() {
-        String::new()
-    } else {
-        out.table(&["  ACTION", "KIND", "NAME", "WHY"], rows)
-    };
-    for warning in &plan.warnings {
-        text.push_str(&format!("\n  warning: {warning}"));
-    }
-    text
 }

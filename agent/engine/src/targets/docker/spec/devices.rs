@@ -33,35 +33,42 @@ pub(super) fn resources(service: &Service, host: &mut HostConfig) {
             .map(|(name, limit)| ulimit(name, *limit))
             .collect(),
     );
-    let (mut devices, mut requests) = (Vec::new(), Vec::new());
-    for device in &service.devices {
-        // `vendor.com/class=name` is a CDI name, not a path.
-        if !device.source.starts_with('/') && device.source.contains('=') {
-            requests.push(DeviceRequest {
-                driver: Some("cdi".to_owned()),
-                device_ids: Some(vec![device.source.clone()]),
-                ..DeviceRequest::default()
-            });
-            continue;
-        }
-        devices.push(DeviceMapping {
-            path_on_host: Some(device.source.clone()),
-            path_in_container: Some(device.target.clone().unwrap_or_else(|| device.source.clone())),
-            cgroup_permissions: Some(device.permissions.clone().unwrap_or_else(|| "rwm".to_owned())),
-        });
-    }
-    requests.extend(service.gpus.iter().map(|gpu| request(gpu, true)));
+    host.cpu_count = nonzero(service.cpu_count);
+    host.cpu_percent = hundredths(service.cpu_percent);
+    let mut requests = Vec::new();
     if let Some(resources) = service.deploy.as_ref().map(|deploy| &deploy.resources) {
         if let Some(limits) = &resources.limits {
             host.nano_cpus = nano(limits.cpus).or(host.nano_cpus);
             host.memory = bytes(limits.memory).or(host.memory);
-            host.pids_limit = nonzero(limits.pids).or(host.pids_limit);
+            host.pids_limit = (limits.pids > 0).then_some(limits.pids).or(host.pids_limit);
         }
+        // Reserved processors are for Swarm only.
         if let Some(reservations) = &resources.reservations {
             host.memory_reservation = bytes(reservations.memory).or(host.memory_reservation);
             requests.extend(reservations.devices.iter().map(|device| request(device, false)));
         }
     }
+    let (mut devices, mut names) = (Vec::new(), Vec::new());
+    for device in &service.devices {
+        let target = device.target.as_ref().unwrap_or(&device.source);
+        if is_cdi(&device.source) && *target == device.source {
+            names.push(device.source.clone());
+            continue;
+        }
+        devices.push(DeviceMapping {
+            path_on_host: Some(device.source.clone()),
+            path_in_container: Some(target.clone()),
+            cgroup_permissions: Some(device.permissions.clone().unwrap_or_else(|| "rwm".to_owned())),
+        });
+    }
+    if !names.is_empty() {
+        requests.push(DeviceRequest {
+            driver: Some("cdi".to_owned()),
+            device_ids: Some(names),
+            ..DeviceRequest::default()
+        });
+    }
+    requests.extend(service.gpus.iter().map(|gpu| request(gpu, true)));
     host.devices = some(devices);
     host.device_requests = some(requests);
     if let Some(blkio) = &service.blkio_config {
@@ -81,12 +88,38 @@ pub(super) fn resources(service: &Service, host: &mut HostConfig) {
     }
 }
 
+/// In the precision of docker compose, so that both ask for the same number.
 #[expect(
     clippy::cast_possible_truncation,
     reason = "billionths of a processor: a limit of 2^63 of them is no limit"
 )]
 fn nano(cpus: f64) -> Option<i64> {
-    nonzero((cpus * 1e9).round() as i64)
+    nonzero((cpus as f32 * 1e9) as i64)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "hundredths of a percent of a processor"
+)]
+fn hundredths(percent: f64) -> Option<i64> {
+    nonzero((percent as f32 * 100.0) as i64)
+}
+
+/// A name of the Container Device Interface: `vendor.com/class=name`, not a path.
+fn is_cdi(text: &str) -> bool {
+    let Some((kind, name)) = text.split_once('=') else {
+        return false;
+    };
+    let Some((vendor, class)) = kind.split_once('/') else {
+        return false;
+    };
+    let word = |text: &str, more: &str| {
+        text.starts_with(|first: char| first.is_ascii_alphanumeric())
+            && text
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || more.contains(letter))
+    };
+    word(vendor, "_-.") && word(class, "_-.") && word(name, "_-.:")
 }
 
 fn throttle(devices: &[Throttle]) -> Option<Vec<ThrottleDevice>> {
@@ -111,7 +144,7 @@ fn ulimit(name: &str, limit: Ulimit) -> ResourcesUlimits {
 
 fn request(wanted: &Wanted, gpu: bool) -> DeviceRequest {
     let mut capabilities = wanted.capabilities.clone();
-    if gpu && !capabilities.iter().any(|word| word == "gpu") {
+    if gpu {
         capabilities.push("gpu".to_owned());
     }
     DeviceRequest {

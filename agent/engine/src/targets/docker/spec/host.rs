@@ -1,42 +1,37 @@
 //! `HostConfig`: ports, limits, namespaces, restart.
 
-use std::collections::{BTreeSet, HashMap};
-
-use bollard::models::{
-    HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, PortBinding, PortMap, RestartPolicy,
-    RestartPolicyNameEnum,
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
 };
+
+use bollard::models::{HostConfig, HostConfigLogConfig, PortBinding, PortMap};
+use serde_json::{Value, json};
 use windflow_compose::model::{Bytes, Service};
 
 use super::{devices, network, some};
-use crate::targets::{ContainerCreate, TargetError, TargetErrorKind, docker::api::Api};
+use crate::targets::{ContainerCreate, TargetError, TargetErrorKind};
 
-pub(super) fn config(
-    _api: Api,
-    create: &ContainerCreate,
-    service: &Service,
-) -> Result<HostConfig, TargetError> {
-    let (security_opt, unmasked) = security(service)?;
+pub(super) fn config(create: &ContainerCreate, service: &Service) -> Result<HostConfig, TargetError> {
+    let (security_opt, unmasked) = security(&create.project.working_dir, service)?;
     let mut host = HostConfig {
         network_mode: Some(network::mode(create, service)?),
         port_bindings: Some(bindings(service)).filter(|ports| !ports.is_empty()),
-        restart_policy: Some(restart(service)?),
+        auto_remove: create
+            .one_off
+            .as_ref()
+            .and_then(|once| once.auto_remove.then_some(true)),
         init: service.init,
         ipc_mode: namespace(create, service.ipc.as_deref())?,
         pid_mode: namespace(create, service.pid.as_deref())?,
         uts_mode: namespace(create, service.uts.as_deref())?,
         userns_mode: service.userns_mode.clone(),
-        cgroupns_mode: service.cgroup.as_deref().and_then(|mode| match mode {
-            "host" => Some(HostConfigCgroupnsModeEnum::HOST),
-            "private" => Some(HostConfigCgroupnsModeEnum::PRIVATE),
-            _ => None,
-        }),
         privileged: Some(service.privileged),
         readonly_rootfs: Some(service.read_only),
         runtime: service.runtime.clone(),
         annotations: map(&service.annotations),
-        cap_add: some(service.cap_add.clone()),
-        cap_drop: some(service.cap_drop.clone()),
+        cap_add: some(capabilities(&service.cap_add)),
+        cap_drop: some(capabilities(&service.cap_drop)),
         group_add: some(service.group_add.clone()),
         security_opt: some(security_opt),
         masked_paths: unmasked.then(Vec::new),
@@ -56,13 +51,7 @@ pub(super) fn config(
                 .map(|entry| entry.replacen('=', ":", 1))
                 .collect(),
         ),
-        links: some(
-            service
-                .external_links
-                .iter()
-                .map(|link| whole_link(link))
-                .collect(),
-        ),
+        links: some(network::links(create, service)),
         log_config: service.logging.as_ref().map(|logging| HostConfigLogConfig {
             typ: logging.driver.clone(),
             config: map(&logging.options),
@@ -90,14 +79,6 @@ pub(super) fn nonzero(value: i64) -> Option<i64> {
     (value != 0).then_some(value)
 }
 
-fn whole_link(link: &str) -> String {
-    if link.contains(':') {
-        link.to_owned()
-    } else {
-        format!("{link}:{link}")
-    }
-}
-
 /// `host`, `service:NAME` (that service's first container), `container:NAME`, …
 pub(super) fn namespace(create: &ContainerCreate, mode: Option<&str>) -> Result<Option<String>, TargetError> {
     let Some(mode) = mode else { return Ok(None) };
@@ -121,36 +102,25 @@ fn container_of<'c>(create: &'c ContainerCreate, service: &str) -> Result<&'c st
 fn volumes_from(create: &ContainerCreate, service: &Service) -> Result<Vec<String>, TargetError> {
     let one = |from: &String| {
         if let Some(rest) = from.strip_prefix("container:") {
-            return Ok(rest.to_owned());
+            return Ok(rest.strip_suffix(":rw").unwrap_or(rest).to_owned());
         }
         let (name, mode) = from.split_once(':').unwrap_or((from, ""));
         let id = container_of(create, name)?;
-        Ok(if mode.is_empty() {
-            id.to_owned()
-        } else {
-            format!("{id}:{mode}")
+        Ok(match mode {
+            "" | "rw" => id.to_owned(),
+            mode => format!("{id}:{mode}"),
         })
     };
     service.volumes_from.iter().map(one).collect()
 }
 
-/// `PORT/PROTOCOL` of everything published or exposed.
+/// Everything published, as `PORT/PROTOCOL`, and everything exposed, as it was written: the engine understands both.
 pub(super) fn exposed(service: &Service) -> Vec<String> {
-    let mut out = BTreeSet::new();
-    for port in &service.ports {
-        out.insert(format!(
-            "{}/{}",
-            port.target,
-            port.protocol.as_deref().unwrap_or("tcp")
-        ));
-    }
-    for entry in &service.expose {
-        let (range, protocol) = entry.split_once('/').unwrap_or((entry, "tcp"));
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        if let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) {
-            out.extend((first..=last.min(65_535)).map(|port| format!("{port}/{protocol}")));
-        }
-    }
+    let published = service.ports.iter().map(|port| {
+        let protocol = port.protocol.as_deref().unwrap_or("tcp");
+        format!("{}/{protocol}", port.target)
+    });
+    let out: BTreeSet<String> = published.chain(service.expose.iter().cloned()).collect();
     out.into_iter().collect()
 }
 
@@ -171,43 +141,42 @@ fn bindings(service: &Service) -> PortMap {
     ports
 }
 
-/// `restart`, overridden by `deploy.restart_policy`.
-fn restart(service: &Service) -> Result<RestartPolicy, TargetError> {
+/// What the client library has closed sets of words for. The words of the file go to the engine as they are: it knows
+/// which of them it understands.
+pub(super) fn words(service: &Service, host: &mut serde_json::Map<String, Value>) {
+    let mut set = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            host.insert(key.to_owned(), value);
+        }
+    };
+    set("RestartPolicy", restart(service));
+    set("CgroupnsMode", service.cgroup.as_ref().map(|mode| json!(mode)));
+    set("Isolation", service.isolation.as_ref().map(|mode| json!(mode)));
+}
+
+/// `restart`, overridden by `deploy.restart_policy`; neither leaves it to the engine, which then restarts nothing.
+fn restart(service: &Service) -> Option<Value> {
     let deployed = service
         .deploy
         .as_ref()
         .and_then(|deploy| deploy.restart_policy.as_ref());
-    let text = match deployed {
-        Some(policy) => {
-            let count = policy
-                .max_attempts
-                .map(|count| format!(":{count}"))
-                .unwrap_or_default();
-            match policy.condition.as_deref().unwrap_or("any") {
-                "none" => "no".to_owned(),
-                "on-failure" => format!("on-failure{count}"),
-                _ => "always".to_owned(),
-            }
+    let (word, count) = match deployed {
+        Some(policy) => (
+            policy.condition.as_deref().unwrap_or_default(),
+            policy.max_attempts,
+        ),
+        None => {
+            let text = service.restart.as_deref().filter(|text| !text.is_empty())?;
+            let (word, count) = text.split_once(':').unwrap_or((text, ""));
+            (word, count.parse().ok())
         }
-        None => service.restart.clone().unwrap_or_else(|| "no".to_owned()),
     };
-    let (word, count) = text.split_once(':').unwrap_or((&text, ""));
     let name = match word {
-        "no" | "" => RestartPolicyNameEnum::NO,
-        "always" => RestartPolicyNameEnum::ALWAYS,
-        "unless-stopped" => RestartPolicyNameEnum::UNLESS_STOPPED,
-        "on-failure" => RestartPolicyNameEnum::ON_FAILURE,
-        other => {
-            return Err(TargetError::new(
-                TargetErrorKind::Unsupported,
-                format!("restart: {other} is not known"),
-            ));
-        }
+        "none" => "no",
+        "any" => "always",
+        other => other,
     };
-    Ok(RestartPolicy {
-        name: Some(name),
-        maximum_retry_count: count.parse().ok(),
-    })
+    Some(json!({ "Name": name, "MaximumRetryCount": count.unwrap_or(0) }))
 }
 
 fn tmpfs(service: &Service) -> Option<HashMap<String, String>> {
@@ -219,8 +188,25 @@ fn tmpfs(service: &Service) -> Option<HashMap<String, String>> {
     if map.is_empty() { None } else { Some(map) }
 }
 
+/// In the kernel's words: `CAP_` in front, upper case, each once.
+fn capabilities(given: &[String]) -> Vec<String> {
+    let whole = |word: &String| {
+        let word = word.trim().to_uppercase();
+        if word == "ALL" || word.starts_with("CAP_") {
+            word
+        } else {
+            format!("CAP_{word}")
+        }
+    };
+    let words: BTreeSet<String> = given.iter().map(whole).collect();
+    if words.contains("ALL") {
+        return vec!["ALL".to_owned()];
+    }
+    words.into_iter().collect()
+}
+
 /// Seccomp profiles are read here: the engine wants their content.
-fn security(service: &Service) -> Result<(Vec<String>, bool), TargetError> {
+fn security(directory: &str, service: &Service) -> Result<(Vec<String>, bool), TargetError> {
     let (mut out, mut unmasked) = (Vec::new(), false);
     for option in &service.security_opt {
         let (key, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
@@ -228,7 +214,7 @@ fn security(service: &Service) -> Result<(Vec<String>, bool), TargetError> {
             ("systempaths", "unconfined") => unmasked = true,
             ("seccomp", value) if value != "unconfined" && value != "builtin" => {
                 let what = format!("read the seccomp profile {value}");
-                let profile = fs_err::read_to_string(value).map_err(|error| {
+                let profile = fs_err::read_to_string(Path::new(directory).join(value)).map_err(|error| {
                     TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error)
                 })?;
                 let profile: serde_json::Value = serde_json::from_str(&profile).map_err(|error| {

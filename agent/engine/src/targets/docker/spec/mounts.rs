@@ -21,13 +21,11 @@ use crate::targets::{
     },
 };
 
-/// Mounts in the three places a create request has for them.
+/// Mounts in the two places a create request has for them.
 #[derive(Default)]
 pub(super) struct Mounted {
     pub(super) binds: Vec<String>,
     pub(super) mounts: Vec<Wire>,
-    /// Targets of anonymous volumes.
-    pub(super) anonymous: Vec<String>,
 }
 
 pub(super) fn of(
@@ -35,6 +33,7 @@ pub(super) fn of(
     create: &ContainerCreate,
     service: &Service,
     inherited: Vec<Mount>,
+    warnings: &mut Vec<String>,
 ) -> Result<Mounted, TargetError> {
     let mut out = Mounted::default();
     let mut taken: BTreeSet<String> = BTreeSet::new();
@@ -44,7 +43,7 @@ pub(super) fn of(
             continue;
         }
         taken.insert(mount.target.clone());
-        one(api, create, mount, &mut out)?;
+        one(api, create, mount, &mut out, warnings)?;
     }
     // The volume that the container before had at this place: its data goes on.
     for mount in inherited {
@@ -52,31 +51,39 @@ pub(super) fn of(
             continue;
         }
         let source = mount.source.unwrap_or_default();
-        out.binds.push(format!("{source}:{}:rw", mount.target));
+        let mode = if mount.read_only { "ro" } else { "rw" };
+        out.binds.push(format!("{source}:{}:{mode}", mount.target));
     }
-    for file in &service.configs {
-        let path = create
-            .project
-            .configs
-            .get(&file.source)
-            .and_then(|config| config.file.clone());
-        out.mounts
-            .extend(path.map(|path| read_only(path, config_target(file))));
-    }
-    for file in &service.secrets {
-        let path = create
-            .project
-            .secrets
-            .get(&file.source)
-            .and_then(|secret| secret.file.clone());
-        out.mounts
-            .extend(path.map(|path| read_only(path, secret_target(file))));
+    let project = &create.project;
+    let secrets = service.secrets.iter().filter_map(|file| {
+        let path = project.secrets.get(&file.source)?.file.clone()?;
+        Some(("secrets", file, path, secret_target(file)))
+    });
+    let configs = service.configs.iter().filter_map(|file| {
+        let path = project.configs.get(&file.source)?.file.clone()?;
+        Some(("configs", file, path, config_target(file)))
+    });
+    for (kind, file, path, target) in secrets.chain(configs) {
+        if file.uid.is_some() || file.gid.is_some() || file.mode.is_some() {
+            warnings.push(format!(
+                "services.{}.{kind}.{}: uid, gid and mode have no effect on a file, which is mounted as it is",
+                create.service, file.source
+            ));
+        }
+        // A volume of the service at the same place wins.
+        if taken.insert(target.clone()) {
+            out.mounts.push(read_only(path, target));
+        }
     }
     Ok(out)
 }
 
 pub(in crate::targets::docker) fn config_target(file: &FileReference) -> String {
-    file.target.clone().unwrap_or_else(|| format!("/{}", file.source))
+    match &file.target {
+        Some(target) if target.starts_with('/') => target.clone(),
+        Some(name) => format!("/{name}"),
+        None => format!("/{}", file.source),
+    }
 }
 
 pub(in crate::targets::docker) fn secret_target(file: &FileReference) -> String {
@@ -97,9 +104,15 @@ fn read_only(source: String, target: String) -> Wire {
     }
 }
 
-fn one(api: Api, create: &ContainerCreate, mount: &Mount, out: &mut Mounted) -> Result<(), TargetError> {
+fn one(
+    api: Api,
+    create: &ContainerCreate,
+    mount: &Mount,
+    out: &mut Mounted,
+    warnings: &mut Vec<String>,
+) -> Result<(), TargetError> {
     match mount.kind {
-        MountKind::Bind => bind(api, create, mount, out),
+        MountKind::Bind => bind(api, create, mount, out, warnings),
         MountKind::Volume => volume(api, create, mount, out),
         MountKind::Tmpfs => {
             let options = mount.tmpfs.as_ref().map(|tmpfs| MountTmpfsOptions {
@@ -145,20 +158,37 @@ fn wire(kind: MountType, source: Option<String>, mount: &Mount) -> Wire {
     }
 }
 
-/// The short form goes into `Binds`, which makes a missing host path; anything with options into `Mounts`.
-fn bind(api: Api, create: &ContainerCreate, mount: &Mount, out: &mut Mounted) -> Result<(), TargetError> {
+/// The plain form goes into `Binds`, which makes a missing host path; anything with options of its own into `Mounts`.
+fn bind(
+    api: Api,
+    create: &ContainerCreate,
+    mount: &Mount,
+    out: &mut Mounted,
+    warnings: &mut Vec<String>,
+) -> Result<(), TargetError> {
     let source = mount.source.clone().unwrap_or_default();
-    let options = mount.bind.clone().unwrap_or_default();
-    if options.create_host_path && options.propagation.is_none() && options.recursive.is_none() {
+    let plain = mount.bind.as_ref().is_none_or(|options| {
+        options.create_host_path && options.propagation.is_none() && options.recursive.is_none()
+    });
+    let selinux = mount.bind.as_ref().and_then(|options| options.selinux.as_deref());
+    if plain {
         let mut modes = vec![if mount.read_only { "ro" } else { "rw" }];
-        modes.extend(options.selinux.as_deref());
+        modes.extend(selinux);
         out.binds
             .push(format!("{source}:{}:{}", mount.target, modes.join(",")));
         return Ok(());
     }
+    let options = mount.bind.clone().unwrap_or_default();
+    if selinux.is_some() {
+        warnings.push(format!(
+            "services.{}.volumes: selinux of {} has no effect beside propagation, recursive or create_host_path: false",
+            create.service, mount.target
+        ));
+    }
     let mut wire = wire(MountType::BIND, Some(source), mount);
     let mut bind = MountBindOptions {
         propagation: options.propagation.as_deref().and_then(propagation),
+        create_mountpoint: options.create_host_path.then_some(true),
         ..MountBindOptions::default()
     };
     if let Some(recursive) = &options.recursive {
@@ -169,9 +199,6 @@ fn bind(api: Api, create: &ContainerCreate, mount: &Mount, out: &mut Mounted) ->
             "readonly" => bind.read_only_force_recursive = Some(true),
             _ => {}
         }
-    }
-    if options.create_host_path && api >= Api(42) {
-        bind.create_mountpoint = Some(true);
     }
     wire.bind_options = Some(bind);
     out.mounts.push(wire);
@@ -195,7 +222,7 @@ fn volume(api: Api, create: &ContainerCreate, mount: &Mount, out: &mut Mounted) 
     let plain = options.labels.is_empty() && !options.nocopy && options.subpath.is_none();
     let name = mount.source.as_ref().map(|key| real_name(&create.project, key));
     match name {
-        None if plain => out.anonymous.push(mount.target.clone()),
+        None if plain => out.mounts.push(wire(MountType::VOLUME, None, mount)),
         Some(name) if plain => {
             let mode = if mount.read_only { "ro" } else { "rw" };
             out.binds.push(format!("{name}:{}:{mode}", mount.target));
@@ -257,6 +284,7 @@ pub(in crate::targets::docker) async fn anonymous(
         (anonymous && !by_name && !named.contains(name.as_str())).then(|| Mount {
             source: Some(name),
             target,
+            read_only: mount.rw == Some(false),
             ..Mount::default()
         })
     });

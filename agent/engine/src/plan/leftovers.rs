@@ -1,0 +1,69 @@
+//! On the way back: networks and volumes that only the revision that did not work out has.
+
+use std::collections::BTreeMap;
+
+use windflow_model::{Action, ContainerState, ResourceKind};
+
+use super::{
+    Mode,
+    builder::{Builder, NewStep, plainly},
+    labels,
+    resources::new,
+    work::Work,
+};
+
+/// Removes them when their containers are gone. A volume that something ran with stays: there may be data in it.
+pub(super) fn plan(builder: &mut Builder<'_>) {
+    let Mode::Back { failed, started, .. } = &builder.input.mode else {
+        return;
+    };
+    let (started, failed) = (*started, failed.to_string());
+    let project = builder.input.project.clone();
+    let made = |labels: &BTreeMap<String, String>| {
+        labels.get(labels::PROJECT) == Some(&project.name) && labels.get(labels::WF_OP) == Some(&failed)
+    };
+    let after = builder.removals();
+    let why = "the revision that did not work out made it";
+    for network in &builder.observed.networks {
+        let kept = project.networks.values().any(|own| own.name == network.name);
+        if kept || !made(&network.labels) {
+            continue;
+        }
+        let step = NewStep {
+            after: after.clone(),
+            ..new(&network.name, Action::Remove, plainly(why), ResourceKind::Network)
+        };
+        let work = Work::NetworkRemove {
+            id: network.id.clone(),
+        };
+        builder.step(step, work);
+    }
+    for volume in &builder.observed.volumes {
+        let kept = project.volumes.values().any(|own| own.name == volume.name);
+        if kept || !made(&volume.labels) {
+            continue;
+        }
+        let mut users = builder.observed.containers.iter().filter(|container| {
+            let mut mounts = container.mounts.iter();
+            mounts.any(|mount| mount.kind == "volume" && mount.source == volume.name)
+        });
+        let idle = users.clone().next().is_some()
+            && users.all(|container| container.state == ContainerState::Created);
+        let idle = idle || !started;
+        if !idle {
+            builder.warn(format!(
+                "volume {} was made by the revision that did not work out and is kept: something ran with it",
+                volume.name
+            ));
+            continue;
+        }
+        let step = NewStep {
+            after: after.clone(),
+            ..new(&volume.name, Action::Remove, plainly(why), ResourceKind::Volume)
+        };
+        let work = Work::VolumeRemove {
+            name: volume.name.clone(),
+        };
+        builder.step(step, work);
+    }
+}

@@ -1,0 +1,156 @@
+//! What local mode asks of the engine beyond a plain deploy: hooks, what `run` needs, removal of single services, one-shots.
+
+use std::sync::Arc;
+
+use windflow_engine::{
+    Target,
+    lifecycle::{self, Act, Lifecycle},
+    oneoff::{self, OneOffRequest},
+    targets::{OneOff, Ticker},
+};
+use windflow_kit::Random;
+use windflow_model::{ContainerState, DeploymentState, Want};
+
+use super::bench::Bench;
+
+fn place(done: &[String], what: &str) -> usize {
+    let found = done.iter().position(|line| line == what);
+    found.unwrap_or_else(|| panic!("{what} is not in {done:#?}"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn hooks_come_after_the_start_and_before_the_stop() {
+    let bench = Bench::start().await;
+    let yaml = "services: { a: { image: x, post_start: [{ command: [up, now] }], pre_stop: [{ command: [down, now] }] } }";
+    let order = bench.order("app", 1, yaml);
+    assert_eq!(bench.run(order).await, DeploymentState::Succeeded);
+    let done = bench.target.operations();
+    assert!(place(&done, "start app-a-1") < place(&done, "exec up now"));
+    let mut gone = bench.order("app", 2, yaml);
+    gone.want = Want::Absent;
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    let done = bench.target.operations();
+    assert!(place(&done, "exec down now") < place(&done, "stop app-a-1"));
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_fails_the_deploy() {
+    let bench = Bench::start().await;
+    let yaml = "services: { a: { image: x, post_start: [{ command: [\"false\"] }] } }";
+    let state = bench.run(bench.order("app", 1, yaml)).await;
+    let failure = state.failure().expect("it failed");
+    assert!(
+        failure.message.contains("a hook exited with status 1"),
+        "{failure}"
+    );
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_run_needs_is_there_and_its_container_stands_beside_the_others() {
+    let bench = Bench::start().await;
+    let yaml = "services: { web: { image: x, depends_on: [db] }, db: { image: y }, other: { image: z } }";
+    let mut order = bench.order("app", 1, yaml);
+    order.options.services = vec!["web".into()];
+    order.options.only_needs = true;
+    assert_eq!(bench.run(order).await, DeploymentState::Succeeded);
+    assert_eq!(bench.names("app").await, ["app-db-1"]);
+    let done = bench.target.operations();
+    place(&done, "pull x");
+    let files = windflow_compose::MemoryFiles([("/compose.yaml".to_owned(), yaml.to_owned())].into());
+    let request = windflow_compose::LoadRequest {
+        files: vec![windflow_compose::Source {
+            path: "/compose.yaml".into(),
+            text: None,
+        }],
+        name: Some("app".into()),
+        ..windflow_compose::LoadRequest::default()
+    };
+    let loaded = windflow_compose::load(&request, &files).unwrap();
+    let target: Arc<dyn Target> = Arc::clone(&bench.target) as Arc<dyn Target>;
+    let request = OneOffRequest {
+        stack: "app".parse().unwrap(),
+        project: loaded.project,
+        service: "web".into(),
+        name: None,
+        one_off: OneOff::default(),
+    };
+    let made = oneoff::create(&target, &Random::seeded(1), request)
+        .await
+        .unwrap();
+    assert!(made.name.starts_with("app-web-run-"), "{}", made.name);
+    target.execute(&made.start, Ticker::none()).await.unwrap();
+    // A stop is for the service's own containers, a deploy makes those beside it.
+    let stop = Lifecycle::new("app".parse().unwrap(), Act::Stop);
+    assert_eq!(lifecycle::run(&target, &stop).await.unwrap(), ["app-db-1"]);
+    assert_eq!(
+        bench.run(bench.order("app", 2, yaml)).await,
+        DeploymentState::Succeeded
+    );
+    let mut names = bench.names("app").await;
+    names.sort();
+    assert_eq!(names.len(), 4, "{names:?}");
+    // A removal that asks for no orphans leaves it; one that does takes it along.
+    let mut gone = bench.order("app", 3, yaml);
+    (gone.want, gone.options.remove_orphans) = (Want::Absent, Some(false));
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    assert_eq!(bench.names("app").await, [made.name]);
+    let mut gone = bench.order("app", 4, yaml);
+    (gone.want, gone.options.remove_orphans) = (Want::Absent, Some(true));
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    assert!(bench.names("app").await.is_empty());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_service_is_removed_with_those_that_depend_on_it() {
+    let bench = Bench::start().await;
+    let yaml = "services: { web: { image: x, depends_on: [db] }, db: { image: y }, other: { image: z } }";
+    assert_eq!(
+        bench.run(bench.order("app", 1, yaml)).await,
+        DeploymentState::Succeeded
+    );
+    let mut gone = bench.order("app", 2, yaml);
+    gone.want = Want::Absent;
+    gone.options.services = vec!["db".into()];
+    assert_eq!(bench.run(gone).await, DeploymentState::Succeeded);
+    assert_eq!(bench.names("app").await, ["app-other-1"]);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn signals_and_freezing_reach_what_runs() {
+    let bench = Bench::start().await;
+    let yaml = "services: { a: { image: x }, b: { image: x } }";
+    assert_eq!(
+        bench.run(bench.order("app", 1, yaml)).await,
+        DeploymentState::Succeeded
+    );
+    let target: Arc<dyn Target> = Arc::clone(&bench.target) as Arc<dyn Target>;
+    let act = async |act: Act, service: &str| {
+        let order = Lifecycle {
+            services: vec![service.to_owned()],
+            ..Lifecycle::new("app".parse().unwrap(), act)
+        };
+        lifecycle::run(&target, &order).await.unwrap()
+    };
+    assert_eq!(act(Act::Pause, "a").await, ["app-a-1"]);
+    assert!(act(Act::Pause, "a").await.is_empty(), "it is frozen already");
+    assert_eq!(act(Act::Unpause, "a").await, ["app-a-1"]);
+    assert!(
+        act(Act::Remove { volumes: false }, "b").await.is_empty(),
+        "it runs"
+    );
+    let kill = Act::Kill {
+        signal: "SIGKILL".into(),
+        orphans: false,
+    };
+    assert_eq!(act(kill, "b").await, ["app-b-1"]);
+    let states = bench.containers("app").await;
+    assert!(
+        states.contains(&("app-a-1".to_owned(), ContainerState::Running)),
+        "{states:?}"
+    );
+    bench.end().await;
+}

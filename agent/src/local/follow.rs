@@ -1,0 +1,292 @@
+//! `up` in the foreground: prints what the containers say until they have ended, or somebody says stop.
+//!
+//! ```text
+//! "log-reader" per container ──► stdout, stderr        (a line at a time)
+//! Following: looks at the list, starts readers, sees containers end, stops the project on a signal or an end
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use windflow_engine::{
+    lifecycle::{self, Act, Lifecycle},
+    targets::{LogRequest, Target},
+};
+use windflow_kit::task::{TaskHandle, spawn_scoped};
+use windflow_model::{ContainerState, ContainerSummary, Timestamp};
+
+use super::{
+    Context, Result,
+    args::UpArgs,
+    project::Project,
+    session::{failed, signals, target},
+    show::{LogStyle, note},
+    up::INTERRUPTED,
+};
+use crate::failure::CommandError;
+
+/// Between two looks at the list.
+const LOOK: Duration = Duration::from_millis(100);
+/// Longest wait for the last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// When one end ends everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cascade {
+    Never,
+    AnyEnd,
+    Failure,
+}
+
+/// A project that is followed.
+pub(super) struct Following {
+    target: Arc<dyn Target>,
+    project: Project,
+    attached: BTreeSet<String>,
+    monitored: BTreeSet<String>,
+    cascade: Cascade,
+    exit_code_from: Option<String>,
+    timeout: Option<Duration>,
+    since: Timestamp,
+    style: Arc<LogStyle>,
+    readers: BTreeMap<String, TaskHandle<()>>,
+    /// Containers that were seen running, and those whose end was seen.
+    ran: BTreeSet<String>,
+    ended: BTreeMap<String, i64>,
+    code: Option<i64>,
+}
+
+impl Following {
+    /// Knows whom to follow. Nothing is read yet.
+    pub(super) fn of(context: &Context, project: &Project, args: &UpArgs) -> Result<Self> {
+        let loaded = project.loaded.clone().unwrap_or_default();
+        let all: BTreeSet<String> = loaded.services.keys().cloned().collect();
+        let named: BTreeSet<String> = args.services.iter().cloned().collect();
+        let mut attached = match (
+            args.attach.is_empty(),
+            named.is_empty() || args.attach_dependencies,
+        ) {
+            (false, _) => args.attach.iter().cloned().collect(),
+            (true, true) => all.clone(),
+            (true, false) => named.clone(),
+        };
+        attached.retain(|name| {
+            let quiet = loaded
+                .services
+                .get(name)
+                .is_some_and(|service| service.attach == Some(false));
+            !args.no_attach.contains(name) && (!quiet || args.attach.contains(name))
+        });
+        let cascade = if args.abort_on_container_failure {
+            Cascade::Failure
+        } else if args.abort_on_container_exit || args.exit_code_from.is_some() {
+            Cascade::AnyEnd
+        } else {
+            Cascade::Never
+        };
+        if let Some(service) = args.exit_code_from.as_ref().filter(|name| !all.contains(*name)) {
+            return Err(CommandError::usage(format!("no such service: {service}")));
+        }
+        Ok(Self {
+            target: target(&context.caller)?,
+            project: project.clone(),
+            attached,
+            monitored: if named.is_empty() { all } else { named },
+            cascade,
+            exit_code_from: args.exit_code_from.clone(),
+            timeout: args.timeout.map(|seconds| Duration::from_secs(seconds.into())),
+            since: Timestamp::from_millis(context.clock.now_ms()),
+            style: Arc::new(LogStyle::new(args.timestamps, args.no_color, args.no_log_prefix)),
+            readers: BTreeMap::new(),
+            ran: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            code: None,
+        })
+    }
+
+    /// Follows while the project comes up.
+    pub(super) async fn during(&mut self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                () = tokio::time::sleep(LOOK) => drop(self.look().await?),
+            }
+        }
+    }
+
+    /// Follows until everything has ended; Ctrl-C stops the project, a second one kills it.
+    pub(super) async fn until_the_end(mut self) -> Result<()> {
+        let mut signals = signals()?;
+        let (mut interrupted, mut aborted) = (0_u32, false);
+        let mut stopping: Option<TaskHandle<Result<()>>> = None;
+        loop {
+            let up = self.look().await?;
+            if !aborted && interrupted == 0 && self.shall_abort() {
+                aborted = true;
+                note("aborting on container exit...");
+                stopping = Some(self.stop());
+            }
+            let stopped = stopping.as_ref().is_none_or(TaskHandle::is_finished);
+            if !up && stopped {
+                break;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                _ = signals.next() => {
+                    interrupted += 1;
+                    if interrupted == 1 {
+                        note("stopping; press Ctrl-C again to kill");
+                        stopping = Some(self.stop());
+                    } else {
+                        self.act(Act::Kill { signal: "SIGKILL".to_owned(), orphans: false }).await?;
+                    }
+                }
+            }
+        }
+        if let Some(stopping) = stopping {
+            match stopping.await {
+                Ok(done) => done?,
+                Err(error) => return Err(CommandError::failed(error.to_string())),
+            }
+        }
+        self.look().await?;
+        for (_, reader) in std::mem::take(&mut self.readers) {
+            // A reader that does not end holds nobody up.
+            let _ = tokio::time::timeout(LAST_LINES, reader).await;
+        }
+        if interrupted > 0 {
+            return CommandError::exit_code(INTERRUPTED.into());
+        }
+        match self.code {
+            Some(code) if self.cascade != Cascade::Never => CommandError::exit_code(code),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a container has ended whose end shall end everything; keeps the exit code to end with.
+    fn shall_abort(&mut self) -> bool {
+        match self.cascade {
+            Cascade::Never => false,
+            Cascade::AnyEnd => !self.ended.is_empty(),
+            Cascade::Failure => self.ended.values().any(|code| *code != 0),
+        }
+    }
+
+    /// Stops what has come up so far.
+    pub(super) async fn stopped(&self) -> Result<()> {
+        self.act(Act::Stop).await
+    }
+
+    fn stop(&self) -> TaskHandle<Result<()>> {
+        let order = Lifecycle {
+            project: self.project.loaded.clone(),
+            timeout: self.timeout,
+            ..Lifecycle::new(self.project.name.clone(), Act::Stop)
+        };
+        let target = Arc::clone(&self.target);
+        spawn_scoped("follow-stop", async move {
+            lifecycle::run(&target, &order).await.map(drop).map_err(failed)
+        })
+    }
+
+    async fn act(&self, act: Act) -> Result<()> {
+        let order = Lifecycle {
+            project: self.project.loaded.clone(),
+            ..Lifecycle::new(self.project.name.clone(), act)
+        };
+        lifecycle::run(&self.target, &order)
+            .await
+            .map(drop)
+            .map_err(failed)
+    }
+
+    /// One look: new readers, new ends. Gives whether anything that counts is still up.
+    async fn look(&mut self) -> Result<bool> {
+        let list = self.target.containers().await.map_err(failed)?;
+        let mut any_up = false;
+        let mine = list.iter().filter(|container| {
+            container.project.as_deref() == Some(self.project.name.as_str()) && !self.is_one_off(container)
+        });
+        let mine: Vec<ContainerSummary> = mine.cloned().collect();
+        for container in &mine {
+            let service = container.service.clone().unwrap_or_default();
+            let up = matches!(
+                container.state,
+                ContainerState::Running | ContainerState::Paused | ContainerState::Restarting
+            );
+            if self.attached.contains(&service) && container.state != ContainerState::Created {
+                self.read(container);
+            }
+            if !self.monitored.contains(&service) {
+                continue;
+            }
+            any_up |= up;
+            if up {
+                self.ran.insert(container.id.clone());
+                self.ended.remove(&container.id);
+            } else if matches!(container.state, ContainerState::Exited | ContainerState::Dead)
+                && !self.ended.contains_key(&container.id)
+                && (self.ran.contains(&container.id) || self.ended_since(container))
+            {
+                let code = container.exit_code.unwrap_or(0);
+                self.ended.insert(container.id.clone(), code);
+                let counts = match (&self.exit_code_from, self.cascade) {
+                    (Some(wanted), _) => *wanted == service,
+                    (None, Cascade::Failure) => code != 0,
+                    (None, _) => true,
+                };
+                if counts && self.code.is_none() {
+                    self.code = Some(code);
+                }
+            }
+        }
+        Ok(any_up)
+    }
+
+    /// Whether it was made by this `up`: it ended before it could be seen running.
+    fn ended_since(&self, container: &ContainerSummary) -> bool {
+        // The engine tells whole seconds.
+        container.created_at.as_millis() / 1000 >= self.since.as_millis() / 1000
+            || container.status.contains("Less than a second")
+    }
+
+    fn is_one_off(&self, container: &ContainerSummary) -> bool {
+        let service = container.service.as_deref().unwrap_or_default();
+        ["-", "_"].iter().any(|separator| {
+            let start = [self.project.name.as_str(), service, "run", ""].join(separator);
+            container.name.starts_with(&start)
+        })
+    }
+
+    fn read(&mut self, container: &ContainerSummary) {
+        if let Some(reader) = self.readers.get(&container.id)
+            && !(reader.is_finished() && container.state == ContainerState::Running)
+        {
+            return;
+        }
+        let request = LogRequest {
+            container: container.id.clone(),
+            tail: None,
+            follow: true,
+            since: Some(self.since),
+        };
+        let (target, style) = (Arc::clone(&self.target), Arc::clone(&self.style));
+        let (name, id) = (container.name.clone(), container.id.clone());
+        let reader = spawn_scoped("log-reader", async move {
+            let Ok(mut lines) = target.logs(request).await else {
+                return;
+            };
+            while let Some(Ok(line)) = lines.next().await {
+                if style.line(&name, line.source, line.at, &line.text).is_err() {
+                    return;
+                }
+            }
+        });
+        self.readers.insert(id, reader);
+    }
+}
