@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
 use windflow_compose::model::Service;
 use windflow_model::ContainerState;
 
@@ -288,7 +289,7 @@ async fn hook(run: &Arc<Run>, world: &World, id: &str, when: When) -> Result<(),
     if !hooks::any(&world.project, when) {
         return Ok(());
     }
-    let list = run.shared.list.get().await?;
+    let list = run.shared.list.get(Instant::now()).await?;
     let runs = |state| when == When::Started || state == ContainerState::Running;
     let found = list.iter().find(|container| container.id == id);
     let service = found

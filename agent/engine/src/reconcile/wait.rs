@@ -51,7 +51,7 @@ pub(super) async fn until(
     let rules = Rules::of(run, world, service, until);
     let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
     loop {
-        let list = run.shared.list.get().await?;
+        let list = run.shared.list.get(started).await?;
         let (mut good, mut why, mut late) = (0_u64, String::new(), None);
         for id in ids {
             let found = list.iter().find(|container| container.id == *id);
@@ -112,7 +112,7 @@ pub(super) async fn watch(
     let mut before: BTreeMap<&str, u32> = BTreeMap::new();
     let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
     loop {
-        let list = run.shared.list.get().await?;
+        let list = run.shared.list.get(started).await?;
         for id in ids {
             let found = list.iter().find(|container| container.id == *id);
             let restarts = match run.shared.target.vitals(id).await? {

@@ -69,6 +69,8 @@ fn by_words(message: &str) -> Option<Kind> {
         "is already in use by container",
         "name is already in use",
         "is already in use by network",
+        // Two networks of one name: a request of a killed life came through. The next plan removes one.
+        "is ambiguous (",
     ]) {
         Some(Kind::NameTaken)
     } else {
@@ -110,6 +112,10 @@ mod tests {
         );
         check(
             "Conflict. The container name \"/x\" is already in use by container \"y\".",
+            Some(Kind::NameTaken),
+        );
+        check(
+            "network app_back is ambiguous (2 matches found on name)",
             Some(Kind::NameTaken),
         );
         check("write /x: no space left on device", Some(Kind::DiskFull));
