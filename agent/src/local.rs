@@ -103,7 +103,7 @@ pub async fn run(args: LocalArgs, clock: Clock, random: Random, caller: Caller) 
     };
     let context = &context;
     match args.command {
-        LocalCommand::Up(args) => up::up(context, &args).await,
+        LocalCommand::Up(args) => up::up(context, &args.sorted()).await,
         LocalCommand::Down(args) => up::down(context, &args).await,
         LocalCommand::Plan(args) => plan::plan(context, &args).await,
         LocalCommand::Create(args) => up::create(context, args).await,

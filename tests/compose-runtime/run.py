@@ -21,6 +21,7 @@ and may be followed by lines about it:
     @out                    its standard output is the same
     @out TEXT               its standard output, without blanks around it
     @has TEXT               its output has this text in it
+    @says TEXT              its error output has this text in it
     @loose                  states are not compared after this step (something may be on its way)
 
 After each step the project's containers (name, service, number, labels, state, exit code, command, environment, networks
@@ -276,6 +277,8 @@ class Run:
             record["out"] = out
         elif word == "has" and rest not in out:
             fail(f"printed {out[-200:]!r}, which has no {rest!r}")
+        elif word == "says" and rest not in err:
+            fail(f"said {err[-400:]!r}, which has no {rest!r}")
         elif word == "loose":
             record["state"] = None
         elif word == "kept":

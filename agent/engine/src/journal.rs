@@ -199,7 +199,7 @@ impl Journal {
                 return self.only(txn, Moved::Yes).await;
             }
             next.moved(state, now, world);
-            if next.state.is_terminal() {
+            if next.state.is_terminal() && !next.needs {
                 txn = history::note(txn, &next, next.again)?;
             }
             record.subject()

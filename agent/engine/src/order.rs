@@ -38,6 +38,13 @@ pub struct Order {
     pub options: ApplyOptions,
 }
 
+impl Order {
+    /// Whether it was read from files of this host where they lie.
+    pub(crate) const fn is_in_place(&self) -> bool {
+        matches!(self.source, Source::Directory { .. })
+    }
+}
+
 /// Where the Compose files of an order are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

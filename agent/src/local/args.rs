@@ -3,6 +3,7 @@
 mod act;
 mod config;
 mod list;
+mod policy;
 mod run;
 mod up;
 
@@ -12,6 +13,7 @@ pub use self::{
     act::{CpArgs, KillArgs, NamedArgs, RestartArgs, RmArgs, ServicesArgs, StartArgs, WaitArgs},
     config::{ConfigArgs, ConfigFormat},
     list::{HistoryArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, RollbackArgs, Tail, VersionArgs},
+    policy::{PolicyArgs, Watch},
     run::{ExecArgs, RunArgs},
     up::{BuildArgs, CreateArgs, DownArgs, PlanArgs, PullArgs, ScaleArgs, UpArgs},
 };

@@ -12,7 +12,7 @@ use super::{
     args::{ListFormat, PlanArgs},
     session::Session,
     show,
-    up::up_options,
+    up::{up_options, up_project},
 };
 use crate::failure::CommandError;
 
@@ -39,7 +39,7 @@ async fn shown(context: &Context, args: &PlanArgs) -> Result<bool> {
             "--plan is for `up`, which carries a plan out",
         ));
     }
-    let project = context.load(args.up.project.clone(), &args.up.services)?;
+    let project = up_project(context, &args.up)?;
     let flags = context.before.clone().with(args.up.project.clone());
     // The journal has the key of the content digests, without which every config would look changed.
     let session = Session::open(context, true).await?;

@@ -209,7 +209,7 @@ fn parse_name(loaded: &Loaded) -> Result<StackName> {
 }
 
 /// Compose leaves orphans alone unless told otherwise, and goes back only when told to.
-fn policy() -> DeployPolicy {
+pub(super) fn policy() -> DeployPolicy {
     DeployPolicy {
         remove_orphans: false,
         // A dependency's health is waited for as long as it takes; `--wait-timeout` bounds the whole.

@@ -186,10 +186,37 @@ async fn expire(limit: Option<Duration>) {
 fn judge(stack: &StackName, state: &DeploymentState) -> Result<()> {
     match (state, state.failure()) {
         (DeploymentState::Succeeded, _) => Ok(()),
+        (DeploymentState::RolledBack { failure, to }, _) => {
+            let text = format!("{failure}\nrolled back: {stack} is as {} has it", revision(*to));
+            Err(CommandError {
+                message: text,
+                ..CommandError::from(failure.clone())
+            }
+            .hint(format!("`local history` shows the revisions of {stack}.")))
+        }
+        (DeploymentState::RollbackFailed { failure, to, undo }, _) => {
+            let why = undo.as_ref().map_or_else(String::new, |undo| format!(": {undo}"));
+            let text = format!(
+                "{failure}\nrollback failed: the way back to {} stopped{why}",
+                revision(*to)
+            );
+            Err(CommandError {
+                message: text,
+                ..CommandError::from(failure.clone())
+            }
+            .hint("What the way back reached stays; `local ps -a` and `local logs` show it."))
+        }
         (_, Some(failure)) => Err(failure.clone().into()),
         _ => Err(CommandError::failed(format!(
             "{stack} is {}",
             state.name().replace('_', " ")
         ))),
     }
+}
+
+fn revision(to: Option<windflow_model::Rev>) -> String {
+    to.map_or_else(
+        || "the last good revision".to_owned(),
+        |to| format!("revision {to}"),
+    )
 }

@@ -19,7 +19,7 @@ pub(super) const INTERRUPTED: u8 = 130;
 
 /// `up`.
 pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
-    let project = context.load(args.project.clone(), &args.services)?;
+    let project = up_project(context, args)?;
     let loaded = project.loaded.as_ref();
     let known = |name: &str| loaded.is_some_and(|loaded| loaded.services.contains_key(name));
     if let Some((name, _)) = args.scale.iter().find(|(name, _)| !known(name)) {
@@ -36,9 +36,8 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
         None => None,
     };
     let session = Session::open(context, true).await?;
-    let limit = args
-        .wait_timeout
-        .map(|seconds| Duration::from_secs(seconds.into()));
+    // Where going back is asked for, the time is for becoming good, not for the way back.
+    let limit = wait_limit(args).filter(|_| !args.policy.judges());
     let mut options = up_options(&context.before.clone().with(args.project.clone()), &project, args);
     options.pin = pin;
     let work = async {
@@ -123,6 +122,24 @@ pub(super) async fn scale(context: &Context, args: ScaleArgs) -> Result<()> {
     up(context, &up_args).await
 }
 
+fn wait_limit(args: &UpArgs) -> Option<Duration> {
+    args.wait_timeout
+        .map(|seconds| Duration::from_secs(seconds.into()))
+}
+
+/// The project of an `up`, with the policy that its flags ask for.
+pub(super) fn up_project(context: &Context, args: &UpArgs) -> Result<Project> {
+    if args.policy.follows_files() {
+        return Err(
+            CommandError::usage("--watch needs a time, e.g. 30s: files are not watched")
+                .hint("`up` again after a change."),
+        );
+    }
+    let mut project = context.load(args.project.clone(), &args.services)?;
+    project.spec.policy = args.policy.over(project.spec.policy, wait_limit(args));
+    Ok(project)
+}
+
 pub(super) fn up_options(flags: &ProjectArgs, project: &Project, args: &UpArgs) -> ApplyOptions {
     let scale: BTreeMap<String, u32> = args.scale();
     ApplyOptions {
@@ -141,7 +158,7 @@ pub(super) fn up_options(flags: &ProjectArgs, project: &Project, args: &UpArgs) 
         ignore_orphans: truthy(project.variable("COMPOSE_IGNORE_ORPHANS")),
         renew_anon_volumes: args.renew_anon_volumes,
         stop_timeout: args.timeout,
-        no_wait: !args.wait,
+        no_wait: !args.wait && !args.policy.judges(),
         strict_wait: args.wait,
         ..ApplyOptions::default()
     }

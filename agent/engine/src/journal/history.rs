@@ -8,7 +8,7 @@ use windflow_model::{DeploymentState, OpId, Rev, SpecDigest, SpecFile, StackName
 use windflow_store::{Key, Prefix, Txn};
 
 use super::{Journal, JournalError, decode, encode, orders, record::StackRecord, root, stack_key};
-use crate::order::{Order, Revision, Source};
+use crate::order::{Order, Revision};
 
 /// Revisions in a stack's history; older ones are forgotten.
 pub(super) const ENTRIES: usize = 50;
@@ -167,7 +167,7 @@ impl Journal {
         order.options.pin = None;
         (order.rev, order.op, order.deployment) = (held.rev.next(), op, None);
         // A snapshot that was not kept is read in place again: that would be another project.
-        let in_place = matches!(order.source, Source::Directory { .. }) && order.spec.files.is_empty();
+        let in_place = order.is_in_place() && order.spec.files.is_empty();
         Ok(if in_place {
             Err(format!(
                 "the files of that revision of {stack} were too large to be kept; {choice}"

@@ -36,6 +36,9 @@ pub(crate) struct StackRecord {
     /// The revision it brings back, if it is a rollback.
     #[serde(default)]
     pub(crate) again: Option<Rev>,
+    /// Whether it only made what a one-off command needs: no revision of the stack to go back to.
+    #[serde(default)]
+    pub(crate) needs: bool,
     /// How it ended.
     #[serde(default)]
     pub(crate) finished: Option<Finished>,
@@ -109,6 +112,7 @@ impl StackRecord {
             good: None,
             before: None,
             again: order.options.again,
+            needs: order.options.only_needs,
             finished: None,
             stopped: BTreeSet::new(),
         }
@@ -125,7 +129,7 @@ impl StackRecord {
 
     pub(crate) fn moved(&mut self, state: DeploymentState, now: Timestamp, world: Option<String>) {
         self.touched |= matches!(state, DeploymentState::Applying { .. });
-        if state == DeploymentState::Succeeded {
+        if state == DeploymentState::Succeeded && !self.needs {
             self.good = (!self.want.is_absent()).then_some(self.rev);
         }
         if state.is_terminal() {

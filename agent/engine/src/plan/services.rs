@@ -307,9 +307,16 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
         .options
         .remove_orphans
         .unwrap_or(builder.input.policy.remove_orphans);
-    for container in &builder.observed.containers {
+    // The engine lists them in any order; a plan is the same every time.
+    let mut there: Vec<_> = builder.observed.containers.iter().collect();
+    there.sort_by(|a, b| a.name.cmp(&b.name));
+    for container in there {
         let service = container.service().unwrap_or_default();
-        let known = project.any_service(service).is_some();
+        let known = match &builder.input.mode {
+            // What the failed revision made goes, also of a service that the good one leaves out.
+            Mode::Back { .. } => project.services.contains_key(service),
+            Mode::Deploy | Mode::Repair { .. } => project.any_service(service).is_some(),
+        };
         let orphan = if container.is_oneoff() {
             // What `run` left behind and has ended, whatever its service.
             matches!(container.state, ContainerState::Exited | ContainerState::Dead)

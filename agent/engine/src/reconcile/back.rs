@@ -16,10 +16,11 @@ use super::{
     context::{Early, Run, World},
     exec,
     lane::{RETRY, WAYS},
-    prepare::{input, loaded, settled},
+    prepare::{input, label_query, loaded, settled},
 };
 use crate::{
     journal::{JournalError, Moved},
+    order::Order,
     plan::{self, FailureAction, Mode, Phase},
 };
 
@@ -57,8 +58,12 @@ pub(super) async fn run(run: &Arc<Run>, failure: Failure, to: Rev, halt: &Stop) 
             let text = format!("the journal has lost the files of {stack} {to}");
             (Some(Failure::new(Code::HostFailure, text)), run.steps())
         }
+        Some(order) if order.is_in_place() && order.spec.files.is_empty() => {
+            let text = format!("the files of {stack} {to} were too large to be kept on this host");
+            (Some(Failure::new(Code::HostFailure, text)), run.steps())
+        }
         Some(order) => {
-            let back = Arc::new(Run::back(run, order, failure.clone(), to));
+            let back = Arc::new(Run::back(run, proven(order, run), failure.clone(), to));
             let ended = go(&back, failed, halt).await;
             back.close();
             match ended {
@@ -82,6 +87,37 @@ pub(super) async fn run(run: &Arc<Run>, failure: Failure, to: Rev, halt: &Stop) 
     };
     journal.finish(stack, failed, event, &steps, None).await?;
     Ok(())
+}
+
+/// Who asked for a revision that is good wants the one before it to be so, too, in the same time.
+fn proven(mut order: Order, failed: &Run) -> Order {
+    if order.options.no_wait && !failed.order.options.no_wait {
+        order.options.no_wait = false;
+        order.spec.policy.health_timeout_s = failed.order.spec.policy.health_timeout_s;
+    }
+    order
+}
+
+/// A revision of some services comes back with those that ran beside them: the failed one may have touched them.
+async fn selected(back: &Run, failed: OpId) -> Result<Order, Early> {
+    let mut order = back.order.clone();
+    if order.options.services.is_empty() {
+        return Ok(order);
+    }
+    let chosen = std::mem::take(&mut order.options.services);
+    let whole = loaded(&back.shared, &order, false).await?.project;
+    let there = back.shared.target.observe(&label_query(&order)).await?;
+    let failed = failed.to_string();
+    let before = there.containers.iter().filter(|container| {
+        !container.is_oneoff() && container.label(plan::labels::WF_OP) != Some(failed.as_str())
+    });
+    let beside = before.filter_map(|container| container.service());
+    let beside: BTreeSet<&str> = beside
+        .chain(chosen.iter().map(String::as_str))
+        .filter(|service| whole.any_service(service).is_some())
+        .collect();
+    order.options.services = beside.into_iter().map(str::to_owned).collect();
+    Ok(order)
 }
 
 /// Until it is there, or fails, or the engine stays away.
@@ -123,7 +159,8 @@ async fn go(back: &Arc<Run>, failed: OpId, halt: &Stop) -> Result<(), Early> {
 async fn way(back: &Arc<Run>, failed: OpId, last: bool) -> Result<bool, Early> {
     let shared = &back.shared;
     // Writes the files of the good revision over those of the failed one: containers mount them.
-    let loaded = loaded(shared, &back.order, true).await?;
+    let order = selected(back, failed).await?;
+    let loaded = loaded(shared, &order, true).await?;
     let stopped = shared
         .journal
         .record(back.stack())
@@ -135,7 +172,7 @@ async fn way(back: &Arc<Run>, failed: OpId, last: bool) -> Result<bool, Early> {
         stopped: stopped.unwrap_or_default(),
         started: begun.iter().any(|(_, step)| step.what.starts_with("start ")),
     };
-    let mut input = input(shared, &back.order, loaded, mode).await?;
+    let mut input = input(shared, &order, loaded, mode).await?;
     input.options.force_recreate = false;
     input.options.pin = None;
     let query = plan::query(&input.project);

@@ -134,7 +134,7 @@ pub(super) async fn seen(
     Ok(observed)
 }
 
-fn label_query(order: &Order) -> ObserveQuery {
+pub(super) fn label_query(order: &Order) -> ObserveQuery {
     ObserveQuery {
         project: order.stack.to_string(),
         ..ObserveQuery::default()

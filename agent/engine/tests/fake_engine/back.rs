@@ -8,13 +8,13 @@ use windflow_model::{CheckKind, ContainerState, DeploymentState, ReplaceOrder, R
 use crate::bench::Bench;
 
 /// What is on the host of a stack, without what only time changes.
-type World = (
+pub(crate) type World = (
     Vec<(String, String, ContainerState, Vec<String>)>,
     Vec<String>,
     Vec<String>,
 );
 
-async fn world(bench: &Bench, stack: &str) -> World {
+pub(crate) async fn world(bench: &Bench, stack: &str) -> World {
     let query = ObserveQuery {
         project: stack.to_owned(),
         ..ObserveQuery::default()

@@ -11,7 +11,7 @@ use windflow_engine::{
 use windflow_kit::Random;
 use windflow_model::{ContainerState, DeploymentState, Want};
 
-use super::bench::Bench;
+use super::{back::world, bench::Bench};
 
 fn place(done: &[String], what: &str) -> usize {
     let found = done.iter().position(|line| line == what);
@@ -153,4 +153,49 @@ async fn signals_and_freezing_reach_what_runs() {
         "{states:?}"
     );
     bench.end().await;
+}
+
+/// Revisions of some services only: what the failed one touched is as before, and nothing else is there.
+#[tokio::test(start_paused = true)]
+async fn the_way_back_of_revisions_of_some_services() {
+    // Each revision before, by its services; those of the one that fails; the one it goes back to.
+    let check = async |before: &[&[&str]], failing: &[&str], to: u64| {
+        let bench = Bench::start().await;
+        let services = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let yaml = |image: &str, second: &str| {
+            format!(
+                "services:\n  db: {{ image: {image} }}\n  web: {{ image: {second} }}\n  job: {{ image: {image}, profiles: [job] }}\n"
+            )
+        };
+        let mut rev = 0;
+        for names in before {
+            rev += 1;
+            let mut order = bench.order("app", rev, &yaml("x", "x"));
+            order.options.only_needs = names.contains(&"job");
+            order.options.services = services(names);
+            order.options.no_wait = true;
+            assert_eq!(bench.run(order).await, DeploymentState::Succeeded);
+        }
+        let was = world(&bench, "app").await;
+        let mut order = bench.order("app", rev + 1, &yaml("y", "fake/unhealthy"));
+        order.options.services = services(failing);
+        let state = bench.run(order).await;
+        let place = format!("{before:?}, then {failing:?}: {state:?}");
+        let DeploymentState::RolledBack { to: reached, .. } = &state else {
+            panic!("{place}")
+        };
+        assert_eq!(reached.map(|rev| rev.0), Some(to), "{place}");
+        assert_eq!(world(&bench, "app").await, was, "{place}");
+        bench.end().await;
+    };
+    check(&[&[]], &[], 1).await;
+    check(&[&[]], &["web"], 1).await;
+    check(&[&[], &["db"]], &["web"], 2).await;
+    check(&[&[], &["db"]], &[], 2).await;
+    check(&[&["db"]], &["web"], 1).await;
+    check(&[&["db"]], &[], 1).await;
+    check(&[&["db"], &["web"]], &[], 2).await;
+    // What a one-off command needed is no revision of the stack.
+    check(&[&[], &["job"]], &["web"], 1).await;
+    check(&[&["db"], &["job"]], &[], 1).await;
 }

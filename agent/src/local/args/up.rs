@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 
-use super::{ListFormat, ProjectArgs, Pull, Rmi};
+use super::{ListFormat, PolicyArgs, ProjectArgs, Pull, Rmi, Watch};
 
 /// `up`.
 #[derive(Debug, Default, Args)]
@@ -100,11 +100,23 @@ pub struct UpArgs {
     /// Less output.
     #[arg(long)]
     pub quiet_build: bool,
+    /// What counts as good, and going back.
+    #[command(flatten)]
+    pub policy: PolicyArgs,
     /// Services; all if absent.
     pub services: Vec<String>,
 }
 
 impl UpArgs {
+    /// With the service that stood after docker compose's `--watch`, which takes no value.
+    #[must_use]
+    pub fn sorted(mut self) -> Self {
+        if let Some(Watch::Files(word)) = &mut self.policy.watch {
+            self.services.splice(0..0, word.take());
+        }
+        self
+    }
+
     /// `--scale` as a map; a later one wins.
     #[must_use]
     pub fn scale(&self) -> BTreeMap<String, u32> {
