@@ -18,12 +18,14 @@ mod follow;
 mod history;
 mod images;
 mod list;
+mod one;
 mod plan;
 mod project;
 mod run;
 mod session;
 mod show;
 mod state;
+mod tell;
 mod terminal;
 mod up;
 
@@ -60,17 +62,29 @@ impl Context {
         let args = self.before.clone().with(after);
         let mut request = project::request(&args, &self.caller)?;
         request.load.services = services.to_vec();
-        project::load(request, &self.caller)
+        let project = project::load(request, &self.caller)?;
+        Ok(Project {
+            dry_run: args.dry_run,
+            ..project
+        })
     }
 
     /// Loads the project for a command that works from what is on the host. As docker compose does it: a name without
     /// files means labels alone, and so does a name from the environment where there are no files.
     fn load_lenient(&self, after: impl Into<ProjectArgs>, services: &[String]) -> Result<Project> {
         let args = self.before.clone().with(after);
+        let project = self.lenient(&args, services)?;
+        Ok(Project {
+            dry_run: args.dry_run,
+            ..project
+        })
+    }
+
+    fn lenient(&self, args: &ProjectArgs, services: &[String]) -> Result<Project> {
         if let (Some(name), true) = (&args.project_name, args.files.is_empty()) {
             return Project::named(name);
         }
-        let loaded = project::request(&args, &self.caller).and_then(|mut request| {
+        let loaded = project::request(args, &self.caller).and_then(|mut request| {
             request.load.services = services.to_vec();
             request.load.resolve_env = false;
             project::load(request, &self.caller)
@@ -129,6 +143,11 @@ pub async fn run(args: LocalArgs, clock: Clock, random: Random, caller: Caller) 
         LocalCommand::History(args) => history::history(context, args).await,
         LocalCommand::Rollback(args) => history::rollback(context, args).await,
         LocalCommand::Cp(args) => copy::copy(context, args).await,
+        LocalCommand::Events(args) => tell::events(context, args).await,
+        LocalCommand::Stats(args) => tell::stats(context, args).await,
+        LocalCommand::Attach(args) => one::attach(context, args).await,
+        LocalCommand::Export(args) => one::export(context, args).await,
+        LocalCommand::Commit(args) => one::commit(context, args).await,
         LocalCommand::Config(args) => {
             let request = project::request(
                 &context.before.clone().with(args.project.clone()),

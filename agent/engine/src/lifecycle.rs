@@ -62,6 +62,8 @@ pub struct Lifecycle {
     pub no_deps: bool,
     /// The project, where its files are at hand: then only its services count, and hooks are run.
     pub project: Option<Arc<Project>>,
+    /// Only tell which containers are concerned.
+    pub dry_run: bool,
 }
 
 impl Lifecycle {
@@ -75,6 +77,7 @@ impl Lifecycle {
             timeout: None,
             no_deps: false,
             project: None,
+            dry_run: false,
         }
     }
 }
@@ -137,7 +140,9 @@ async fn one_step(
 ) -> Result<Vec<String>, Failure> {
     if matches!(order.act, Act::Start | Act::Restart) {
         for service in &services {
-            ready::dependencies(target, order, graph, service).await?;
+            if !order.dry_run {
+                ready::dependencies(target, order, graph, service).await?;
+            }
             let has = containers.iter().any(|c| c.service() == Some(service));
             if order.act == Act::Start && !has && wants_some(order, service) {
                 let text = format!("service {service} has no container to start");
@@ -155,6 +160,9 @@ async fn one_step(
         .filter(|container| concerns(&order.act, container))
         .collect();
     let names = concerned.iter().map(|container| container.name.clone()).collect();
+    if order.dry_run {
+        return Ok(names);
+    }
     let mut work: Vec<BoxFuture<'_, Result<(), TargetError>>> = Vec::new();
     for container in concerned {
         work.push(Box::pin(act(target, order, container)));

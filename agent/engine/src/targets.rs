@@ -9,6 +9,7 @@ pub mod fake;
 mod observed;
 mod operation;
 mod session;
+mod told;
 
 use std::fmt;
 
@@ -23,6 +24,7 @@ pub use self::{
     },
     operation::{ContainerCreate, Evidence, OneOff, Operation, SavedNetwork, Tick, Ticker},
     session::{Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
+    told::{Commit, Stream, Told, ToldQuery, Usage},
 };
 use crate::plan::Settings;
 
@@ -108,6 +110,26 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
     /// The processes of a container.
     fn top<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Processes, TargetError>> {
         Box::pin(unsupported("top"))
+    }
+
+    /// What the engine tells of a project's containers, in its own words, until the time asked for or for ever.
+    fn told(&self, _query: ToldQuery) -> BoxFuture<'_, Result<Stream<Told>, TargetError>> {
+        Box::pin(unsupported("events"))
+    }
+
+    /// What a running container uses now; takes about a second, the processor's share is measured over it.
+    fn usage<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Usage, TargetError>> {
+        Box::pin(unsupported("stats"))
+    }
+
+    /// All files of a container as one tar, as they come.
+    fn export<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Stream<bytes::Bytes>, TargetError>> {
+        Box::pin(unsupported("export"))
+    }
+
+    /// Makes an image of a container's files; gives the image's id.
+    fn commit(&self, _commit: Commit) -> BoxFuture<'_, Result<String, TargetError>> {
+        Box::pin(unsupported("commit"))
     }
 
     /// Takes files out of a container as a tar, or puts them in (the answer is then empty).

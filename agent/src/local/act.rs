@@ -30,6 +30,7 @@ fn order(project: &Project, act: Act, services: Vec<String>) -> Lifecycle {
     Lifecycle {
         services,
         project: project.loaded.clone(),
+        dry_run: project.dry_run,
         ..Lifecycle::new(project.name.clone(), act)
     }
 }
@@ -38,8 +39,9 @@ async fn carry_out(context: &Context, order: &Lifecycle, word: &str) -> Result<V
     let target = target(&context.caller)?;
     let names = lifecycle::run(&target, order).await?;
     if !context.quiet {
+        let dry = if order.dry_run { "dry run: " } else { "" };
         for name in &names {
-            note(&format!("container {name}: {word}"));
+            note(&format!("{dry}container {name}: {word}"));
         }
     }
     Ok(names)
@@ -50,7 +52,7 @@ pub(super) async fn start(context: &Context, args: StartArgs) -> Result<()> {
     let project = context.load_lenient(args.project, &args.services)?;
     let order = order(&project, Act::Start, args.services.clone());
     carry_out(context, &order, "started").await?;
-    if !args.wait {
+    if !args.wait || project.dry_run {
         return Ok(());
     }
     let limit = args
@@ -176,7 +178,7 @@ pub(super) async fn rm(context: &Context, args: RmArgs) -> Result<()> {
         let order = order(&project, Act::Stop, args.services.clone());
         carry_out(context, &order, "stopped").await?;
     }
-    if !args.force && !confirmed()? {
+    if !args.force && !project.dry_run && !confirmed()? {
         return Ok(());
     }
     let act = Act::Remove {

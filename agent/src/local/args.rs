@@ -3,6 +3,7 @@
 mod act;
 mod config;
 mod list;
+mod one;
 mod policy;
 mod run;
 mod up;
@@ -13,6 +14,7 @@ pub use self::{
     act::{CpArgs, KillArgs, NamedArgs, RestartArgs, RmArgs, ServicesArgs, StartArgs, WaitArgs},
     config::{ConfigArgs, ConfigFormat},
     list::{HistoryArgs, ImagesArgs, LogsArgs, LsArgs, PortArgs, PsArgs, RollbackArgs, Tail, VersionArgs},
+    one::{AttachArgs, CommitArgs, EventsArgs, ExportArgs, StatsArgs},
     policy::{PolicyArgs, Watch},
     run::{ExecArgs, RunArgs},
     up::{BuildArgs, CreateArgs, DownArgs, PlanArgs, PullArgs, ScaleArgs, UpArgs},
@@ -60,6 +62,9 @@ macro_rules! project_args {
             /// Most containers worked on at the same time; -1 for no limit.
             #[arg(long, value_name = "N", allow_negative_numbers = true)]
             pub parallel: Option<i32>,
+            /// Say what would be done, and do nothing.
+            #[arg(long)]
+            pub dry_run: bool,
             /// Taken for docker compose's sake; the output looks the same.
             #[arg(long, value_name = "WHEN", hide = true)]
             pub ansi: Option<String>,
@@ -99,6 +104,7 @@ macro_rules! into_project_args {
                     compatibility,
                     all_resources,
                     parallel,
+                    dry_run,
                     ansi,
                     progress,
                     verbose,
@@ -112,6 +118,7 @@ macro_rules! into_project_args {
                     compatibility,
                     all_resources,
                     parallel,
+                    dry_run,
                     ansi,
                     progress,
                     verbose,
@@ -135,6 +142,7 @@ impl ProjectArgs {
         self.compatibility |= after.compatibility;
         self.all_resources |= after.all_resources;
         self.parallel = after.parallel.or(self.parallel);
+        self.dry_run |= after.dry_run;
         self.ansi = after.ansi.or(self.ansi);
         self.progress = after.progress.or(self.progress);
         self
@@ -190,6 +198,16 @@ pub enum LocalCommand {
     Top(NamedArgs),
     /// Show the project's log lines.
     Logs(LogsArgs),
+    /// Show what happens to the project's containers, as it happens.
+    Events(EventsArgs),
+    /// Show what containers use of the host.
+    Stats(StatsArgs),
+    /// Connect to the process of a container.
+    Attach(AttachArgs),
+    /// Write all files of a container as a tar.
+    Export(ExportArgs),
+    /// Make an image of a container's files.
+    Commit(CommitArgs),
     /// List the revisions this host has had of the project.
     History(HistoryArgs),
     /// Bring an older revision back.

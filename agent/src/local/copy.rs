@@ -9,7 +9,7 @@ use super::{
     args::CpArgs,
     run::one_of,
     session::{failed, target},
-    terminal,
+    show, terminal,
 };
 use crate::failure::CommandError;
 
@@ -17,6 +17,10 @@ use crate::failure::CommandError;
 pub(super) async fn copy(context: &Context, args: CpArgs) -> Result<()> {
     let project = context.load_lenient(args.project.clone(), &[])?;
     let target = target(&context.caller)?;
+    if project.dry_run {
+        show::note(&format!("dry run: {} would be copied to {}", args.from, args.to));
+        return Ok(());
+    }
     let broken = |error: std::io::Error| CommandError::failed(format!("cannot copy: {error}"));
     match (service(&args.from), service(&args.to)) {
         (Some((name, path)), None) => {

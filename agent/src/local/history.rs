@@ -55,7 +55,7 @@ pub(super) async fn rollback(context: &Context, args: RollbackArgs) -> Result<()
             .engine
             .again(&project.name, args.revision.map(Rev))
             .await?;
-        session.apply(order, None).await
+        session.apply(&project, order, None).await
     };
     let result = result.await;
     session.close(result).await

@@ -74,6 +74,10 @@ pub(super) async fn build(context: &Context, args: BuildArgs) -> Result<()> {
             continue;
         }
         let image = image_of(&loaded, &name);
+        if project.dry_run {
+            note(&format!("dry run: {image} would be built for service {name}"));
+            continue;
+        }
         let operation = Operation::Build {
             project: std::sync::Arc::clone(&loaded),
             service: name.clone(),
@@ -121,6 +125,10 @@ pub(super) async fn pull(context: &Context, args: PullArgs) -> Result<()> {
         }
         if args.ignore_buildable && service.build.is_some() {
             say(format!("{image} Skipped Image can be built"));
+            continue;
+        }
+        if project.dry_run {
+            say(format!("dry run: {image} would be pulled"));
             continue;
         }
         let operation = Operation::Pull {

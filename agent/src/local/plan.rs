@@ -55,7 +55,7 @@ async fn shown(context: &Context, args: &PlanArgs) -> Result<bool> {
     Ok(!plan.is_empty())
 }
 
-fn print(plan: &Plan, format: ListFormat, color: bool) -> Result<()> {
+pub(super) fn print(plan: &Plan, format: ListFormat, color: bool) -> Result<()> {
     for warning in &plan.warnings {
         show::note(&format!("warning: {warning}"));
     }

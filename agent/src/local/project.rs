@@ -116,6 +116,8 @@ pub(super) struct Project {
     pub(super) loaded: Option<Arc<windflow_compose::model::Project>>,
     /// Variables for interpolation.
     pub(super) env: BTreeMap<String, String>,
+    /// Only say what would be done.
+    pub(super) dry_run: bool,
 }
 
 impl Project {
@@ -130,6 +132,7 @@ impl Project {
             source: Source::Files,
             loaded: None,
             env: BTreeMap::new(),
+            dry_run: false,
         })
     }
 
@@ -165,6 +168,7 @@ pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
         name,
         spec,
         env,
+        dry_run: false,
         loaded: Some(Arc::new(loaded.project)),
         source: Source::Directory {
             project_directory: request.load.project_directory.clone().into(),
@@ -199,6 +203,7 @@ fn from_stdin(request: Request) -> Result<Project> {
         source: Source::Files,
         loaded: Some(Arc::new(loaded.project)),
         env: request.load.env,
+        dry_run: false,
     })
 }
 

@@ -23,7 +23,7 @@ use super::{
     project::{HostFiles, Project},
     session::{Session, failed, target},
     show,
-    terminal::{self, Raw},
+    terminal::{self, Pump, Raw},
     up::{pull_mode, truthy},
 };
 use crate::failure::CommandError;
@@ -48,10 +48,17 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<()> {
     };
     let prepared = async {
         let order = session.order(&project, Want::Present, options)?;
-        session.apply(order, None).await
+        session.apply(&project, order, None).await
     };
     let result = prepared.await;
     session.close(result).await?;
+    if project.dry_run {
+        show::note(&format!(
+            "dry run: a container of service {} would be made and run",
+            args.service
+        ));
+        return Ok(());
+    }
     let target = target(&context.caller)?;
     let stdin = args.interactive && !args.detach;
     let request = OneOffRequest {
@@ -77,7 +84,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<()> {
         container: made.id.clone(),
         tty,
         stdin,
-        logs: false,
+        ..AttachRequest::default()
     };
     let attached = target.attach(attach).await.map_err(failed)?;
     let ending = if args.rm {
@@ -91,7 +98,16 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<()> {
         .execute(&made.start, Ticker::none())
         .await
         .map_err(failed)?;
-    terminal::pump(&target, attached, tty, stdin).await?;
+    terminal::pump(
+        &target,
+        attached,
+        Pump {
+            tty,
+            stdin,
+            proxied: true,
+        },
+    )
+    .await?;
     let code = end.await.map_err(failed)?;
     drop(raw);
     CommandError::exit_code(code)
@@ -189,6 +205,15 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<()> {
     let project = context.load_lenient(args.project.clone(), std::slice::from_ref(&args.service))?;
     let target = target(&context.caller)?;
     let container = one_of(&target, &project, &args.service, args.index).await?;
+    if project.dry_run {
+        let text = format!(
+            "dry run: {} would run in container {}",
+            args.command.join(" "),
+            container.name
+        );
+        show::note(&text);
+        return Ok(());
+    }
     let tty = !args.detach && !args.no_tty && (args.tty || terminal::is_there());
     let stdin = args.interactive && !args.detach;
     let variable = |item: &String| match item.split_once('=') {
@@ -215,7 +240,16 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<()> {
     }
     let id = session.id.clone();
     let raw = if tty { Some(Raw::enter()?) } else { None };
-    terminal::pump(&target, session, tty, stdin).await?;
+    terminal::pump(
+        &target,
+        session,
+        Pump {
+            tty,
+            stdin,
+            proxied: true,
+        },
+    )
+    .await?;
     drop(raw);
     let SessionId::Exec(id) = id else { return Ok(()) };
     CommandError::exit_code(target.exec_code(&id).await.map_err(failed)?)

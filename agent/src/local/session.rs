@@ -10,7 +10,9 @@ use windflow_kit::{Chain, Clock, OnFailure, Random, Stop, TaskSet, stop::Signals
 use windflow_model::{DeploymentState, Failure, OpId, StackName, Want};
 
 use super::{
-    Context, Result, board,
+    Context, Result,
+    args::ListFormat,
+    board, plan,
     project::{Caller, Project},
     state,
     up::INTERRUPTED,
@@ -139,8 +141,12 @@ impl Session {
         })
     }
 
-    /// Hands the order in and shows what happens until it has ended.
-    pub(super) async fn apply(&self, order: Order, limit: Option<Duration>) -> Result<()> {
+    /// Hands the order in and shows what happens until it has ended; of a dry run, only what would happen.
+    pub(super) async fn apply(&self, project: &Project, order: Order, limit: Option<Duration>) -> Result<()> {
+        if project.dry_run {
+            let plan = self.engine.plan(order).await?;
+            return plan::print(&plan, ListFormat::Table, false);
+        }
         let (stack, op) = (order.stack.clone(), order.op);
         let mut board = board::Board::new(self.live, self.quiet);
         let progress = self.engine.progress();

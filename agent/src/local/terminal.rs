@@ -54,8 +54,20 @@ impl Drop for Raw {
     }
 }
 
+/// What is carried.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pump {
+    /// Whether the process has a terminal.
+    pub(super) tty: bool,
+    /// Whether it gets this process's input.
+    pub(super) stdin: bool,
+    /// Whether the container gets the signals of this process; they end it otherwise.
+    pub(super) proxied: bool,
+}
+
 /// Carries input and output until the output ends.
-pub(super) async fn pump(target: &Arc<dyn Target>, session: Session, tty: bool, stdin: bool) -> Result<()> {
+pub(super) async fn pump(target: &Arc<dyn Target>, session: Session, pump: Pump) -> Result<()> {
+    let Pump { tty, stdin, proxied } = pump;
     let Session {
         id,
         mut output,
@@ -86,7 +98,7 @@ pub(super) async fn pump(target: &Arc<dyn Target>, session: Session, tty: bool, 
                 }
             }
             _ = resized.recv(), if tty => fit(target, &id).await,
-            name = signals.next(), if !tty => if let SessionId::Container(id) = &id {
+            name = signals.next(), if !tty => if let (SessionId::Container(id), true) = (&id, proxied) {
                 let kill = Operation::Kill { id: id.clone(), signal: name.to_owned() };
                 // It may have ended this moment.
                 let _ = target.execute(&kill, Ticker::none()).await;

@@ -25,7 +25,7 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
     if let Some((name, _)) = args.scale.iter().find(|(name, _)| !known(name)) {
         return Err(CommandError::usage(format!("--scale {name}: no such service")));
     }
-    let detached = args.detach || args.wait || args.no_start;
+    let detached = args.detach || args.wait || args.no_start || project.dry_run;
     let following = if detached {
         None
     } else {
@@ -42,7 +42,7 @@ pub(super) async fn up(context: &Context, args: &UpArgs) -> Result<()> {
     options.pin = pin;
     let work = async {
         let order = session.order(&project, Want::Present, options)?;
-        session.apply(order, limit).await
+        session.apply(&project, order, limit).await
     };
     match following {
         None => {
@@ -87,7 +87,7 @@ async fn take_down(context: &Context, session: &Session, project: &Project, args
         ..ApplyOptions::default()
     };
     let order = session.order(project, want, options)?;
-    session.apply(order, None).await
+    session.apply(project, order, None).await
 }
 
 /// `create`.

@@ -24,6 +24,7 @@ mod saved;
 mod session;
 mod settings;
 mod spec;
+mod tell;
 mod wire;
 
 use std::{
@@ -39,8 +40,9 @@ use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
 pub use self::client::client_config_dir;
 use self::{client::ClientConfig, connect::Address};
 use super::{
-    Archive, AttachRequest, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery, Observed,
-    Operation, Processes, SavedNetwork, Session, SessionId, Target, TargetError, TargetEvent, Ticker, Vitals,
+    Archive, AttachRequest, Commit, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery,
+    Observed, Operation, Processes, SavedNetwork, Session, SessionId, Stream, Target, TargetError,
+    TargetEvent, Ticker, Told, ToldQuery, Usage, Vitals,
 };
 use crate::plan::Settings;
 
@@ -172,6 +174,22 @@ impl Target for DockerTarget {
 
     fn top<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Processes, TargetError>> {
         Box::pin(session::top(self, container))
+    }
+
+    fn told(&self, query: ToldQuery) -> BoxFuture<'_, Result<Stream<Told>, TargetError>> {
+        Box::pin(tell::told(self, query))
+    }
+
+    fn usage<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Usage, TargetError>> {
+        Box::pin(tell::usage(self, container))
+    }
+
+    fn export<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Stream<bytes::Bytes>, TargetError>> {
+        Box::pin(tell::export(self, container))
+    }
+
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<String, TargetError>> {
+        Box::pin(tell::commit(self, commit))
     }
 
     fn archive(&self, archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {

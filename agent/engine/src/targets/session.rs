@@ -42,6 +42,8 @@ pub struct AttachRequest {
     pub stdin: bool,
     /// Begin with what it has written so far.
     pub logs: bool,
+    /// Keys that end the session and leave the process alone, instead of the engine's `ctrl-p,ctrl-q`.
+    pub detach_keys: Option<String>,
 }
 
 /// What a session is connected to.

@@ -64,12 +64,12 @@ pub(super) async fn exec(target: &DockerTarget, request: ExecRequest) -> Result<
 
 pub(super) async fn attach(target: &DockerTarget, request: AttachRequest) -> Result<Session, TargetError> {
     let what = format!("attach to container {}", short(&request.container));
-    let path = format!(
-        "/containers/{}/attach?stream=1&stdout=1&stderr=1&stdin={}&logs={}",
-        request.container,
-        u8::from(request.stdin),
-        u8::from(request.logs)
-    );
+    let keys = request.detach_keys.as_deref().map(|keys| ("detachKeys", keys));
+    let switch = |on: bool| if on { "1" } else { "0" };
+    let always = [("stream", "1"), ("stdout", "1"), ("stderr", "1")];
+    let asked = [("stdin", switch(request.stdin)), ("logs", switch(request.logs))];
+    let query = wire::query(always.into_iter().chain(asked).chain(keys));
+    let path = format!("/containers/{}/attach{query}", request.container);
     let id = SessionId::Container(request.container);
     upgrade(target, &path, &Value::Null, &what, id, request.tty).await
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use windflow_kit::task::TaskHandle;
 
 use crate::targets::{TargetError, TargetErrorKind};
@@ -77,8 +77,15 @@ impl Messages {
 
     /// The next one, `None` at the end.
     pub(in crate::targets::docker) async fn next(&mut self) -> Result<Option<Message>, TargetError> {
+        self.next_as().await
+    }
+
+    /// The next one of another form, `None` at the end.
+    pub(in crate::targets::docker) async fn next_as<T: DeserializeOwned>(
+        &mut self,
+    ) -> Result<Option<T>, TargetError> {
         loop {
-            let mut read = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<Message>();
+            let mut read = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<T>();
             match read.next() {
                 Some(Ok(message)) => {
                     let used = read.byte_offset();
