@@ -45,8 +45,7 @@ pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 macro_rules! canonical {
     ($(#[$meta:meta])* pub struct $name:ident { $($(#[$field_meta:meta])* pub $field:ident : $type:ty,)* }) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[serde(default)]
+        #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
         pub struct $name {
             $(
                 $(#[$field_meta])*
@@ -57,9 +56,51 @@ macro_rules! canonical {
             #[serde(flatten)]
             pub extensions: crate::model::Extensions,
         }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let mut fields = crate::model::Fields::deserialize(deserializer)?;
+                let mut out = Self::default();
+                $(fields.take(stringify!($field), &mut out.$field).map_err(serde::de::Error::custom)?;)*
+                out.extensions = fields.rest();
+                Ok(out)
+            }
+        }
     };
 }
 pub(crate) use canonical;
+
+/// The fields of an object that are still to be read.
+///
+/// Serde's own derive makes a state machine of each struct, and a larger one where the rest is kept: for all structs of
+/// the model together that was a twentieth of the agent.
+pub(crate) struct Fields(serde_json::Map<String, serde_json::Value>);
+
+impl Fields {
+    pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde_json::Map::deserialize(deserializer).map(Self)
+    }
+
+    /// Reads a field if it is there.
+    #[inline(never)]
+    pub(crate) fn take<T: serde::de::DeserializeOwned>(
+        &mut self,
+        name: &str,
+        into: &mut T,
+    ) -> Result<(), serde_json::Error> {
+        // The names of Rust that are words of Rust, too.
+        let name = name.strip_prefix("r#").unwrap_or(name);
+        if let Some(value) = self.0.remove(name) {
+            *into = T::deserialize(value)?;
+        }
+        Ok(())
+    }
+
+    /// What no field has taken.
+    pub(crate) fn rest(self) -> Extensions {
+        self.0.into_iter().collect()
+    }
+}
 
 /// A whole project: the result of loading.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

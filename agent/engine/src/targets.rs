@@ -154,6 +154,8 @@ pub struct Vitals {
     pub exit_code: Option<i64>,
     /// What that run said.
     pub output: String,
+    /// When it was last started, in the engine's words: good only for comparing two looks.
+    pub started: String,
 }
 
 /// A change of a container on the host, whoever made it.

@@ -54,10 +54,19 @@ pub(super) struct Following {
     since: Timestamp,
     style: Arc<LogStyle>,
     readers: BTreeMap<String, TaskHandle<()>>,
+    /// Containers that were down at the beginning, with the word for when they had last been started.
+    before: BTreeMap<String, String>,
     /// Containers that were seen running, and those whose end was seen.
     ran: BTreeSet<String>,
-    ended: BTreeMap<String, i64>,
-    code: Option<i64>,
+    /// In the order in which they were seen.
+    ended: Vec<End>,
+}
+
+/// The end of a container.
+struct End {
+    id: String,
+    service: String,
+    code: i64,
 }
 
 impl Following {
@@ -102,14 +111,15 @@ impl Following {
             since: Timestamp::from_millis(context.clock.now_ms()),
             style: Arc::new(LogStyle::new(args.timestamps, args.no_color, args.no_log_prefix)),
             readers: BTreeMap::new(),
+            before: BTreeMap::new(),
             ran: BTreeSet::new(),
-            ended: BTreeMap::new(),
-            code: None,
+            ended: Vec::new(),
         })
     }
 
     /// Follows while the project comes up.
     pub(super) async fn during(&mut self, work: impl Future<Output = Result<()>>) -> Result<()> {
+        self.remember().await?;
         let mut work = std::pin::pin!(work);
         loop {
             tokio::select! {
@@ -117,6 +127,22 @@ impl Following {
                 () = tokio::time::sleep(LOOK) => drop(self.look().await?),
             }
         }
+    }
+
+    /// Whose end is none of this `up`, unless they are started again.
+    async fn remember(&mut self) -> Result<()> {
+        for container in self.target.containers().await.map_err(failed)? {
+            if self.is_mine(&container) && is_over(&container) {
+                let started = self.started(&container.id).await?;
+                self.before.insert(container.id, started);
+            }
+        }
+        Ok(())
+    }
+
+    async fn started(&self, id: &str) -> Result<String> {
+        let vitals = self.target.vitals(id).await.map_err(failed)?;
+        Ok(vitals.unwrap_or_default().started)
     }
 
     /// Follows until everything has ended; Ctrl-C stops the project, a second one kills it.
@@ -162,19 +188,29 @@ impl Following {
         if interrupted > 0 {
             return CommandError::exit_code(INTERRUPTED.into());
         }
-        match self.code {
+        match self.code() {
             Some(code) if self.cascade != Cascade::Never => CommandError::exit_code(code),
             _ => Ok(()),
         }
     }
 
-    /// Whether a container has ended whose end shall end everything; keeps the exit code to end with.
-    fn shall_abort(&mut self) -> bool {
+    /// Whether a container has ended whose end shall end everything.
+    fn shall_abort(&self) -> bool {
         match self.cascade {
             Cascade::Never => false,
             Cascade::AnyEnd => !self.ended.is_empty(),
-            Cascade::Failure => self.ended.values().any(|code| *code != 0),
+            Cascade::Failure => self.ended.iter().any(|end| end.code != 0),
         }
+    }
+
+    /// The exit code to end with: that of the first end that counts.
+    fn code(&self) -> Option<i64> {
+        let counts = |end: &&End| match (&self.exit_code_from, self.cascade) {
+            (Some(wanted), _) => *wanted == end.service,
+            (None, Cascade::Failure) => end.code != 0,
+            (None, _) => true,
+        };
+        self.ended.iter().find(counts).map(|end| end.code)
     }
 
     /// Stops what has come up so far.
@@ -209,10 +245,9 @@ impl Following {
     async fn look(&mut self) -> Result<bool> {
         let list = self.target.containers().await.map_err(failed)?;
         let mut any_up = false;
-        let mine = list.iter().filter(|container| {
-            container.project.as_deref() == Some(self.project.name.as_str()) && !self.is_one_off(container)
-        });
-        let mine: Vec<ContainerSummary> = mine.cloned().collect();
+        let mine: Vec<ContainerSummary> = list.into_iter().filter(|one| self.is_mine(one)).collect();
+        // One that is gone made way for another: its end was no end of its service.
+        self.ended.retain(|end| mine.iter().any(|one| one.id == end.id));
         for container in &mine {
             let service = container.service.clone().unwrap_or_default();
             let up = matches!(
@@ -228,31 +263,32 @@ impl Following {
             any_up |= up;
             if up {
                 self.ran.insert(container.id.clone());
-                self.ended.remove(&container.id);
-            } else if matches!(container.state, ContainerState::Exited | ContainerState::Dead)
-                && !self.ended.contains_key(&container.id)
-                && (self.ran.contains(&container.id) || self.ended_since(container))
+                self.ended.retain(|end| end.id != container.id);
+            } else if is_over(container)
+                && !self.ended.iter().any(|end| end.id == container.id)
+                && (self.ran.contains(&container.id) || self.began_since(container).await?)
             {
                 let code = container.exit_code.unwrap_or(0);
-                self.ended.insert(container.id.clone(), code);
-                let counts = match (&self.exit_code_from, self.cascade) {
-                    (Some(wanted), _) => *wanted == service,
-                    (None, Cascade::Failure) => code != 0,
-                    (None, _) => true,
-                };
-                if counts && self.code.is_none() {
-                    self.code = Some(code);
-                }
+                self.ended.push(End {
+                    id: container.id.clone(),
+                    service,
+                    code,
+                });
             }
         }
         Ok(any_up)
     }
 
-    /// Whether it was made by this `up`: it ended before it could be seen running.
-    fn ended_since(&self, container: &ContainerSummary) -> bool {
-        // The engine tells whole seconds.
-        container.created_at.as_millis() / 1000 >= self.since.as_millis() / 1000
-            || container.status.contains("Less than a second")
+    /// Whether it was made or started by this `up` and ended before it could be seen running.
+    async fn began_since(&self, container: &ContainerSummary) -> Result<bool> {
+        match self.before.get(&container.id) {
+            None => Ok(true),
+            Some(before) => Ok(self.started(&container.id).await? != *before),
+        }
+    }
+
+    fn is_mine(&self, container: &ContainerSummary) -> bool {
+        container.project.as_deref() == Some(self.project.name.as_str()) && !self.is_one_off(container)
     }
 
     fn is_one_off(&self, container: &ContainerSummary) -> bool {
@@ -289,4 +325,8 @@ impl Following {
         });
         self.readers.insert(id, reader);
     }
+}
+
+const fn is_over(container: &ContainerSummary) -> bool {
+    matches!(container.state, ContainerState::Exited | ContainerState::Dead)
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 use windflow_compose::model::{MountKind, Project, Service};
 
-use super::image_of;
+use super::{image_of, labels};
 use crate::targets::ObservedImage;
 
 /// Settings by Compose key.
@@ -282,8 +282,7 @@ fn was_asked_for(key: &str, name: &str, value: &Value, image: Option<&ObservedIm
             !given && image.is_some_and(|image| !of_image(&image.env))
         }
         "labels" => {
-            let own = ["com.docker.", "io.windflow.", "desktop.docker."];
-            let own = own.iter().any(|prefix| name.starts_with(prefix));
+            let own = labels::OWN.iter().any(|prefix| name.starts_with(prefix));
             !own && image.is_some_and(|image| !of_image(&image.labels))
         }
         _ => false,

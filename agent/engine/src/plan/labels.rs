@@ -51,6 +51,9 @@ pub const WF_REPLACES: &str = "io.windflow.replaces";
 /// Ours: the image reference as the file has it.
 pub const WF_IMAGE_REF: &str = "io.windflow.image.ref";
 
+/// How labels begin that come from no file: Compose's, ours, Docker Desktop's.
+pub const OWN: [&str; 3] = ["com.docker.", "io.windflow.", "desktop.docker."];
+
 use std::collections::BTreeMap;
 
 use windflow_compose::model::{Network, Project, Service, Values, Volume};

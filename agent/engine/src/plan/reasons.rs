@@ -208,22 +208,53 @@ pub(super) fn settings(builder: &Builder<'_>, path: &str, want: &Value, have: &S
             new: Some(adopt::text(new)),
         }));
     }
+    // What stands in no file: the engine's own choice, most likely, and told only where nothing else explains it.
+    let mut chosen = Vec::new();
     for (key, old) in have {
-        match want.get(key).filter(|new| !new.is_null()) {
-            Some(new) => adopt::differ(key, new, old, None, &mut found),
-            // The engine's own choice.
-            None if is_nothing(old) || key == "driver" => {}
-            None => found.push(adopt::Difference {
-                key: key.clone(),
-                old: Some(adopt::text(old)),
-                new: None,
-            }),
+        if key == "labels" {
+            entries(key, want.get(key), old, &mut found);
+            continue;
         }
+        match want.get(key).filter(|new| !is_nothing(new)) {
+            Some(new) => adopt::differ(key, new, old, None, &mut found),
+            None if is_nothing(old) => {}
+            None => {
+                let whose = if matches!(key.as_str(), "driver" | "ipam") {
+                    &mut chosen
+                } else {
+                    &mut found
+                };
+                whose.push(adopt::Difference {
+                    key: key.clone(),
+                    old: Some(adopt::text(old)),
+                    new: None,
+                });
+            }
+        }
+    }
+    if found.is_empty() {
+        found = chosen;
     }
     found
         .into_iter()
         .map(|one| builder.change(format!("{path}.{}", one.key), one.old, one.new))
         .collect()
+}
+
+/// The labels that differ, without those that are put there beside the file's.
+fn entries(key: &str, new: Option<&Value>, old: &Value, found: &mut Vec<adopt::Difference>) {
+    let map = |value: &Value| value.as_object().cloned().unwrap_or_default();
+    let (new, old) = (new.map(map).unwrap_or_default(), map(old));
+    let foreign = |name: &&String| !labels::OWN.iter().any(|prefix| name.starts_with(prefix));
+    let names: BTreeSet<&String> = new.keys().chain(old.keys()).filter(foreign).collect();
+    for name in names.into_iter().filter(|name| new.get(*name) != old.get(*name)) {
+        let text = |side: &serde_json::Map<String, Value>| side.get(name).map(adopt::text);
+        found.push(adopt::Difference {
+            key: format!("{key}.{name}"),
+            old: text(&old),
+            new: text(&new),
+        });
+    }
 }
 
 fn is_nothing(value: &Value) -> bool {

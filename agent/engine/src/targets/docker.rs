@@ -2,8 +2,8 @@
 //!
 //! `connect` finds the engine and its version, `observe` and `containers` read, `spec` maps a Compose service to a
 //! create request, `execute` carries operations out (`pull` and `build` with their streams), `events` and `logs` follow.
-//! bollard sends no version in its paths: the engine answers in its own newest one, so fields are gated by the version
-//! it names.
+//! No path names a version: the engine answers in its own newest one, so fields are gated by the version it names.
+//! The client library lends its models of requests; its client is not used, as it cannot carry all that a file may say.
 
 mod api;
 mod build;
@@ -27,13 +27,8 @@ mod spec;
 mod tell;
 mod wire;
 
-use std::{
-    path::PathBuf,
-    sync::{Mutex, OnceLock},
-    time::Duration,
-};
+use std::{path::PathBuf, sync::Mutex, time::Duration};
 
-use bollard::Docker;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
 
@@ -66,7 +61,6 @@ pub struct DockerTarget {
     address: Address,
     client_config: Option<PathBuf>,
     pull_stall: Duration,
-    client: OnceLock<Docker>,
     info: Mutex<Option<EngineInfo>>,
 }
 
@@ -81,7 +75,6 @@ impl DockerTarget {
             address,
             client_config: options.client_config,
             pull_stall: options.pull_stall.unwrap_or(PULL_STALL),
-            client: OnceLock::new(),
             info: Mutex::default(),
         })
     }

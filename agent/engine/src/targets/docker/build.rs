@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use windflow_compose::model::{Build, Project, Ulimit};
 
 use self::context::{Context, OUTSIDE, PIECES};
-use super::{DockerTarget, client::header, error::failed, observe, spec::platform, wire};
+use super::{DockerTarget, client::header, error::broken_off, observe, spec::platform, wire};
 use crate::{
     plan::labels,
     targets::{Evidence, TargetError, TargetErrorKind as Kind, Tick, Ticker},
@@ -121,13 +121,13 @@ pub(super) async fn build(
         .header("Content-Type", "application/x-tar")
         // A base image may come from any registry.
         .header("X-Registry-Config", header(&config.all().await?));
-    let mut messages = wire::messages(target, request, body, &what, SILENCE)
+    let mut messages: wire::Messages = wire::messages(target, request, body, &what, SILENCE)
         .await
         .map_err(|error| broken(config.told(error), &[]))?;
     let (mut steps, mut tail) = (0, Vec::new());
     while let Some(mut message) = messages.next().await.map_err(|error| broken(error, &tail))? {
         if let Some(error) = message.error() {
-            let error = failed(target, &what, bollard::errors::Error::DockerStreamError { error });
+            let error = broken_off(&what, &error);
             return Err(broken(config.told(error), &tail));
         }
         let Some(text) = message

@@ -2,15 +2,13 @@
 
 use std::{io::ErrorKind, path::PathBuf, sync::PoisonError, time::Duration};
 
-use bollard::{API_DEFAULT_VERSION, Docker};
+use serde::Deserialize;
 use windflow_model::{EngineInfo, EngineKind};
 
-use super::{DockerTarget, api::Api, error::failed};
+use super::{DockerTarget, api::Api, wire};
 use crate::targets::{TargetError, TargetErrorKind};
 
 const SOCKET: &str = "/var/run/docker.sock";
-/// Longest time one request may take: a stop with a long grace period is one request.
-const REQUEST_SECONDS: u64 = 600;
 /// Longest time for a request that only reads.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -64,32 +62,31 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// The system's word below an error of the client.
+/// The system's word below an error.
 fn io_kind(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
-    if let Some(bollard::errors::Error::SocketNotFoundError(_)) = error.downcast_ref() {
-        return Some(ErrorKind::NotFound);
-    }
     std::iter::successors(Some(error), |error| error.source())
         .find_map(|error| error.downcast_ref::<std::io::Error>())
         .map(std::io::Error::kind)
 }
 
-impl DockerTarget {
-    /// The client; connections are made per request by its pool.
-    pub(super) fn docker(&self) -> Result<&Docker, TargetError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let made = match &self.address {
-            Address::Unix(path) => {
-                Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_SECONDS, API_DEFAULT_VERSION)
-            }
-            Address::Tcp(host) => Docker::connect_with_http(host, REQUEST_SECONDS, API_DEFAULT_VERSION),
-        };
-        let made = made.map_err(|error| self.unreachable(error))?;
-        Ok(self.client.get_or_init(|| made))
-    }
+/// What `/version` answers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Version {
+    version: String,
+    api_version: String,
+    #[serde(rename = "MinAPIVersion")]
+    min_api_version: String,
+    components: Option<Vec<Component>>,
+}
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Component {
+    name: String,
+}
+
+impl DockerTarget {
     /// No answer, with what can be told of the reason. A socket that may not be opened is not waited for: nothing but a
     /// person changes that.
     pub(super) fn unreachable(&self, source: impl Into<windflow_kit::BoxError>) -> TargetError {
@@ -112,16 +109,24 @@ impl DockerTarget {
         TargetError::caused(kind, format!("the engine at {}: {why}", self.address), source)
     }
 
+    /// No answer to a request; `what` completes "cannot …". The engine may come back as another one: it is asked anew.
+    pub(super) fn gone(&self, what: &str, source: impl Into<windflow_kit::BoxError>) -> TargetError {
+        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let error = self.unreachable(source);
+        TargetError {
+            what: format!("cannot {what}: {}", error.what),
+            ..error
+        }
+    }
+
     /// Asks for the version: the proof that the engine answers.
     pub(super) async fn fetch_info(&self) -> Result<EngineInfo, TargetError> {
-        let asked = tokio::time::timeout(READ_TIMEOUT, self.docker()?.version());
-        let version = match asked.await {
-            Ok(answer) => answer.map_err(|error| failed(self, "ask for the engine's version", error))?,
-            Err(late) => return Err(self.unreachable(late)),
-        };
-        let parts = version.components.iter().flatten();
-        let podman = parts
-            .into_iter()
+        let found: Option<Version> = wire::json(self, "/version", "ask for the engine's version").await?;
+        let version = found.unwrap_or_default();
+        let podman = version
+            .components
+            .iter()
+            .flatten()
             .any(|part| part.name.to_lowercase().contains("podman"));
         let info = EngineInfo {
             kind: if podman {
@@ -129,9 +134,9 @@ impl DockerTarget {
             } else {
                 EngineKind::Docker
             },
-            version: version.version.unwrap_or_default(),
-            api_version: version.api_version.unwrap_or_default(),
-            min_api_version: version.min_api_version.unwrap_or_default(),
+            version: version.version,
+            api_version: version.api_version,
+            min_api_version: version.min_api_version,
         };
         if Api::of(&info) < Api::OLDEST {
             let text = format!(
@@ -161,11 +166,6 @@ impl DockerTarget {
             None => self.fetch_info().await?,
         };
         Ok(info.kind == EngineKind::Podman)
-    }
-
-    /// The engine may come back as another one: ask anew.
-    pub(super) fn forget_info(&self) {
-        *self.info.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 

@@ -1,20 +1,13 @@
 //! Lists of containers, and the engine's words for their lives.
 
-use bollard::{
-    models::{
-        ContainerState as Inspected, ContainerSummary as Listed, ContainerSummaryStateEnum as Word,
-        HealthStatusEnum, PortSummary, PortSummaryTypeEnum,
-    },
-    query_parameters::InspectContainerOptions,
+use bollard_stubs::models::{
+    ContainerSummary as Listed, ContainerSummaryStateEnum as Word, PortSummary, PortSummaryTypeEnum,
 };
+use serde::Deserialize;
 use serde_json::Value;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
-use super::{
-    DockerTarget,
-    error::{failed, is_missing, refused},
-    wire,
-};
+use super::{DockerTarget, error::refused, wire};
 use crate::{
     plan::labels,
     targets::{TargetError, TargetErrorKind},
@@ -28,7 +21,7 @@ pub(super) async fn listed(target: &DockerTarget) -> Result<Vec<Listed>, TargetE
     let what = "list containers";
     let (status, answer) = wire::get(target, "/containers/json?all=1", what).await?;
     if !status.is_success() {
-        return Err(refused(target, what, status.as_u16(), &answer));
+        return Err(refused(what, status.as_u16(), &answer));
     }
     let entries: Vec<Value> = serde_json::from_slice(&answer)
         .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;
@@ -80,25 +73,37 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>,
     Ok(out)
 }
 
-async fn inspected(target: &DockerTarget, id: &str) -> Result<Option<Inspected>, TargetError> {
-    match target
-        .docker()?
-        .inspect_container(id, None::<InspectContainerOptions>)
-        .await
-    {
-        Ok(found) => Ok(found.state),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(failed(target, "look at a container", error)),
-    }
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Inspected {
+    state: Inside,
 }
 
-fn health_of(state: &Inspected) -> Health {
-    let status = state.health.as_ref().and_then(|health| health.status);
-    match status {
-        Some(HealthStatusEnum::HEALTHY) => Health::Healthy,
-        Some(HealthStatusEnum::UNHEALTHY) => Health::Unhealthy,
-        Some(HealthStatusEnum::STARTING) => Health::Starting,
-        Some(HealthStatusEnum::NONE | HealthStatusEnum::EMPTY) | None => Health::None,
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Inside {
+    exit_code: Option<i64>,
+    health: Option<Checked>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Checked {
+    status: String,
+}
+
+async fn inspected(target: &DockerTarget, id: &str) -> Result<Option<Inside>, TargetError> {
+    let path = format!("/containers/{id}/json");
+    let found: Option<Inspected> = wire::json(target, &path, "look at a container").await?;
+    Ok(found.map(|found| found.state))
+}
+
+fn health_of(state: &Inside) -> Health {
+    match state.health.as_ref().map(|health| health.status.as_str()) {
+        Some("healthy") => Health::Healthy,
+        Some("unhealthy") => Health::Unhealthy,
+        Some("starting") => Health::Starting,
+        _ => Health::None,
     }
 }
 

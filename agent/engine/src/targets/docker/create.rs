@@ -1,18 +1,16 @@
 //! Containers come and go. Both may have been asked for before, by a life of the agent that was killed while the
 //! request was on its way: the engine carries such a request out all the same.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use bollard::{
-    models::{ContainerCreateResponse, ContainerInspectResponse, ContainerStateStatusEnum},
-    query_parameters::{InspectContainerOptions, RemoveContainerOptions},
-};
+use hyper::Method;
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{
     DockerTarget,
-    error::{failed, is_already, is_missing, refused},
-    execute::short,
+    error::refused,
+    execute::{self, short},
     files, spec, wire,
 };
 use crate::{
@@ -40,19 +38,10 @@ pub(super) async fn create(target: &DockerTarget, create: &ContainerCreate) -> R
         made => made?,
     };
     for (network, body) in spec::network::further(api, create, &id) {
-        match target.docker()?.connect_network(&network, body).await {
-            Ok(()) => {}
-            Err(error) if error.to_string().contains("already exists in network") => {}
-            Err(error) => {
-                let error = failed(
-                    target,
-                    &format!("connect {} to network {network}", create.final_name),
-                    error,
-                );
-                // What it could not be is the failure; what is left of it, the plan finds again.
-                let _ = remove(target, &id, true).await;
-                return Err(error);
-            }
+        if let Err(error) = execute::connect(target, &network, body, &create.final_name).await {
+            // What it could not be is the failure; what is left of it, the plan finds again.
+            let _ = remove(target, &id, true).await;
+            return Err(error);
         }
     }
     if let Err(error) = files::upload(target, &id, &create.project, &create.service).await {
@@ -63,6 +52,35 @@ pub(super) async fn create(target: &DockerTarget, create: &ContainerCreate) -> R
         id: Some(id),
         warnings,
     })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made {
+    id: String,
+    warnings: Option<Vec<String>>,
+}
+
+/// What an inspection tells that is of use here.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Inspected {
+    id: String,
+    name: String,
+    state: State,
+    config: Config,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct State {
+    status: String,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Config {
+    labels: Option<BTreeMap<String, String>>,
 }
 
 async fn make(target: &DockerTarget, create: &ContainerCreate) -> Result<(String, Vec<String>), TargetError> {
@@ -79,12 +97,13 @@ async fn make(target: &DockerTarget, create: &ContainerCreate) -> Result<(String
     // Past the client library: it knows less than the file may say, and always names a platform.
     let (status, answer) = wire::post(target, &path, &built.body, &what).await?;
     if status.is_success() {
-        let made: ContainerCreateResponse = serde_json::from_slice(&answer)
+        let made: Made = serde_json::from_slice(&answer)
             .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;
-        let warnings = built.warnings.into_iter().chain(made.warnings).collect();
+        let told = made.warnings.unwrap_or_default();
+        let warnings = built.warnings.into_iter().chain(told).collect();
         return Ok((made.id, warnings));
     }
-    let error = refused(target, &what, status.as_u16(), &answer);
+    let error = refused(&what, status.as_u16(), &answer);
     let kind = match error.kind {
         TargetErrorKind::NotFound if error.what.to_lowercase().contains("no such image") => {
             TargetErrorKind::ImagePull
@@ -107,14 +126,14 @@ async fn stray(target: &DockerTarget, create: &ContainerCreate) -> Result<Option
     let Some(found) = inspect(target, &create.name).await? else {
         return Ok(None);
     };
-    let state = found.state.as_ref().and_then(|state| state.status);
-    let has = found.config.and_then(|config| config.labels).unwrap_or_default();
+    let has = found.config.labels.unwrap_or_default();
     let own = has.get(labels::WF_STACK) == create.labels.get(labels::WF_STACK)
         && has.contains_key(labels::WF_STACK)
-        && state == Some(ContainerStateStatusEnum::CREATED);
-    let Some(id) = found.id.filter(|_| own) else {
+        && found.state.status == "created";
+    if !own {
         return Ok(None);
-    };
+    }
+    let id = found.id;
     // Labels carry operation, number and hash of the configuration. The image adds its own.
     let same = create
         .labels
@@ -123,41 +142,30 @@ async fn stray(target: &DockerTarget, create: &ContainerCreate) -> Result<Option
     Ok(Some(if same { Stray::Same(id) } else { Stray::Other(id) }))
 }
 
-async fn inspect(target: &DockerTarget, id: &str) -> Result<Option<ContainerInspectResponse>, TargetError> {
-    match target
-        .docker()?
-        .inspect_container(id, None::<InspectContainerOptions>)
-        .await
-    {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(failed(target, &format!("look at container {}", short(id)), error)),
-    }
+async fn inspect(target: &DockerTarget, id: &str) -> Result<Option<Inspected>, TargetError> {
+    let path = format!("/containers/{id}/json");
+    wire::json(target, &path, &format!("look at container {}", short(id))).await
 }
 
 /// Whether the container has this name already.
 pub(super) async fn has_name(target: &DockerTarget, id: &str, name: &str) -> bool {
     let found = inspect(target, id).await.ok().flatten();
-    found
-        .and_then(|found| found.name)
-        .is_some_and(|has| has.trim_start_matches('/') == name)
+    found.is_some_and(|found| found.name.trim_start_matches('/') == name)
 }
 
 /// Removes a container, running or not, and returns when it is gone.
 pub(super) async fn remove(target: &DockerTarget, id: &str, volumes: bool) -> Result<(), TargetError> {
     let since = Instant::now();
+    let path = format!("/containers/{id}?force=true&v={volumes}");
+    let what = format!("remove container {}", short(id));
     loop {
-        let options = RemoveContainerOptions {
-            v: volumes,
-            force: true,
-            link: false,
-        };
-        match target.docker()?.remove_container(id, Some(options)).await {
-            Ok(()) => return Ok(()),
-            Err(error) if is_missing(&error) => return Ok(()),
-            // Somebody removes it right now. Its name and its networks are free when it is done.
-            Err(error) if is_already(&error) && since.elapsed() < REMOVAL => {}
-            Err(error) => return Err(failed(target, &format!("remove container {}", short(id)), error)),
+        let sent = wire::send(target, Method::DELETE, &path, "", &what).await?;
+        if sent.is_missing() {
+            return Ok(());
+        }
+        // Somebody removes it right now. Its name and its networks are free when it is done.
+        if !sent.is_already() || since.elapsed() >= REMOVAL {
+            return sent.done(&what).map(drop);
         }
         tokio::time::sleep(LOOK).await;
     }

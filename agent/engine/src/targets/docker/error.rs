@@ -1,56 +1,31 @@
 //! From what the engine says to what users read. The engine has no codes beyond HTTP's, so its words are looked at, in
 //! this one place.
 
-use bollard::errors::Error;
-
-use super::DockerTarget;
 use crate::targets::{TargetError, TargetErrorKind as Kind};
 
-/// `what` completes "cannot …".
-pub(super) fn failed(target: &DockerTarget, what: &str, error: Error) -> TargetError {
-    let kind = match &error {
-        Error::DockerResponseServerError { status_code, message } => {
-            by_words(message).unwrap_or(match status_code {
-                404 => Kind::NotFound,
-                409 => Kind::NameTaken,
-                _ => Kind::Engine,
-            })
-        }
-        Error::DockerStreamError { error } => by_words(error).unwrap_or(Kind::Engine),
-        Error::HyperLegacyError { .. }
-        | Error::HyperResponseError { .. }
-        | Error::IOError { .. }
-        | Error::SocketNotFoundError(_)
-        | Error::RequestTimeoutError => Kind::Unreachable,
+/// An answer that is no success. `what` completes "cannot …".
+pub(super) fn refused(what: &str, status: u16, body: &[u8]) -> TargetError {
+    let message = message(body);
+    let kind = by_words(&message).unwrap_or(match status {
+        404 => Kind::NotFound,
+        409 => Kind::NameTaken,
         _ => Kind::Engine,
-    };
-    if kind == Kind::Unreachable {
-        target.forget_info();
-        let error = target.unreachable(error);
-        return TargetError {
-            what: format!("cannot {what}: {}", error.what),
-            ..error
-        };
-    }
-    match error {
-        // Only the engine's own words: the status number tells users nothing.
-        Error::DockerResponseServerError { message, .. } | Error::DockerStreamError { error: message } => {
-            TargetError::new(kind, format!("cannot {what}: {}", message.trim()))
-        }
-        other => TargetError::caused(kind, format!("cannot {what}"), other),
-    }
+    });
+    // Only the engine's own words: the status number tells users nothing.
+    TargetError::new(kind, format!("cannot {what}: {}", message.trim()))
 }
 
-/// The same for an answer that did not come through the library.
-pub(super) fn refused(target: &DockerTarget, what: &str, status_code: u16, body: &[u8]) -> TargetError {
+/// An error inside an answer that began well.
+pub(super) fn broken_off(what: &str, message: &str) -> TargetError {
+    let kind = by_words(message).unwrap_or(Kind::Engine);
+    TargetError::new(kind, format!("cannot {what}: {}", message.trim()))
+}
+
+/// What the engine says in an answer.
+pub(super) fn message(body: &[u8]) -> String {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     let message = json.get("message").and_then(serde_json::Value::as_str);
-    let message = message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    failed(
-        target,
-        what,
-        Error::DockerResponseServerError { status_code, message },
-    )
+    message.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned)
 }
 
 fn by_words(message: &str) -> Option<Kind> {
@@ -75,23 +50,6 @@ fn by_words(message: &str) -> Option<Kind> {
         Some(Kind::NameTaken)
     } else {
         None
-    }
-}
-
-/// Whether the engine says the thing is not there.
-pub(super) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
-}
-
-/// Whether the engine says it is so already (304) or somebody does it right now (409 "removal … in progress").
-pub(super) fn is_already(error: &Error) -> bool {
-    match error {
-        Error::DockerResponseServerError { status_code: 304, .. } => true,
-        Error::DockerResponseServerError {
-            status_code: 409,
-            message,
-        } => message.contains("already in progress"),
-        _ => false,
     }
 }
 

@@ -1,33 +1,86 @@
 //! Changes of containers, as the engine announces them.
 
-use std::collections::HashMap;
+use std::{collections::BTreeMap, time::Duration};
 
-use bollard::query_parameters::EventsOptions;
+use bytes::Bytes;
 use futures_util::{
     StreamExt as _,
     stream::{self, BoxStream},
 };
+use http_body_util::Full;
+use hyper::{Request, header};
+use serde::Deserialize;
+use windflow_kit::task::spawn_scoped;
 
-use super::{DockerTarget, error::failed};
+use super::{
+    DockerTarget,
+    error::refused,
+    wire::{self, Messages},
+};
 use crate::{
     plan::labels,
-    targets::{TargetError, TargetEvent, TargetEventKind as Kind},
+    targets::{TargetError, TargetErrorKind, TargetEvent, TargetEventKind as Kind},
 };
 
+/// An engine that refuses does so at once.
+const REFUSAL: Duration = Duration::from_millis(50);
+/// Nothing happens on a quiet host for days.
+const QUIET: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Event {
+    action: String,
+    actor: Actor,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Actor {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Attributes")]
+    attributes: Option<BTreeMap<String, String>>,
+}
+
 pub(super) async fn open(target: &DockerTarget) -> Result<BoxStream<'static, TargetEvent>, TargetError> {
-    // The event stream answers with its first event only: ask for something else first to know that somebody is there.
+    let what = "follow events";
+    // The event stream may answer with its first event only: ask for something else first to know that somebody is there.
     target.fetch_info().await?;
-    let filters = HashMap::from([("type".to_owned(), vec!["container".to_owned()])]);
-    let options = EventsOptions {
-        filters: Some(filters),
-        ..EventsOptions::default()
+    let (mut sender, connection) = wire::dial(target, what).await?;
+    let driver = spawn_scoped("docker-events", async move {
+        // Its error is seen as the end of the body.
+        let _ = connection.await;
+    });
+    let path = format!(
+        "/events{}",
+        wire::query([("filters", r#"{"type":["container"]}"#)])
+    );
+    let request = Request::get(path)
+        .header(header::HOST, "docker")
+        .body(Full::<Bytes>::default())
+        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
+    let opened = async move {
+        let broken =
+            |error| TargetError::caused(TargetErrorKind::Unreachable, format!("cannot {what}"), error);
+        let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+        if head.status.is_success() {
+            return Ok(Messages::<Event>::new(body, driver, what, QUIET));
+        }
+        let body = http_body_util::BodyExt::collect(body).await.map_err(broken)?;
+        Err(refused(what, head.status.as_u16(), &body.to_bytes()))
     };
-    let docker = target.docker()?.clone();
-    let mut events = Box::pin(docker.events(Some(options)));
-    // An engine that refuses does so at once.
-    let first = tokio::time::timeout(std::time::Duration::from_millis(50), events.next()).await;
-    let first = match first {
-        Ok(Some(Err(error))) => return Err(failed(target, "follow events", error)),
+    let events = stream::once(opened).flat_map(|opened| match opened {
+        Ok(messages) => stream::unfold(messages, |mut messages| async move {
+            let next = messages.next().await.transpose()?;
+            Some((next, messages))
+        })
+        .boxed(),
+        Err(error) => stream::once(std::future::ready(Err(error))).boxed(),
+    });
+    let mut events = events.boxed();
+    let first = match tokio::time::timeout(REFUSAL, events.next()).await {
+        Ok(Some(Err(error))) => return Err(error),
         Ok(Some(Ok(event))) => Some(Ok(event)),
         Ok(None) | Err(_) => None,
     };
@@ -38,11 +91,10 @@ pub(super) async fn open(target: &DockerTarget) -> Result<BoxStream<'static, Tar
     Ok(rest
         .filter_map(|item| {
             std::future::ready(item.ok().and_then(|event| {
-                let actor = event.actor?;
-                let attributes = actor.attributes.unwrap_or_default();
+                let attributes = event.actor.attributes.unwrap_or_default();
                 Some(TargetEvent {
-                    kind: kind(event.action.as_deref()?)?,
-                    container: actor.id?,
+                    kind: kind(&event.action)?,
+                    container: Some(event.actor.id).filter(|id| !id.is_empty())?,
                     project: attributes.get(labels::PROJECT).cloned(),
                 })
             }))

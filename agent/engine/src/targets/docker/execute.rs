@@ -1,22 +1,20 @@
 //! One operation, carried out.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use bollard::models::NetworkDisconnectRequest;
-use bollard::query_parameters::{
-    ListImagesOptions, RemoveImageOptions, RemoveVolumeOptions, RenameContainerOptions,
-    RestartContainerOptions, StartContainerOptions, StopContainerOptions,
-};
+use bollard_stubs::models::NetworkConnectRequest;
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::json;
 
 use super::{
-    DockerTarget, build, create,
-    error::{failed, is_already, is_missing, refused},
-    files, networks, pull, saved, spec, wire,
+    DockerTarget, build, create, files, networks, pull, saved, spec,
+    wire::{self, Sent},
 };
 use crate::{
     order::RemoveImages,
     plan::labels,
-    targets::{Evidence, Operation, TargetError, Ticker},
+    targets::{Evidence, Operation, TargetError, TargetErrorKind, Ticker},
 };
 
 pub(super) async fn execute(
@@ -24,7 +22,6 @@ pub(super) async fn execute(
     operation: &Operation,
     ticker: Ticker,
 ) -> Result<Evidence, TargetError> {
-    let docker = target.docker()?;
     match operation {
         Operation::Pull { image, platform } => pull::pull(target, image, platform.as_deref(), &ticker).await,
         Operation::Build {
@@ -39,39 +36,37 @@ pub(super) async fn execute(
             networks::create(target, network, labels).await
         }
         Operation::NetworkRestore { saved } => saved::restore(target, saved).await,
-        Operation::NetworkRemove { network } => match docker.remove_network(network).await {
-            Err(error) if !is_missing(&error) => {
-                let text = error.to_string();
-                if text.contains("active endpoints") {
-                    let warning = format!("network {network} is in use by other containers and stays");
-                    return Ok(Evidence {
-                        id: None,
-                        warnings: vec![warning],
-                    });
-                }
-                Err(failed(target, &format!("remove network {network}"), error))
+        Operation::NetworkRemove { network } => {
+            let what = format!("remove network {network}");
+            let path = format!("/networks/{}", wire::segment(network));
+            let sent = wire::send(target, Method::DELETE, &path, "", &what).await?;
+            if sent.says("active endpoints") {
+                let warning = format!("network {network} is in use by other containers and stays");
+                return Ok(Evidence {
+                    id: None,
+                    warnings: vec![warning],
+                });
             }
-            _ => Ok(Evidence::default()),
-        },
+            unless_missing(sent, &what)
+        }
         Operation::VolumeCreate { project, key, labels } => {
             let Some(volume) = project.volumes.get(key) else {
                 return Ok(Evidence::default());
             };
-            let made = docker.create_volume(spec::network::volume(volume, labels)).await;
-            let made =
-                made.map_err(|error| failed(target, &format!("create volume {}", volume.name), error))?;
+            let what = format!("create volume {}", volume.name);
+            let body = json!(spec::network::volume(volume, labels)).to_string();
+            let sent = wire::send(target, Method::POST, "/volumes/create", body, &what).await?;
+            sent.done(&what)?;
             Ok(Evidence {
-                id: Some(made.name),
+                id: Some(volume.name.clone()),
                 warnings: Vec::new(),
             })
         }
         Operation::VolumeRemove { volume } => {
-            match docker.remove_volume(volume, None::<RemoveVolumeOptions>).await {
-                Err(error) if !is_missing(&error) => {
-                    Err(failed(target, &format!("remove volume {volume}"), error))
-                }
-                _ => Ok(Evidence::default()),
-            }
+            let path = format!("/volumes/{}", wire::segment(volume));
+            let what = format!("remove volume {volume}");
+            let sent = wire::send(target, Method::DELETE, &path, "", &what).await?;
+            unless_missing(sent, &what)
         }
         Operation::Create(wanted) => create::create(target, wanted).await,
         Operation::Start { id, files } => {
@@ -81,34 +76,28 @@ pub(super) async fn execute(
             start(target, id).await
         }
         Operation::Stop { id, timeout } => {
-            let options = StopContainerOptions {
-                t: seconds(*timeout),
-                ..StopContainerOptions::default()
-            };
-            match docker.stop_container(id, Some(options)).await {
-                Err(error) if !is_already(&error) && !is_missing(&error) => {
-                    Err(failed(target, &format!("stop container {}", short(id)), error))
-                }
-                _ => Ok(Evidence::default()),
+            let what = format!("stop container {}", short(id));
+            let sent = post(target, &format!("/containers/{id}/stop{}", t(*timeout)), &what).await?;
+            if sent.is_already() {
+                return Ok(Evidence::default());
             }
+            unless_missing(sent, &what)
         }
         Operation::Remove { id, volumes } => {
             create::remove(target, id, *volumes).await?;
             Ok(Evidence::default())
         }
         Operation::Rename { id, name } => {
-            let done = docker
-                .rename_container(id, RenameContainerOptions { name: name.clone() })
-                .await;
-            match done {
-                Ok(()) => Ok(Evidence::default()),
+            let what = format!("rename container {} to {name}", short(id));
+            let path = format!(
+                "/containers/{id}/rename{}",
+                wire::query([("name", name.as_str())])
+            );
+            match post(target, &path, &what).await?.done(&what) {
+                Err(error) if error.is_unreachable() => Err(error),
                 // The engine refuses to give a container the name it has.
                 Err(_) if create::has_name(target, id, name).await => Ok(Evidence::default()),
-                Err(error) => Err(failed(
-                    target,
-                    &format!("rename container {} to {name}", short(id)),
-                    error,
-                )),
+                done => done.map(|_| Evidence::default()),
             }
         }
         Operation::Connect {
@@ -122,42 +111,21 @@ pub(super) async fn execute(
             let Some(network) = project.networks.get(key) else {
                 return Ok(Evidence::default());
             };
-            match docker.connect_network(&network.name, body).await {
-                Err(error) if error.to_string().contains("already exists in network") => {
-                    Ok(Evidence::default())
-                }
-                Err(error) => Err(failed(
-                    target,
-                    &format!("connect {name} to network {}", network.name),
-                    error,
-                )),
-                Ok(()) => Ok(Evidence::default()),
-            }
+            connect(target, &network.name, body, name).await
         }
         Operation::Disconnect { id, network } => {
-            let body = NetworkDisconnectRequest {
-                container: id.clone(),
-                force: Some(true),
-            };
-            match docker.disconnect_network(network, body).await {
-                Err(error) if !is_missing(&error) && !error.to_string().contains("is not connected") => {
-                    Err(failed(
-                        target,
-                        &format!("take container {} off a network", short(id)),
-                        error,
-                    ))
-                }
-                _ => Ok(Evidence::default()),
+            let what = format!("take container {} off a network", short(id));
+            let body = json!({ "Container": id, "Force": true }).to_string();
+            let path = format!("/networks/{}/disconnect", wire::segment(network));
+            let sent = wire::send(target, Method::POST, &path, body, &what).await?;
+            if sent.says("is not connected") {
+                return Ok(Evidence::default());
             }
+            unless_missing(sent, &what)
         }
         Operation::Restart { id, timeout } => {
-            let options = RestartContainerOptions {
-                t: seconds(*timeout),
-                ..RestartContainerOptions::default()
-            };
-            let done = docker.restart_container(id, Some(options)).await;
-            done.map_err(|error| failed(target, &format!("restart container {}", short(id)), error))?;
-            Ok(Evidence::default())
+            let path = format!("/containers/{id}/restart{}", t(*timeout));
+            told(target, &path, &format!("restart container {}", short(id))).await
         }
         Operation::Kill { id, signal } => {
             let path = format!("/containers/{id}/kill?signal={signal}");
@@ -184,17 +152,43 @@ pub(super) async fn execute(
     }
 }
 
-/// A request that says it all in its path.
-async fn told(target: &DockerTarget, path: &str, what: &str) -> Result<Evidence, TargetError> {
-    let (status, answer) = wire::post(target, path, &serde_json::Value::Null, what).await?;
-    if status.is_success() {
+/// Attaches a container to a network; one that is attached already stays so.
+pub(super) async fn connect(
+    target: &DockerTarget,
+    network: &str,
+    body: NetworkConnectRequest,
+    name: &str,
+) -> Result<Evidence, TargetError> {
+    let what = format!("connect {name} to network {network}");
+    let path = format!("/networks/{}/connect", wire::segment(network));
+    let sent = wire::send(target, Method::POST, &path, json!(body).to_string(), &what).await?;
+    if sent.says("already exists in network") {
         return Ok(Evidence::default());
     }
-    Err(refused(target, what, status.as_u16(), &answer))
+    sent.done(&what).map(|_| Evidence::default())
 }
 
-fn seconds(timeout: Option<Duration>) -> Option<i32> {
-    timeout.map(|timeout| i32::try_from(timeout.as_secs()).unwrap_or(i32::MAX))
+/// A request that says it all in its path.
+async fn told(target: &DockerTarget, path: &str, what: &str) -> Result<Evidence, TargetError> {
+    let sent = post(target, path, what).await?;
+    sent.done(what).map(|_| Evidence::default())
+}
+
+async fn post(target: &DockerTarget, path: &str, what: &str) -> Result<Sent, TargetError> {
+    wire::send(target, Method::POST, path, "", what).await
+}
+
+/// What is not there needs nothing done to it.
+fn unless_missing(sent: Sent, what: &str) -> Result<Evidence, TargetError> {
+    if sent.is_missing() {
+        return Ok(Evidence::default());
+    }
+    sent.done(what).map(|_| Evidence::default())
+}
+
+/// The query for how long a container may take to end.
+fn t(timeout: Option<Duration>) -> String {
+    timeout.map_or_else(String::new, |timeout| format!("?t={}", timeout.as_secs()))
 }
 
 pub(super) fn short(id: &str) -> &str {
@@ -202,18 +196,23 @@ pub(super) fn short(id: &str) -> &str {
 }
 
 async fn start(target: &DockerTarget, id: &str) -> Result<Evidence, TargetError> {
-    let docker = target.docker()?;
-    match docker.start_container(id, None::<StartContainerOptions>).await {
-        Ok(()) => Ok(Evidence::default()),
-        Err(error) if is_already(&error) => Ok(Evidence::default()),
-        // A frozen container is not started but woken.
-        Err(error) if error.to_string().contains("paused container") => {
-            let woken = docker.unpause_container(id).await;
-            woken.map_err(|error| failed(target, &format!("wake container {}", short(id)), error))?;
-            Ok(Evidence::default())
-        }
-        Err(error) => Err(failed(target, &format!("start container {}", short(id)), error)),
+    let what = format!("start container {}", short(id));
+    let sent = post(target, &format!("/containers/{id}/start"), &what).await?;
+    if sent.is_already() {
+        return Ok(Evidence::default());
     }
+    // A frozen container is not started but woken.
+    if sent.says("paused container") {
+        let path = format!("/containers/{id}/unpause");
+        return told(target, &path, &format!("wake container {}", short(id))).await;
+    }
+    sent.done(&what).map(|_| Evidence::default())
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Built {
+    repo_tags: Option<Vec<String>>,
 }
 
 async fn images_remove(
@@ -222,17 +221,12 @@ async fn images_remove(
     which: RemoveImages,
     images: &[String],
 ) -> Result<Evidence, TargetError> {
-    let docker = target.docker()?;
     let mut doomed: Vec<String> = Vec::new();
-    let label = format!("{}={project}", labels::PROJECT);
-    let filters = HashMap::from([("label".to_owned(), vec![label])]);
-    let options = ListImagesOptions {
-        filters: Some(filters),
-        ..ListImagesOptions::default()
-    };
-    let built = docker.list_images(Some(options)).await;
-    for image in built.map_err(|error| failed(target, "list images", error))? {
-        doomed.extend(image.repo_tags);
+    let filters = json!({ "label": [format!("{}={project}", labels::PROJECT)] }).to_string();
+    let path = format!("/images/json{}", wire::query([("filters", filters.as_str())]));
+    let built: Option<Vec<Built>> = wire::json(target, &path, "list images").await?;
+    for image in built.into_iter().flatten() {
+        doomed.extend(image.repo_tags.into_iter().flatten());
     }
     if which == RemoveImages::All {
         doomed.extend(images.iter().cloned());
@@ -241,15 +235,14 @@ async fn images_remove(
     doomed.dedup();
     let mut warnings = Vec::new();
     for image in doomed {
-        match docker
-            .remove_image(&image, None::<RemoveImageOptions>, None)
-            .await
-        {
-            Err(error) if !is_missing(&error) => {
-                // In use by others: theirs now.
-                warnings.push(failed(target, &format!("remove image {image}"), error).to_string());
-            }
-            _ => {}
+        let what = format!("remove image {image}");
+        let path = format!("/images/{}", wire::segment(&image));
+        let sent = wire::send(target, Method::DELETE, &path, "", &what).await?;
+        match unless_missing(sent, &what) {
+            Ok(_) => {}
+            // In use by others: theirs now.
+            Err(error) if error.kind != TargetErrorKind::Unreachable => warnings.push(error.to_string()),
+            Err(error) => return Err(error),
         }
     }
     Ok(Evidence { id: None, warnings })

@@ -1,9 +1,9 @@
 //! Configs and secrets whose content is known here: put into the container before every start.
 
-use bollard::{body_full, query_parameters::UploadToContainerOptions};
+use hyper::Method;
 use windflow_compose::model::{FileReference, Project};
 
-use super::{DockerTarget, error::failed, spec::mounts};
+use super::{DockerTarget, spec::mounts, wire};
 use crate::targets::{TargetError, TargetErrorKind};
 
 /// Uploads what the service has of them; nothing if there is none.
@@ -31,17 +31,13 @@ pub(super) async fn upload(
     for (file, path, content) in secrets.chain(configs) {
         let tar = archive(file, &path, &content)
             .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
-        let options = UploadToContainerOptions {
-            path: "/".to_owned(),
-            no_overwrite_dir_non_dir: Some("true".to_owned()),
-            // Only then the numbers in the archive count; otherwise the file is the container's user's.
-            copy_uidgid: (file.uid.is_some() || file.gid.is_some()).then(|| "true".to_owned()),
-        };
-        let done = target
-            .docker()?
-            .upload_to_container(id, Some(options), body_full(tar.into()))
-            .await;
-        done.map_err(|error| failed(target, &what, error))?;
+        let mut query = vec![("path", "/"), ("noOverwriteDirNonDir", "true")];
+        // Only then the numbers in the archive count; otherwise the file is the container's user's.
+        query.extend((file.uid.is_some() || file.gid.is_some()).then_some(("copyUIDGID", "true")));
+        let path = format!("/containers/{id}/archive{}", wire::query(query));
+        wire::send(target, Method::PUT, &path, tar, &what)
+            .await?
+            .done(&what)?;
     }
     Ok(())
 }

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 
-use bollard::query_parameters::InspectContainerOptions;
 use bytes::Bytes;
 use futures_util::{
     Stream, StreamExt as _,
@@ -10,10 +9,23 @@ use futures_util::{
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, body::Incoming};
+use serde::Deserialize;
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 
-use super::{DockerTarget, error::failed, frames::Lines, wire};
+use super::{DockerTarget, frames::Lines, wire};
 use crate::targets::{LogLine, LogRequest, TargetError, TargetErrorKind};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Inspected {
+    config: Config,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Config {
+    tty: bool,
+}
 
 pub(super) async fn open(
     target: &DockerTarget,
@@ -21,13 +33,13 @@ pub(super) async fn open(
 ) -> Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError> {
     let id = request.container.clone();
     let what = format!("read the log of container {}", id.get(..12).unwrap_or(&id));
-    let found = target
-        .docker()?
-        .inspect_container(&id, None::<InspectContainerOptions>)
-        .await;
-    let found = found.map_err(|error| failed(target, &what, error))?;
-    let raw = found.config.and_then(|config| config.tty).unwrap_or(false);
-    let (mut sender, connection) = wire::dial(target).await?;
+    let found: Option<Inspected> = wire::json(target, &format!("/containers/{id}/json"), &what).await?;
+    let Some(found) = found else {
+        let text = format!("cannot {what}: there is no such container");
+        return Err(TargetError::new(TargetErrorKind::NotFound, text));
+    };
+    let raw = found.config.tty;
+    let (mut sender, connection) = wire::dial(target, &what).await?;
     let driver = spawn_scoped("docker-logs", async move {
         // Its error is seen as the end of the body.
         let _ = connection.await;
@@ -39,7 +51,7 @@ pub(super) async fn open(
     let response = sender
         .send_request(request)
         .await
-        .map_err(|error| target.unreachable(error))?;
+        .map_err(|error| target.gone(&what, error))?;
     if !response.status().is_success() {
         let status = response.status();
         let body = response

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use bollard::query_parameters::InspectNetworkOptions;
 use serde::Deserialize;
 use serde_json::json;
 use windflow_compose::model::Network;
 
-use super::{
-    DockerTarget,
-    error::{failed, refused},
-    spec, wire,
-};
+use super::{DockerTarget, error::refused, spec, wire};
 use crate::targets::{Evidence, TargetError, TargetErrorKind};
 
 #[derive(Deserialize)]
@@ -20,6 +15,12 @@ struct Made {
     id: String,
     #[serde(default)]
     warning: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Found {
+    id: String,
 }
 
 /// Creates it; one of that name that somebody made meanwhile is taken as it is.
@@ -58,15 +59,12 @@ pub(super) async fn create(
         });
     }
     if status == hyper::StatusCode::CONFLICT {
-        let found = target
-            .docker()?
-            .inspect_network(&network.name, None::<InspectNetworkOptions>)
-            .await
-            .map_err(|error| failed(target, &what, error))?;
+        let path = format!("/networks/{}", wire::segment(&network.name));
+        let found: Option<Found> = wire::json(target, &path, &what).await?;
         return Ok(Evidence {
-            id: found.id,
+            id: found.map(|found| found.id),
             warnings: Vec::new(),
         });
     }
-    Err(refused(target, &what, status.as_u16(), &answer))
+    Err(refused(&what, status.as_u16(), &answer))
 }

@@ -2,20 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bollard::{
-    models::{ContainerSummary as Listed, Network},
-    query_parameters::{ListNetworksOptions, ListVolumesOptions},
-};
+use bollard_stubs::models::{ContainerSummary as Listed, Network, Volume};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{
-    DockerTarget,
-    connect::READ_TIMEOUT,
-    containers,
-    error::{failed, is_missing},
-};
+use super::{DockerTarget, connect::READ_TIMEOUT, containers, wire};
 use crate::{
     plan::{Settings, labels},
     targets::{
@@ -138,9 +130,8 @@ fn is_of(labels: Option<&HashMap<String, String>>, project: &str) -> bool {
 }
 
 async fn networks(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<ObservedNetwork>, TargetError> {
-    let listed = target.docker()?.list_networks(None::<ListNetworksOptions>).await;
-    let listed = listed.map_err(|error| failed(target, "list networks", error))?;
-    let wanted = listed.into_iter().filter(|network| {
+    let listed: Option<Vec<Network>> = wire::json(target, "/networks", "list networks").await?;
+    let wanted = listed.into_iter().flatten().filter(|network| {
         let name = network.name.as_deref().unwrap_or_default();
         is_of(network.labels.as_ref(), &query.project) || query.networks.iter().any(|wanted| wanted == name)
     });
@@ -180,13 +171,17 @@ fn network_settings(network: &Network) -> Settings {
     ])
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Volumes {
+    volumes: Option<Vec<Volume>>,
+}
+
 async fn volumes(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<ObservedVolume>, TargetError> {
-    let listed = target.docker()?.list_volumes(None::<ListVolumesOptions>).await;
-    let listed = listed
-        .map_err(|error| failed(target, "list volumes", error))?
-        .volumes
-        .unwrap_or_default();
+    let listed: Option<Volumes> = wire::json(target, "/volumes", "list volumes").await?;
     let wanted = listed
+        .and_then(|listed| listed.volumes)
+        .unwrap_or_default()
         .into_iter()
         .filter(|volume| is_of(Some(&volume.labels), &query.project) || query.volumes.contains(&volume.name));
     Ok(wanted
@@ -215,33 +210,58 @@ async fn images(
         .await
 }
 
+/// What an image's inspection tells that is of use here.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Image {
+    id: String,
+    size: u64,
+    config: Option<ImageConfig>,
+    metadata: Option<ImageMetadata>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct ImageConfig {
+    healthcheck: Option<ImageCheck>,
+    volumes: Option<BTreeMap<String, serde_json::Value>>,
+    env: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct ImageCheck {
+    test: Option<Vec<String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct ImageMetadata {
+    last_tag_time: Option<String>,
+}
+
 pub(super) async fn image(target: &DockerTarget, name: &str) -> Result<Option<ObservedImage>, TargetError> {
-    match target.docker()?.inspect_image(name).await {
-        Ok(found) => {
-            let config = found.config.unwrap_or_default();
-            let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
-            Ok(Some(ObservedImage {
-                id: found.id.unwrap_or_default(),
-                tagged: tagged.and_then(|text| unix_seconds(&text)).unwrap_or(0),
-                has_healthcheck: config
-                    .healthcheck
-                    .and_then(|check| check.test)
-                    .is_some_and(|test| !test.is_empty()),
-                volumes: config.volumes.unwrap_or_default(),
-                size: found.size.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
-                env: config
-                    .env
-                    .unwrap_or_default()
-                    .iter()
-                    .filter_map(|item| item.split_once('='))
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                    .collect(),
-                labels: config.labels.unwrap_or_default().into_iter().collect(),
-            }))
+    let path = format!("/images/{}/json", wire::segment(name));
+    let found: Option<Image> = wire::json(target, &path, &format!("look at image {name}")).await?;
+    Ok(found.map(|found| {
+        let config = found.config.unwrap_or_default();
+        let tagged = found.metadata.and_then(|metadata| metadata.last_tag_time);
+        let test = config.healthcheck.and_then(|check| check.test);
+        let env = config.env.unwrap_or_default();
+        let env = env.iter().filter_map(|item| item.split_once('='));
+        ObservedImage {
+            id: found.id,
+            tagged: tagged.and_then(|text| unix_seconds(&text)).unwrap_or(0),
+            has_healthcheck: test.is_some_and(|test| !test.is_empty()),
+            volumes: config.volumes.unwrap_or_default().into_keys().collect(),
+            size: found.size,
+            env: env
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            labels: config.labels.unwrap_or_default(),
         }
-        Err(error) if is_missing(&error) => Ok(None),
-        Err(error) => Err(failed(target, &format!("look at image {name}"), error)),
-    }
+    }))
 }
 
 fn unix_seconds(text: &str) -> Option<i64> {

@@ -1,13 +1,12 @@
 //! Pulling an image, with progress in bytes over all its layers.
 
-use bollard::errors::Error;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
 use tokio::time::Instant;
 use windflow_model::Layer;
 
-use super::{DockerTarget, client::header, error::failed, observe, spec::platform, wire};
+use super::{DockerTarget, client::header, error::broken_off, observe, spec::platform, wire};
 use crate::targets::{Evidence, TargetError, TargetErrorKind, Tick, Ticker};
 
 /// Splits a reference for the pull call: `repo` and `tag` or digest; without either the newest, as the CLI does.
@@ -57,12 +56,12 @@ pub(super) async fn pull(
             ),
         )),
     };
-    let mut messages = begun.map_err(refused)?;
+    let mut messages: wire::Messages = begun.map_err(refused)?;
     let mut layers: Vec<Layer> = Vec::new();
     let mut news = Instant::now();
     while let Some(mut message) = messages.next().await.map_err(refused)? {
         if let Some(error) = message.error() {
-            return Err(refused(failed(target, &what, Error::DockerStreamError { error })));
+            return Err(refused(broken_off(&what, &error)));
         }
         let (Some(layer), Some(status)) = (message.id, message.status) else {
             continue;

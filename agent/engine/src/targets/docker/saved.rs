@@ -36,7 +36,7 @@ async fn look(target: &DockerTarget, path: &str, what: &str) -> Result<Option<Va
         return Ok(None);
     }
     if !status.is_success() {
-        return Err(refused(target, what, status.as_u16(), &answer));
+        return Err(refused(what, status.as_u16(), &answer));
     }
     let broken = |error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error);
     serde_json::from_slice(&answer).map(Some).map_err(broken)
@@ -90,7 +90,7 @@ pub(super) async fn restore(target: &DockerTarget, saved: &SavedNetwork) -> Resu
     let (status, answer) = wire::post(target, "/networks/create", &body, &what).await?;
     // Somebody made one of the name meanwhile, or it was never gone: it is used as it is.
     if !status.is_success() && status != hyper::StatusCode::CONFLICT {
-        return Err(refused(target, &what, status.as_u16(), &answer));
+        return Err(refused(&what, status.as_u16(), &answer));
     }
     let made: Value = serde_json::from_slice(&answer).unwrap_or_default();
     for (id, place) in saved
@@ -107,7 +107,7 @@ pub(super) async fn restore(target: &DockerTarget, saved: &SavedNetwork) -> Resu
         let text = String::from_utf8_lossy(&answer);
         let gone = text.contains("No such container") || text.contains("already exists in network");
         if !status.is_success() && !gone {
-            return Err(refused(target, &what, status.as_u16(), &answer));
+            return Err(refused(&what, status.as_u16(), &answer));
         }
     }
     Ok(Evidence {
@@ -134,11 +134,13 @@ pub(super) async fn vitals(target: &DockerTarget, id: &str) -> Result<Option<Vit
     let log = found.pointer("/State/Health/Log").and_then(Value::as_array);
     let run = log.and_then(|log| log.last());
     let output = run.and_then(|run| run.get("Output")).and_then(Value::as_str);
+    let started = found.pointer("/State/StartedAt").and_then(Value::as_str);
     Ok(Some(Vitals {
         restarts: u32::try_from(restarts).unwrap_or(u32::MAX),
         command,
         exit_code: run.and_then(|run| run.get("ExitCode")).and_then(Value::as_i64),
         output: tail(output.unwrap_or_default().trim()).to_owned(),
+        started: started.unwrap_or_default().to_owned(),
     }))
 }
 

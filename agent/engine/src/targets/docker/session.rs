@@ -43,7 +43,7 @@ pub(super) async fn exec(target: &DockerTarget, request: ExecRequest) -> Result<
     let path = format!("/containers/{}/exec", request.container);
     let (status, answer) = wire::post(target, &path, &body, &what).await?;
     if !status.is_success() {
-        return Err(refused(target, &what, status.as_u16(), &answer));
+        return Err(refused(&what, status.as_u16(), &answer));
     }
     let id = text(&answer, "Id");
     let start = format!("/exec/{id}/start");
@@ -51,7 +51,7 @@ pub(super) async fn exec(target: &DockerTarget, request: ExecRequest) -> Result<
     if request.detach {
         let (status, answer) = wire::post(target, &start, &body, &what).await?;
         if !status.is_success() {
-            return Err(refused(target, &what, status.as_u16(), &answer));
+            return Err(refused(&what, status.as_u16(), &answer));
         }
         return Ok(Session {
             id: SessionId::Exec(id),
@@ -82,7 +82,7 @@ async fn upgrade(
     id: SessionId,
     raw: bool,
 ) -> Result<Session, TargetError> {
-    let (mut sender, connection) = wire::dial(target).await?;
+    let (mut sender, connection) = wire::dial(target, what).await?;
     let driver = spawn_scoped("docker-session", async move {
         // Its error is seen as the end of the output.
         let _ = connection.with_upgrades().await;
@@ -107,7 +107,7 @@ async fn upgrade(
     if status.as_u16() != 101 {
         let body = answer.into_body().collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        return Err(refused(target, what, status.as_u16(), &body));
+        return Err(refused(what, status.as_u16(), &body));
     }
     let upgraded = hyper::upgrade::on(answer)
         .await
@@ -178,7 +178,7 @@ pub(super) async fn resize(
     if status.is_success() {
         return Ok(());
     }
-    Err(refused(target, what, status.as_u16(), &answer))
+    Err(refused(what, status.as_u16(), &answer))
 }
 
 /// The exit code of a command that has ended.
@@ -186,7 +186,7 @@ pub(super) async fn exec_code(target: &DockerTarget, id: &str) -> Result<i64, Ta
     let what = "ask for the end of a command";
     let (status, answer) = wire::get(target, &format!("/exec/{id}/json"), what).await?;
     if !status.is_success() {
-        return Err(refused(target, what, status.as_u16(), &answer));
+        return Err(refused(what, status.as_u16(), &answer));
     }
     let found: Value = serde_json::from_slice(&answer).unwrap_or_default();
     Ok(found.get("ExitCode").and_then(Value::as_i64).unwrap_or(-1))
@@ -204,7 +204,7 @@ pub(super) async fn wait(
         Ending::Removed => "removed",
     };
     let what = format!("wait for container {}", short(container));
-    let (mut sender, connection) = wire::dial(target).await?;
+    let (mut sender, connection) = wire::dial(target, &what).await?;
     let driver = spawn_scoped("docker-wait", async move {
         // Its error is seen by the request.
         let _ = connection.await;
@@ -222,7 +222,7 @@ pub(super) async fn wait(
     if !status.is_success() {
         let body = answer.into_body().collect().await;
         let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        return Err(refused(target, &what, status.as_u16(), &body));
+        return Err(refused(&what, status.as_u16(), &body));
     }
     Ok(Box::pin(async move {
         let _driver = driver;
@@ -239,7 +239,7 @@ pub(super) async fn top(target: &DockerTarget, container: &str) -> Result<Proces
     let what = format!("list the processes of container {}", short(container));
     let (status, answer) = wire::get(target, &format!("/containers/{container}/top"), &what).await?;
     if !status.is_success() {
-        return Err(refused(target, &what, status.as_u16(), &answer));
+        return Err(refused(&what, status.as_u16(), &answer));
     }
     let found: Value = serde_json::from_slice(&answer).unwrap_or_default();
     let texts = |value: &Value| -> Vec<String> {
@@ -279,7 +279,7 @@ pub(super) async fn archive(target: &DockerTarget, archive: Archive) -> Result<B
         .header(header::CONTENT_TYPE, "application/x-tar")
         .body(Full::from(body))
         .map_err(|error| TargetError::caused(Kind::Host, format!("cannot {what}"), error))?;
-    let (mut sender, connection) = wire::dial(target).await?;
+    let (mut sender, connection) = wire::dial(target, &what).await?;
     let _driver = spawn_scoped("docker-archive", async move {
         // Its error is seen by the request.
         let _ = connection.await;
@@ -292,7 +292,7 @@ pub(super) async fn archive(target: &DockerTarget, archive: Archive) -> Result<B
     let body = answer.into_body().collect().await;
     let body = body.map_err(|error| target.unreachable(error))?.to_bytes();
     if !status.is_success() {
-        return Err(refused(target, &what, status.as_u16(), &body));
+        return Err(refused(&what, status.as_u16(), &body));
     }
     Ok(body)
 }

@@ -64,7 +64,7 @@ pub(super) async fn of(target: &DockerTarget, id: &str) -> Result<Option<Setting
         return Ok(None);
     }
     if !status.is_success() {
-        return Err(refused(target, &what, status.as_u16(), &answer));
+        return Err(refused(&what, status.as_u16(), &answer));
     }
     let found: Value = serde_json::from_slice(&answer)
         .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;

@@ -8,7 +8,7 @@ pub(super) mod platform;
 
 use std::collections::BTreeMap;
 
-use bollard::models::{ContainerCreateBody, HealthConfig, NetworkingConfig};
+use bollard_stubs::models::{ContainerCreateBody, HealthConfig, NetworkingConfig};
 use serde_json::Value;
 use windflow_compose::model::{Healthcheck, Mount, Service};
 

@@ -28,7 +28,7 @@ pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stre
     let request = Request::get(format!("/events{}", wire::query(pairs)));
     let messages = wire::messages(target, request, Full::<Bytes>::default(), "read events", PATIENCE).await?;
     let events = stream::try_unfold(messages, |mut messages| async move {
-        let next: Option<Value> = messages.next_as().await?;
+        let next: Option<Value> = messages.next().await?;
         Ok(next.map(|event| (event_of(&event), messages)))
     });
     Ok(events.boxed())
@@ -60,7 +60,7 @@ pub(super) async fn usage(target: &DockerTarget, container: &str) -> Result<Usag
     let path = format!("/containers/{container}/stats?stream=false");
     let (status, answer) = wire::get(target, &path, &what).await?;
     if !status.is_success() {
-        return Err(refused(target, &what, status.as_u16(), &answer));
+        return Err(refused(&what, status.as_u16(), &answer));
     }
     Ok(usage_of(&serde_json::from_slice(&answer).unwrap_or_default()))
 }
@@ -130,7 +130,7 @@ pub(super) async fn export(target: &DockerTarget, container: &str) -> Result<Str
     let (status, body, driver) = wire::begin(target, request, Full::<Bytes>::default(), &what).await?;
     if !status.is_success() {
         let body = body.collect().await.map_err(|error| target.unreachable(error))?;
-        return Err(refused(target, &what, status.as_u16(), &body.to_bytes()));
+        return Err(refused(&what, status.as_u16(), &body.to_bytes()));
     }
     let pieces = stream::try_unfold((body, driver, what), |(mut body, driver, what)| async move {
         loop {
@@ -170,7 +170,7 @@ pub(super) async fn commit(target: &DockerTarget, commit: Commit) -> Result<Stri
     let path = format!("/commit{}", wire::query(pairs));
     let (status, answer) = wire::post(target, &path, &json!({}), &what).await?;
     if !status.is_success() {
-        return Err(refused(target, &what, status.as_u16(), &answer));
+        return Err(refused(&what, status.as_u16(), &answer));
     }
     let made: Value = serde_json::from_slice(&answer).unwrap_or_default();
     Ok(made

@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Request, StatusCode,
+    Method, Request, StatusCode,
     body::{Body, Incoming},
     client::conn::http1::{self, Connection, SendRequest},
     header,
     http::request,
 };
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -28,7 +29,7 @@ pub(super) use self::messages::Messages;
 use super::{
     DockerTarget,
     connect::{Address, READ_TIMEOUT},
-    error::refused,
+    error::{message, refused},
 };
 use crate::targets::{TargetError, TargetErrorKind};
 
@@ -44,6 +45,7 @@ type Socket = TokioIo<Box<dyn Wire>>;
 /// A connection to the engine; its second half must be driven.
 pub(super) async fn dial<B>(
     target: &DockerTarget,
+    what: &str,
 ) -> Result<(SendRequest<B>, Connection<Socket, B>), TargetError>
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -53,17 +55,17 @@ where
         Address::Unix(path) => Box::new(
             UnixStream::connect(path)
                 .await
-                .map_err(|error| target.unreachable(error))?,
+                .map_err(|error| target.gone(what, error))?,
         ),
         Address::Tcp(host) => Box::new(
             TcpStream::connect(host)
                 .await
-                .map_err(|error| target.unreachable(error))?,
+                .map_err(|error| target.gone(what, error))?,
         ),
     };
     http1::handshake(TokioIo::new(wire))
         .await
-        .map_err(|error| target.unreachable(error))
+        .map_err(|error| target.gone(what, error))
 }
 
 /// Posts JSON; gives the answer, whatever its status. `what` completes "cannot …".
@@ -75,6 +77,71 @@ pub(super) async fn post(
 ) -> Result<(StatusCode, Bytes), TargetError> {
     let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
     ask(target, request, body.to_string(), what, WORK_TIMEOUT).await
+}
+
+/// Gets JSON; `None` if the engine says that the thing is not there.
+pub(super) async fn json<T: DeserializeOwned>(
+    target: &DockerTarget,
+    path: &str,
+    what: &str,
+) -> Result<Option<T>, TargetError> {
+    let (status, answer) = get(target, path, what).await?;
+    if status == StatusCode::NOT_FOUND {
+        return Ok(None);
+    }
+    if !status.is_success() {
+        return Err(refused(what, status.as_u16(), &answer));
+    }
+    let broken = |error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error);
+    serde_json::from_slice(&answer).map(Some).map_err(broken)
+}
+
+/// Does something to a thing that its path names.
+pub(super) async fn send(
+    target: &DockerTarget,
+    method: Method,
+    path: &str,
+    body: impl Into<Bytes>,
+    what: &str,
+) -> Result<Sent, TargetError> {
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::CONTENT_TYPE, "application/json");
+    let (status, answer) = ask(target, request, body, what, WORK_TIMEOUT).await?;
+    Ok(Sent { status, answer })
+}
+
+/// What became of it.
+pub(super) struct Sent {
+    status: StatusCode,
+    answer: Bytes,
+}
+
+impl Sent {
+    /// The thing is not there.
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+
+    /// It is so already, or somebody does it right now ("removal … in progress").
+    pub(super) fn is_already(&self) -> bool {
+        self.status == StatusCode::NOT_MODIFIED
+            || self.status == StatusCode::CONFLICT && self.says("already in progress")
+    }
+
+    /// Whether it was refused with these words.
+    pub(super) fn says(&self, words: &str) -> bool {
+        !self.status.is_success() && message(&self.answer).contains(words)
+    }
+
+    /// The answer, if it was done; `what` completes "cannot …".
+    pub(super) fn done(self, what: &str) -> Result<Bytes, TargetError> {
+        if self.status.is_success() {
+            return Ok(self.answer);
+        }
+        Err(refused(what, self.status.as_u16(), &self.answer))
+    }
 }
 
 /// Gets something; gives the answer, whatever its status. `what` completes "cannot …".
@@ -89,39 +156,41 @@ pub(super) async fn get(
 async fn ask(
     target: &DockerTarget,
     request: request::Builder,
-    body: String,
+    body: impl Into<Bytes>,
     what: &str,
     patience: Duration,
 ) -> Result<(StatusCode, Bytes), TargetError> {
+    let body = Full::new(body.into());
     let asked = async {
-        let (status, body, _driver) = begin(target, request, Full::new(Bytes::from(body)), what).await?;
-        let body = body.collect().await.map_err(|error| target.unreachable(error))?;
+        let (status, body, _driver) = begin(target, request, body, what).await?;
+        let body = body.collect().await.map_err(|error| target.gone(what, error))?;
         Ok((status, body.to_bytes()))
     };
     match tokio::time::timeout(patience, asked).await {
         Ok(answer) => answer,
-        Err(late) => Err(target.unreachable(late)),
+        Err(late) => Err(target.gone(what, late)),
     }
 }
 
 /// Sends a request whose answer is a stream of messages. An answer that is an error ends it here.
-pub(super) async fn messages<B>(
+pub(super) async fn messages<B, T>(
     target: &DockerTarget,
     request: request::Builder,
     body: B,
     what: &str,
     stall: Duration,
-) -> Result<Messages, TargetError>
+) -> Result<Messages<T>, TargetError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
+    T: DeserializeOwned,
 {
     let (status, body, driver) = begin(target, request, body, what).await?;
     if status.is_success() {
         return Ok(Messages::new(body, driver, what, stall));
     }
     let body = body.collect().await.map_err(|error| target.unreachable(error))?;
-    Err(refused(target, what, status.as_u16(), &body.to_bytes()))
+    Err(refused(what, status.as_u16(), &body.to_bytes()))
 }
 
 /// The head of the answer; the handle drives the connection for as long as it lives.
@@ -139,14 +208,21 @@ where
         .header(header::HOST, "docker")
         .body(body)
         .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
-    let (mut sender, connection) = dial(target).await?;
+    let (mut sender, connection) = dial(target, what).await?;
     let driver = spawn_scoped("docker-ask", async move {
         // Its error is seen by the request.
         let _ = connection.await;
     });
     let answer = sender.send_request(request).await;
-    let (head, body) = answer.map_err(|error| target.unreachable(error))?.into_parts();
+    let (head, body) = answer.map_err(|error| target.gone(what, error))?.into_parts();
     Ok((head.status, body, driver))
+}
+
+/// A name in a path.
+pub(super) fn segment(name: &str) -> String {
+    let mut out = String::new();
+    escape(name, b"/:@+", &mut out);
+    out
 }
 
 /// A query of names and values.
@@ -156,16 +232,19 @@ pub(super) fn query<'q>(pairs: impl IntoIterator<Item = (&'q str, &'q str)>) -> 
         out.push(if out.is_empty() { '?' } else { '&' });
         out.push_str(name);
         out.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    out.push(char::from(byte));
-                }
-                other => out.push_str(&format!("%{other:02X}")),
-            }
-        }
+        escape(value, b"", &mut out);
     }
     out
+}
+
+fn escape(text: &str, kept: &[u8], out: &mut String) {
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            other if kept.contains(&other) => out.push(char::from(other)),
+            other => out.push_str(&format!("%{other:02X}")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -179,5 +258,6 @@ mod tests {
             "?name=a-1&t=r%3A5000%2F%C3%A9%26x%3D1%20%2B"
         );
         assert_eq!(query([]), "");
+        assert_eq!(segment("r:5000/é x@sha256:1?"), "r:5000/%C3%A9%20x@sha256:1%3F");
     }
 }

@@ -66,6 +66,7 @@ impl Container {
             } else {
                 String::new()
             },
+            started: self.starts.to_string(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Limits, devices, GPUs.
 
-use bollard::models::{
+use bollard_stubs::models::{
     DeviceMapping, DeviceRequest, HostConfig, ResourcesBlkioWeightDevice, ResourcesUlimits, ThrottleDevice,
 };
 use windflow_compose::model::{DeviceRequest as Wanted, Service, ThrottleDevice as Throttle, Ulimit};

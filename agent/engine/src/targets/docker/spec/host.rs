@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use bollard::models::{HostConfig, HostConfigLogConfig, PortBinding, PortMap};
+use bollard_stubs::models::{HostConfig, HostConfigLogConfig, PortBinding, PortMap};
 use serde_json::{Value, json};
 use windflow_compose::model::{Bytes, Service};
 

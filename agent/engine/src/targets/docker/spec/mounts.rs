@@ -2,23 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use bollard::{
-    models::{
-        Mount as Wire, MountBindOptions, MountBindOptionsPropagationEnum as Propagation, MountImageOptions,
-        MountTmpfsOptions, MountType, MountVolumeOptions,
-    },
-    query_parameters::InspectContainerOptions,
+use bollard_stubs::models::{
+    Mount as Wire, MountBindOptions, MountBindOptionsPropagationEnum as Propagation, MountImageOptions,
+    MountTmpfsOptions, MountType, MountVolumeOptions,
 };
+use serde::Deserialize;
 use windflow_compose::model::{FileReference, Mount, MountKind, Project, Service};
 
 use super::host;
 use crate::targets::{
     ContainerCreate, TargetError, TargetErrorKind,
-    docker::{
-        DockerTarget,
-        api::Api,
-        error::{failed, is_missing},
-    },
+    docker::{DockerTarget, api::Api, wire},
 };
 
 /// Mounts in the two places a create request has for them.
@@ -253,6 +247,33 @@ fn real_name(project: &Project, key: &str) -> String {
         .map_or_else(|| key.to_owned(), |volume| volume.name.clone())
 }
 
+/// What an inspection tells that is of use here.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Inspected {
+    host_config: InspectedHost,
+    mounts: Option<Vec<InspectedMount>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct InspectedHost {
+    binds: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct InspectedMount {
+    name: Option<String>,
+    destination: String,
+    #[serde(rename = "RW", default = "yes")]
+    rw: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
 /// The anonymous volumes of a container, for the one that replaces it: those of the service without a source, and
 /// those the image declares.
 pub(in crate::targets::docker) async fn anonymous(
@@ -260,31 +281,25 @@ pub(in crate::targets::docker) async fn anonymous(
     old: &str,
     create: &ContainerCreate,
 ) -> Result<Vec<Mount>, TargetError> {
-    let found = match target
-        .docker()?
-        .inspect_container(old, None::<InspectContainerOptions>)
-        .await
-    {
-        Ok(found) => found,
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        Err(error) => return Err(failed(target, &format!("look at container {old}"), error)),
-    };
+    let path = format!("/containers/{old}/json");
+    let found: Option<Inspected> = wire::json(target, &path, &format!("look at container {old}")).await?;
+    let found = found.unwrap_or_default();
     let named: BTreeSet<&str> = create
         .project
         .volumes
         .values()
         .map(|volume| volume.name.as_str())
         .collect();
-    let given = found.host_config.and_then(|host| host.binds).unwrap_or_default();
+    let given = found.host_config.binds.unwrap_or_default();
     let mounts = found.mounts.unwrap_or_default().into_iter().filter_map(|mount| {
-        let (name, target) = (mount.name?, mount.destination?);
+        let (name, target) = (mount.name?, mount.destination);
         // Anonymous names are 64 hex digits; a bind of such a volume was inherited once before.
         let anonymous = name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
         let by_name = given.iter().any(|bind| bind.starts_with(&format!("{name}:"))) && !anonymous;
         (anonymous && !by_name && !named.contains(name.as_str())).then(|| Mount {
             source: Some(name),
             target,
-            read_only: mount.rw == Some(false),
+            read_only: !mount.rw,
             ..Mount::default()
         })
     });

@@ -1,7 +1,7 @@
 //! The engine's progress: one JSON object after another in the body of an answer. Errors come inside it, after
 //! status 200.
 
-use std::time::Duration;
+use std::{marker::PhantomData, time::Duration};
 
 use bytes::{Buf as _, BytesMut};
 use http_body_util::BodyExt as _;
@@ -56,34 +56,34 @@ impl Message {
 }
 
 /// Messages as they come. Dropping it ends the connection, and with it the engine's work.
-pub(in crate::targets::docker) struct Messages {
+pub(in crate::targets::docker) struct Messages<T = Message> {
     body: Incoming,
     _driver: TaskHandle<()>,
     buffer: BytesMut,
     what: String,
     stall: Duration,
+    of: PhantomData<fn() -> T>,
 }
 
-impl Messages {
-    pub(super) fn new(body: Incoming, driver: TaskHandle<()>, what: &str, stall: Duration) -> Self {
+impl<T: DeserializeOwned> Messages<T> {
+    pub(in crate::targets::docker) fn new(
+        body: Incoming,
+        driver: TaskHandle<()>,
+        what: &str,
+        stall: Duration,
+    ) -> Self {
         Self {
             body,
             _driver: driver,
             buffer: BytesMut::new(),
             what: what.to_owned(),
             stall,
+            of: PhantomData,
         }
     }
 
     /// The next one, `None` at the end.
-    pub(in crate::targets::docker) async fn next(&mut self) -> Result<Option<Message>, TargetError> {
-        self.next_as().await
-    }
-
-    /// The next one of another form, `None` at the end.
-    pub(in crate::targets::docker) async fn next_as<T: DeserializeOwned>(
-        &mut self,
-    ) -> Result<Option<T>, TargetError> {
+    pub(in crate::targets::docker) async fn next(&mut self) -> Result<Option<T>, TargetError> {
         loop {
             let mut read = serde_json::Deserializer::from_slice(&self.buffer).into_iter::<T>();
             match read.next() {
