@@ -11,6 +11,7 @@ block a file of the project directory. A step is one line:
     ref up -d / our up -d   by that one alone: the scenario then runs once, and only its assertions count
     FOO=bar up -d           with a variable
     write FILE TEXT         writes a file (`\\n` is a line end)
+    from FILE up -d         with the file as standard input
     tty 33x77 TEXT up -d    on a terminal of 33 rows, on which TEXT is typed once there was output
 
 and may be followed by lines about it:
@@ -242,7 +243,10 @@ class Run:
         while re.match(r"[A-Z_]+=", words[0]):
             key, value = words.pop(0).split("=", 1)
             env[key] = value
-        who, terminal = self.who, None
+        who, terminal, stdin = self.who, None, subprocess.DEVNULL
+        if words[0] == "from":
+            stdin = open(os.path.join(self.root, words[1]), "rb")
+            words = words[2:]
         if words[0] == "tty":
             terminal = (words[1], words[2].replace("\\n", "\n"))
             words = words[3:]
@@ -259,7 +263,7 @@ class Run:
         if terminal:
             return on_terminal(argv, self.root, env, *terminal)
         try:
-            done = subprocess.run(argv, cwd=self.root, env=env, capture_output=True, stdin=subprocess.DEVNULL,
+            done = subprocess.run(argv, cwd=self.root, env=env, capture_output=True, stdin=stdin,
                                   timeout=STEP_LIMIT)
         except subprocess.TimeoutExpired:
             return 124, "", f"more than {STEP_LIMIT} s"

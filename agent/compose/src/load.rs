@@ -56,6 +56,9 @@ pub struct LoadRequest {
     pub resolve_paths: bool,
     /// Add defaults and names, drop what is unused.
     pub normalize: bool,
+    /// Absolute directory below which files are told by their path from here, in problems and places: where they lie
+    /// on this host says nothing to whoever wrote them.
+    pub display_root: Option<String>,
 }
 
 impl Default for LoadRequest {
@@ -74,6 +77,7 @@ impl Default for LoadRequest {
             resolve_env: true,
             resolve_paths: true,
             normalize: true,
+            display_root: None,
         }
     }
 }
@@ -122,7 +126,7 @@ impl Loaded {
 /// # Errors
 /// All problems of the project at once.
 pub fn load(request: &LoadRequest, files: &dyn Files) -> Result<Loaded, Vec<Problem>> {
-    let mut report = Report::default();
+    let mut report = Report::below(request.display_root.as_deref());
     let result = finish::load(request, files, &mut report);
     let ((project, locations), warnings) = outcome(result, report)?;
     Ok(Loaded {
@@ -137,7 +141,7 @@ pub fn load(request: &LoadRequest, files: &dyn Files) -> Result<Loaded, Vec<Prob
 /// # Errors
 /// All problems of the files at once.
 pub fn draft(request: &LoadRequest, files: &dyn Files) -> Result<(Draft, Vec<Problem>), Vec<Problem>> {
-    let mut report = Report::default();
+    let mut report = Report::below(request.display_root.as_deref());
     let result = finish::draft(request, files, &mut report);
     let ((_, tree), warnings) = outcome(result, report)?;
     Ok((Draft::new(&tree), warnings))
@@ -146,10 +150,11 @@ pub fn draft(request: &LoadRequest, files: &dyn Files) -> Result<(Draft, Vec<Pro
 /// Problems come in the order of files and lines.
 fn outcome<T>(result: Option<T>, report: Report) -> Result<(T, Vec<Problem>), Vec<Problem>> {
     let order = |problem: &Problem| {
-        let file = report.files.iter().position(|name| *name == problem.file);
+        let mut files = report.files.iter();
+        let file = files.position(|name| report.shown(name) == problem.file);
         (file, problem.line, problem.column)
     };
-    let mut problems = report.problems;
+    let mut problems = report.problems.clone();
     match result {
         Some(result) if problems.is_empty() => Ok((result, report.warnings)),
         _ => {

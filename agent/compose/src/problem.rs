@@ -62,6 +62,8 @@ impl std::error::Error for Problem {}
 pub(crate) struct Report {
     /// The load leaves variables as they are, so that short forms are still there when files are merged.
     pub(crate) draft: bool,
+    /// Directory with its slash, below which files are told by their path from there.
+    root: Option<String>,
     /// Bytes of all texts in which variables were replaced.
     pub(crate) replaced: usize,
     pub(crate) files: Vec<String>,
@@ -73,6 +75,20 @@ pub(crate) struct Report {
 const MOST: usize = 1_000;
 
 impl Report {
+    /// A report that tells files below a directory by their path from there.
+    pub(crate) fn below(root: Option<&str>) -> Self {
+        Self {
+            root: root.map(|root| format!("{}/", root.trim_end_matches('/'))),
+            ..Self::default()
+        }
+    }
+
+    /// A path as it is told.
+    pub(crate) fn shown<'p>(&self, path: &'p str) -> &'p str {
+        let root = self.root.as_deref();
+        root.and_then(|root| path.strip_prefix(root)).unwrap_or(path)
+    }
+
     /// Registers a file and returns its number for marks.
     pub(crate) fn file(&mut self, name: &str) -> u32 {
         if let Some(at) = self.files.iter().position(|known| known == name) {
@@ -89,7 +105,7 @@ impl Report {
             self.files.get(mark.file as usize)
         };
         Problem {
-            file: file.cloned().unwrap_or_default(),
+            file: file.map_or("", |file| self.shown(file)).to_owned(),
             line: mark.line,
             column: mark.column,
             path: path.to_owned(),
@@ -147,8 +163,10 @@ impl Report {
         !self.problems.is_empty()
     }
 
-    /// The name of the file in which a mark lies.
+    /// The name of the file in which a mark lies, as it is told.
     pub(crate) fn name(&self, mark: Mark) -> &str {
-        self.files.get(mark.file as usize).map_or("", String::as_str)
+        self.files
+            .get(mark.file as usize)
+            .map_or("", |file| self.shown(file))
     }
 }

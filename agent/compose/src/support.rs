@@ -44,12 +44,12 @@ const RULES: &[(&str, Support)] = &[
     ("include", Support::Language),
     ("models", Support::Refused(PLUGIN)),
     ("configs.*.external", Support::Refused(SWARM)),
-    ("configs.*.template_driver", Support::NoEffect(SWARM)),
+    ("configs.*.template_driver", Support::Refused(SWARM)),
     ("configs.*.labels", Support::NoEffect(SWARM)),
     ("secrets.*.external", Support::Refused(SWARM)),
-    ("secrets.*.template_driver", Support::NoEffect(SWARM)),
+    ("secrets.*.template_driver", Support::Refused(SWARM)),
     ("secrets.*.labels", Support::NoEffect(SWARM)),
-    ("secrets.*.driver", Support::NoEffect(SWARM)),
+    ("secrets.*.driver", Support::Refused(SWARM)),
     ("secrets.*.driver_opts", Support::NoEffect(SWARM)),
     (
         "networks.*.ipam.options",
@@ -66,6 +66,12 @@ const RULES: &[(&str, Support)] = &[
     ),
     ("services.*.models", Support::Refused(PLUGIN)),
     ("services.*.provider", Support::Refused(PLUGIN)),
+    (
+        "services.*.pre_start",
+        Support::Refused(
+            "steps before a start need containers of their own; use a service with `service_completed_successfully`",
+        ),
+    ),
     (
         "services.*.credential_spec",
         Support::Refused("Windows containers are not carried out"),
@@ -90,7 +96,15 @@ const RULES: &[(&str, Support)] = &[
     ("services.*.build.sbom", Support::NoEffect(BUILDKIT)),
     ("services.*.build.no_cache_filter", Support::NoEffect(BUILDKIT)),
     ("services.*.deploy.placement", Support::NoEffect(SWARM)),
-    ("services.*.deploy.update_config", Support::NoEffect(SWARM)),
+    (
+        "services.*.deploy.update_config",
+        Support::Partly("order, parallelism, monitor and failure_action"),
+    ),
+    ("services.*.deploy.update_config.delay", Support::NoEffect(SWARM)),
+    (
+        "services.*.deploy.update_config.max_failure_ratio",
+        Support::NoEffect(SWARM),
+    ),
     ("services.*.deploy.rollback_config", Support::NoEffect(SWARM)),
     ("services.*.deploy.endpoint_mode", Support::NoEffect(SWARM)),
     ("services.*.deploy.labels", Support::NoEffect(SWARM)),

@@ -78,28 +78,9 @@ fn default_platform(loaded: &mut Loaded, request: &LoadRequest) {
 /// Where the files of a link order lie on this host says nothing to whoever wrote them: paths are told as in the spec.
 fn load_files(order: &Order, directory: &Path) -> Result<Loaded, Failure> {
     let files = Files::of(&order.spec, directory)?;
-    let prefix = format!("{}/", text(directory));
-    let relative = |problem: &mut Problem| {
-        for text in [&mut problem.file, &mut problem.message]
-            .into_iter()
-            .chain(&mut problem.hint)
-        {
-            *text = text.replace(&prefix, "");
-        }
-    };
-    let request = request_files(order, directory, &files).map_err(|mut failure| {
-        failure.message = failure.message.replace(&prefix, "");
-        failure
-    })?;
-    let mut loaded = compose::load(&request, &files).map_err(|mut problems| {
-        problems.iter_mut().for_each(relative);
-        invalid(&problems)
-    })?;
+    let request = request_files(order, directory, &files)?;
+    let mut loaded = compose::load(&request, &files).map_err(|problems| invalid(&problems))?;
     default_platform(&mut loaded, &request);
-    loaded.warnings.iter_mut().for_each(relative);
-    for place in loaded.locations.values_mut() {
-        place.file = place.file.replace(&prefix, "");
-    }
     Ok(loaded)
 }
 
@@ -191,6 +172,7 @@ fn request(
         all_resources: order.options.all_resources,
         // What goes needs no variables: a file of them that is missing stops no removal.
         resolve_env: !order.want.is_absent(),
+        display_root: files.are_of_spec().then(|| text(directory)),
         ..LoadRequest::default()
     })
 }
@@ -229,7 +211,7 @@ fn dotenv_of(
             None => {
                 return Err(Failure::new(
                     Code::ComposeInvalid,
-                    format!("the env file {} does not exist", path.display()),
+                    format!("the env file {} does not exist", files.shown(path).display()),
                 ));
             }
         };
@@ -237,7 +219,7 @@ fn dotenv_of(
         let values = dotenv::parse(&content, &lookup, &mut |_| ()).map_err(|error| {
             Failure::new(
                 Code::ComposeInvalid,
-                format!("{}:{}: {error}", path.display(), error.line),
+                format!("{}:{}: {error}", files.shown(path).display(), error.line),
             )
         })?;
         env.extend(values);

@@ -193,7 +193,7 @@ pub fn query(project: &Project) -> ObserveQuery {
 /// volume that is missing, a key that is not carried out, an image that may not be fetched.
 pub fn plan(input: &PlanInput, observed: &Observed) -> Result<Planned, Failure> {
     if input.mode == Mode::Deploy {
-        refuse::check(&input.project, &input.options)?;
+        refuse::check(&input.project, &input.locations, &input.options)?;
     }
     let observed = sorted(observed);
     let mut builder = builder::Builder::new(input, &observed);

@@ -1,11 +1,16 @@
 //! From flags, files and environment to a project that the engine can be handed.
 
-use std::{collections::BTreeMap, io::Read as _, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io::Read as _,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use windflow_compose::{Files, LoadRequest, Loaded, discover, load as load_project};
 use windflow_engine::Source;
 use windflow_kit::Chain;
-use windflow_model::{DeployPolicy, RollbackPolicy, StackName, StackSpec};
+use windflow_model::{DeployPolicy, RollbackPolicy, SpecFile, StackName, StackSpec};
 
 use super::{Result, args::ProjectArgs};
 use crate::failure::CommandError;
@@ -50,10 +55,27 @@ impl Files for HostFiles {
     }
 }
 
+/// The files of this host, with a note of those that were read.
+#[derive(Default)]
+pub(super) struct Noted(Mutex<BTreeMap<String, String>>);
+
+impl Files for Noted {
+    fn read(&self, path: &str) -> std::result::Result<Option<String>, String> {
+        let read = HostFiles.read(path)?;
+        if let Some(text) = &read {
+            let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            noted.insert(path.to_owned(), text.clone());
+        }
+        Ok(read)
+    }
+}
+
 /// What shall be loaded, with what was said on the way.
 pub(super) struct Request {
     /// For the loader.
     pub(super) load: LoadRequest,
+    /// What was read so far.
+    files: Noted,
     /// Environment files as they were named, absolute.
     env_files: Vec<PathBuf>,
 }
@@ -83,12 +105,17 @@ pub(super) fn request(args: &ProjectArgs, caller: &Caller) -> Result<Request> {
         working_dir: caller.working_dir.to_string_lossy().into_owned(),
         env,
     };
+    let files = Noted::default();
     let (mut load, warnings) =
-        discover::plan(&invocation, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
+        discover::plan(&invocation, &files).map_err(|problems| CommandError::problems(&problems))?;
     warn(&warnings);
     load.all_resources = args.all_resources;
     let env_files = load.environment_files.iter().map(PathBuf::from).collect();
-    Ok(Request { load, env_files })
+    Ok(Request {
+        load,
+        files,
+        env_files,
+    })
 }
 
 /// Warnings go to stderr, one line each.
@@ -101,7 +128,7 @@ pub(super) fn warn(warnings: &[windflow_compose::Problem]) {
 /// Loads and reports all problems at once.
 pub(super) fn compose(request: &Request) -> Result<Loaded> {
     let loaded =
-        load_project(&request.load, &HostFiles).map_err(|problems| CommandError::problems(&problems))?;
+        load_project(&request.load, &request.files).map_err(|problems| CommandError::problems(&problems))?;
     warn(&loaded.warnings);
     Ok(loaded)
 }
@@ -147,9 +174,6 @@ impl Project {
 
 /// Loads the project and makes what the engine is handed.
 pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
-    if request.load.files.iter().any(|file| file.text.is_some()) {
-        return from_stdin(request);
-    }
     let loaded = compose(&request)?;
     let name = parse_name(&loaded)?;
     let mut environment = caller.env.clone();
@@ -160,6 +184,7 @@ pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
     }
     let spec = StackSpec {
         profiles: request.load.profiles.clone(),
+        files: handed_on(&request),
         policy: policy(),
         ..StackSpec::default()
     };
@@ -184,27 +209,23 @@ pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
     })
 }
 
-/// A project from stdin has no file the engine could read in place: it travels as a spec.
-fn from_stdin(request: Request) -> Result<Project> {
-    let loaded = compose(&request)?;
-    let name = parse_name(&loaded)?;
-    let text = windflow_compose::print::yaml(&loaded.project);
-    let path = "compose.yaml".to_owned();
-    let spec = StackSpec {
-        compose_files: vec![path.clone()],
-        // Printed with paths resolved, variables replaced and `$` escaped: it means the same anywhere on this host.
-        files: vec![windflow_model::SpecFile { path, content: text }],
-        policy: policy(),
-        ..StackSpec::default()
-    };
-    Ok(Project {
-        name,
-        spec,
-        source: Source::Files,
-        loaded: Some(Arc::new(loaded.project)),
-        env: request.load.env,
-        dry_run: false,
-    })
+/// Nobody can read standard input a second time: a project that comes from there is handed on with the text of every
+/// file it was read from. Others are read in place.
+fn handed_on(request: &Request) -> Vec<SpecFile> {
+    let from_stdin = |file: &windflow_compose::Source| Some((file.path.clone(), file.text.clone()?));
+    let stdin: BTreeMap<String, String> = request.load.files.iter().filter_map(from_stdin).collect();
+    if stdin.is_empty() {
+        return Vec::new();
+    }
+    let mut texts = request
+        .files
+        .0
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    texts.extend(stdin);
+    let texts = texts.into_iter();
+    texts.map(|(path, content)| SpecFile { path, content }).collect()
 }
 
 fn parse_name(loaded: &Loaded) -> Result<StackName> {

@@ -107,7 +107,15 @@ pub(super) fn load(
     let locations = locations(&tree, report);
     let mut project = typed(tree, &enabled, report)?;
     project.working_dir.clone_from(&request.project_directory);
-    project.compose_files = request.files.iter().map(|source| source.path.clone()).collect();
+    let named = request
+        .files
+        .iter()
+        .map(|source| match source.path.rsplit('/').next() {
+            // Standard input lies nowhere.
+            Some("-") => "-".to_owned(),
+            _ => source.path.clone(),
+        });
+    project.compose_files = named.collect();
     project.environment_files.clone_from(&request.environment_files);
     project.profiles.clone_from(&request.profiles);
     project.compatibility = env.get("COMPOSE_COMPATIBILITY").is_some_and(|value| {

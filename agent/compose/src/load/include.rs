@@ -63,8 +63,8 @@ impl Loader<'_> {
             |directory| paths::absolute(scope.directory, directory, scope.env),
         );
         if scope.including.contains(&main) {
-            let mut chain = scope.including.clone();
-            chain.push(main);
+            let chain = scope.including.iter().chain([&main]);
+            let chain: Vec<&str> = chain.map(|file| self.report.shown(file)).collect();
             self.report.error(
                 item.at,
                 key,
@@ -119,9 +119,10 @@ impl Loader<'_> {
             let lookup = |name: &str| outer.get(name).or_else(|| env.get(name)).cloned();
             match dotenv::parse(&text, &lookup, &mut |_| {}) {
                 Ok(values) => env.extend(values),
-                Err(error) => self
-                    .report
-                    .error(at, key, format!("{file}:{}: {error}", error.line)),
+                Err(error) => {
+                    let text = format!("{}:{}: {error}", self.report.shown(file), error.line);
+                    self.report.error(at, key, text);
+                }
             }
         }
         env.extend(outer.iter().map(|(name, value)| (name.clone(), value.clone())));

@@ -42,7 +42,9 @@ impl Loader<'_> {
         let message = if self.read > MOST_FILES {
             format!("more than {MOST_FILES} files")
         } else {
-            match self.files.read(path) {
+            let read = self.files.read(path);
+            let path = self.report.shown(path);
+            match read {
                 Ok(Some(text)) => return Some(text),
                 Ok(None) => format!("the file {path} does not exist"),
                 Err(cause) => format!("the file {path} cannot be read: {cause}"),
@@ -237,6 +239,7 @@ impl Loader<'_> {
         }
         chain.push(place);
         let missing = |loader: &mut Self, document: &Node, file: &str| {
+            let file = loader.report.shown(file);
             let known = document.get("services").and_then(Node::as_map);
             let hint = known.and_then(|map| shape::nearest(target, map.keys().map(String::as_str)));
             let mut problem = loader.report.place(

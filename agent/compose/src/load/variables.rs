@@ -130,7 +130,9 @@ fn read(
     report: &mut Report,
     found: &mut Map,
 ) {
-    let text = match files.read(path) {
+    let read = files.read(path);
+    let path = report.shown(path);
+    let text = match read {
         Ok(Some(text)) => text,
         Ok(None) if !required => return,
         Ok(None) => return report.error(at, key, format!("the file {path} does not exist")),

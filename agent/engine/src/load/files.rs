@@ -66,6 +66,15 @@ impl Files {
         Some(read.into_iter().map(file).collect())
     }
 
+    /// A path as it is told: those of a spec as they stand there.
+    pub(super) fn shown<'p>(&self, path: &'p Path) -> &'p Path {
+        let inside = self
+            .directory
+            .as_ref()
+            .and_then(|directory| path.strip_prefix(directory).ok());
+        inside.unwrap_or(path)
+    }
+
     /// Whether these are the files of a spec; files in place otherwise.
     pub(super) const fn are_of_spec(&self) -> bool {
         self.directory.is_some()

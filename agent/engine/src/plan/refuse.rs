@@ -1,12 +1,21 @@
 //! What a project asks for and nobody here carries out: refused by name before anything changes, never dropped in
 //! silence.
 
-use windflow_compose::model::{MountKind, Project};
+use std::collections::BTreeMap;
+
+use windflow_compose::{
+    Location,
+    model::{MountKind, Project},
+};
 use windflow_model::{Code, Failure};
 
 use crate::order::ApplyOptions;
 
-pub(super) fn check(project: &Project, options: &ApplyOptions) -> Result<(), Failure> {
+pub(super) fn check(
+    project: &Project,
+    locations: &BTreeMap<String, Location>,
+    options: &ApplyOptions,
+) -> Result<(), Failure> {
     // With all its resources a project without services has something to make all the same.
     if project.services.is_empty() && !options.all_resources {
         let text = if project.disabled_services.is_empty() {
@@ -18,10 +27,19 @@ pub(super) fn check(project: &Project, options: &ApplyOptions) -> Result<(), Fai
     }
     let found = unsupported(project);
     if !found.is_empty() {
+        let found: Vec<String> = found.into_iter().map(|key| placed(key, locations)).collect();
         let text = format!("not carried out by this engine: {}", found.join(", "));
         return Err(Failure::new(Code::Unsupported, text));
     }
     impossible(project)
+}
+
+/// A key with the place where it was written.
+fn placed(key: String, locations: &BTreeMap<String, Location>) -> String {
+    match locations.get(key.split(':').next().unwrap_or(&key)) {
+        Some(at) => format!("{key} ({}:{}:{})", at.file, at.line, at.column),
+        None => key,
+    }
 }
 
 /// Keys that are understood and not carried out.

@@ -199,3 +199,48 @@ async fn the_way_back_of_revisions_of_some_services() {
     check(&[&[], &["job"]], &["web"], 1).await;
     check(&[&["db"], &["job"]], &[], 1).await;
 }
+
+/// What is understood and not carried out is refused with its place, before anything changes.
+#[tokio::test(start_paused = true)]
+async fn refused_keys_are_named_with_their_places() {
+    let bench = Bench::start().await;
+    let check = async |rev: u64, yaml: &str, place: &str| {
+        let state = bench.run(bench.order("app", rev, yaml)).await;
+        let text = state.failure().map(ToString::to_string).unwrap_or_default();
+        assert!(text.contains(place), "{yaml}: {state:?}");
+        assert!(bench.names("app").await.is_empty(), "{yaml}");
+    };
+    let service = "services:\n  a:\n    image: x\n";
+    check(
+        1,
+        &format!("{service}    pre_start: [{{ command: [now] }}]\n"),
+        "services.a.pre_start (compose.yaml:4:5)",
+    )
+    .await;
+    check(
+        2,
+        &format!("{service}    use_api_socket: true\n"),
+        "services.a.use_api_socket (compose.yaml:4:5)",
+    )
+    .await;
+    check(
+        3,
+        &format!("{service}    volumes:\n      - {{ type: npipe, source: a, target: /b }}\n"),
+        "services.a.volumes: npipe and cluster mounts (compose.yaml:4:5)",
+    )
+    .await;
+    check(
+        4,
+        &format!("{service}    secrets: [s]\nsecrets:\n  s: {{ external: true }}\n"),
+        "secrets.s.external (compose.yaml:6:8)",
+    )
+    .await;
+    // Files are named as the stack names them, wherever they lie on this host.
+    check(
+        5,
+        &format!("{service}    env_file: [conf/none.env]\n"),
+        "the file conf/none.env does not exist",
+    )
+    .await;
+    bench.end().await;
+}

@@ -1,15 +1,19 @@
 //! Log lines of a stack.
 
-use std::io::Write as _;
+use std::{
+    collections::BTreeMap,
+    io::{BufWriter, Write},
+};
 
 use futures_util::FutureExt as _;
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::LogEvent;
+use windflow_model::{AgentId, LogEvent};
 
 use super::{Session, agent_names};
 use crate::{
     cli::LogsArgs,
     error::{Error, Result},
+    live::LogFeed,
     output::{Format, note},
 };
 
@@ -33,22 +37,49 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
     };
     let names = agent_names(&client).await?;
     let mut feed = client.stack_logs(stack.stack.id, &params).await?;
+    let mut out = BufWriter::with_capacity(64 << 10, std::io::stdout());
+    match print(session, &names, &args, &mut feed, &mut out).await? {
+        End::Cut => Err(Error::failed("not all logs could be read")),
+        // The reader of our pipe has had enough.
+        End::Whole | End::Unread => Ok(()),
+    }
+}
+
+/// How a feed ended.
+enum End {
+    /// All lines are printed.
+    Whole,
+    /// A host broke off.
+    Cut,
+    /// Nobody reads what is printed.
+    Unread,
+}
+
+async fn print(
+    session: &Session<'_>,
+    names: &BTreeMap<AgentId, String>,
+    args: &LogsArgs,
+    feed: &mut LogFeed,
+    out: &mut impl Write,
+) -> Result<End> {
     let mut seen: Vec<String> = Vec::new();
     let mut cut = false;
-    let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout());
     loop {
-        // Shown as soon as nothing more is ready: a write for each line would be slow.
         let ready = feed.next().now_or_never();
+        // Shown as soon as nothing more is ready: a write for each line would be slow. Notes and the end go to another
+        // stream, and must not come before the lines they follow.
+        let line_ready =
+            matches!(&ready, Some(Ok(Some(frame))) if matches!(frame.event, LogEvent::Line { .. }));
+        if !line_ready && out.flush().is_err() {
+            return Ok(End::Unread);
+        }
         let next = match ready {
             Some(next) => next?,
-            None if out.flush().is_err() => return Ok(()),
             None => feed.next().await?,
         };
-        let Some(frame) = next else { break };
-        // Notes go to another stream, and must not come before the lines they follow.
-        if !matches!(frame.event, LogEvent::Line { .. }) && out.flush().is_err() {
-            return Ok(());
-        }
+        let Some(frame) = next else {
+            return Ok(if cut { End::Cut } else { End::Whole });
+        };
         cut |= matches!(&frame.event, LogEvent::End { reason } if reason != LogEvent::COMPLETE);
         let line = match session.out.format {
             Format::Json => {
@@ -70,17 +101,9 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
             }
         };
         if writeln!(out, "{line}").is_err() {
-            // The reader of our pipe has had enough.
-            return Ok(());
+            return Ok(End::Unread);
         }
     }
-    if out.flush().is_err() {
-        return Ok(());
-    }
-    if cut {
-        return Err(Error::failed("not all logs could be read"));
-    }
-    Ok(())
 }
 
 fn line(
