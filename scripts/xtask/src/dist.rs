@@ -5,7 +5,10 @@
 use crate::tool;
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
-use std::{env::consts::ARCH, path::PathBuf};
+use std::{
+    env::consts::ARCH,
+    path::{Path, PathBuf},
+};
 
 const MB: u64 = 1_000_000;
 
@@ -29,6 +32,9 @@ pub(crate) fn run() -> Result<()> {
         );
     }
     let triple = format!("{ARCH}-unknown-linux-gnu");
+    // The sources are there before their places are looked for: other flags would build everything again next time.
+    tool::run(&root, "cargo", &["fetch", "--locked"], &[])?;
+    let flags = flags(&root)?;
     // One by one: built together, each would carry what the others want of a shared crate (HTTP/2 in the agent).
     for (package, binary, _) in BINARIES {
         // `--target` keeps the flag away from build scripts and proc-macros, which cannot be static.
@@ -53,7 +59,7 @@ pub(crate) fn run() -> Result<()> {
                 "-C",
                 "link-arg=-Wl,--strip-all",
             ],
-            &[("RUSTFLAGS", "-C target-feature=+crt-static")],
+            &[("RUSTFLAGS", &flags)],
         )?;
     }
 
@@ -127,4 +133,18 @@ mod tests {
         assert!(needs_loader(b"#!/bin/sh").is_err());
         assert!(needs_loader(b"\x7fELF\x02\x01").is_err());
     }
+}
+
+/// Static, and without the paths of this machine: panics name their places, and those of the dependencies are long.
+fn flags(root: &Path) -> Result<String> {
+    let mut flags = "-C target-feature=+crt-static".to_owned();
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let sources = home.map(|home| home.join("registry/src"));
+    let registries = sources.and_then(|sources| fs_err::read_dir(sources).ok());
+    for registry in registries.into_iter().flatten() {
+        flags.push_str(&format!(" --remap-path-prefix={}/=", registry?.path().display()));
+    }
+    flags.push_str(&format!(" --remap-path-prefix={}/=", root.display()));
+    Ok(flags)
 }
