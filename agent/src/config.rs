@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use windflow_engine::{PULL_STALL, client_config_dir};
+use windflow_engine::{DockerOptions, PULL_STALL, client_config_dir};
 use windflow_kit::settings::{self, Form, Setting, Settings};
 
 use crate::{
@@ -31,6 +31,10 @@ pub struct Config {
     pub docker_config: Option<PathBuf>,
     /// How long a pull may stand still. `pull_stall_s`, `WINDFLOW_PULL_STALL_S`.
     pub pull_stall: Duration,
+    /// False builds images with the engine's classic builder. `DOCKER_BUILDKIT`.
+    pub buildkit: Option<bool>,
+    /// Socket of the SSH agent that builds may use. `SSH_AUTH_SOCK`.
+    pub ssh_agent: Option<PathBuf>,
 }
 
 /// Every setting. The loader below and `windflow-agent config reference` both come from this.
@@ -111,7 +115,10 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
     settings
         .finish()
         .map_err(|error| CommandError::problems(&error.problems))?;
+    let builder = DockerOptions::default().with_builder(variable);
     Ok(Config {
+        buildkit: builder.buildkit,
+        ssh_agent: builder.ssh_agent,
         state_dir: given.or(state_dir).unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
         target: args.target.or(target).unwrap_or(TargetChoice::Docker),
         docker_host,

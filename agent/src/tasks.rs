@@ -103,6 +103,8 @@ pub fn target(config: &Config) -> Result<Arc<dyn Target>, CommandError> {
                 host: config.docker_host.clone(),
                 client_config: config.docker_config.clone(),
                 pull_stall: Some(config.pull_stall),
+                buildkit: config.buildkit,
+                ssh_agent: config.ssh_agent.clone(),
             })
             .map_err(broken)?,
         ),

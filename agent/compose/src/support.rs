@@ -34,7 +34,8 @@ pub struct Key {
 }
 
 const SWARM: &str = "only a Swarm does this; this engine is used directly";
-const BUILDKIT: &str = "needs BuildKit; images are built through the engine's own builder";
+const BUILDKIT: &str = "by the engine's BuildKit, which Podman has not";
+const ATTEST: &str = "images are built without attestations";
 const PLUGIN: &str = "needs a plugin of docker compose";
 
 /// The most exact rule counts; without one a key is carried out.
@@ -84,17 +85,32 @@ const RULES: &[(&str, Support)] = &[
         "services.*.pull_refresh_after",
         Support::NoEffect("the reference reads it nowhere; use `pull_policy: every_<duration>`"),
     ),
-    ("services.*.build.secrets", Support::Refused(BUILDKIT)),
-    ("services.*.build.ssh", Support::Refused(BUILDKIT)),
-    ("services.*.build.additional_contexts", Support::Refused(BUILDKIT)),
-    ("services.*.build.privileged", Support::Refused(BUILDKIT)),
-    ("services.*.build.entitlements", Support::Refused(BUILDKIT)),
-    ("services.*.build.cache_to", Support::Refused(BUILDKIT)),
-    ("services.*.build.context", Support::Partly("local directories")),
-    ("services.*.build.platforms", Support::Partly("one platform")),
-    ("services.*.build.provenance", Support::NoEffect(BUILDKIT)),
-    ("services.*.build.sbom", Support::NoEffect(BUILDKIT)),
-    ("services.*.build.no_cache_filter", Support::NoEffect(BUILDKIT)),
+    ("services.*.build.secrets", Support::Partly(BUILDKIT)),
+    (
+        "services.*.build.ssh",
+        Support::Partly("by the engine's BuildKit, through an SSH agent; files of keys are refused"),
+    ),
+    (
+        "services.*.build.additional_contexts",
+        Support::Partly("by the engine's BuildKit, from Docker 23 on or with `# syntax=` in the Dockerfile"),
+    ),
+    ("services.*.build.privileged", Support::Partly(BUILDKIT)),
+    ("services.*.build.entitlements", Support::Partly(BUILDKIT)),
+    (
+        "services.*.build.cache_to",
+        Support::Partly("by the engine's BuildKit, as far as it allows; `type=local` is refused"),
+    ),
+    (
+        "services.*.build.cache_from",
+        Support::Partly("`type=local` is refused"),
+    ),
+    (
+        "services.*.build.platforms",
+        Support::Partly("several as far as the engine's BuildKit allows"),
+    ),
+    ("services.*.build.provenance", Support::NoEffect(ATTEST)),
+    ("services.*.build.sbom", Support::NoEffect(ATTEST)),
+    ("services.*.build.no_cache_filter", Support::Partly(BUILDKIT)),
     ("services.*.deploy.placement", Support::NoEffect(SWARM)),
     (
         "services.*.deploy.update_config",

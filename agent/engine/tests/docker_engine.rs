@@ -15,6 +15,8 @@ mod back;
 mod bench;
 #[path = "docker_engine/build.rs"]
 mod build;
+#[path = "docker_engine/buildkit.rs"]
+mod buildkit;
 #[path = "docker_engine/crash.rs"]
 mod crash;
 #[path = "docker_engine/deploy.rs"]

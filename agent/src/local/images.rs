@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use windflow_compose::model::{PullPolicy, Service};
+use windflow_compose::model::{Build, PullPolicy, Service};
 use windflow_engine::{
     plan::image_of,
     targets::{ImageKey, ObserveQuery, Operation, Ticker},
@@ -19,6 +19,24 @@ use super::{
 };
 use crate::failure::CommandError;
 
+/// The services that are meant, dependencies before those that need them; and what images are built from.
+fn to_build(project: &Project, named: &[String], with_dependencies: bool) -> Vec<String> {
+    let all = chosen(project, &[], true);
+    let mut wanted: BTreeSet<String> = chosen(project, named, with_dependencies).into_iter().collect();
+    let mut open: Vec<String> = wanted.iter().cloned().collect();
+    let services = project.loaded.as_ref().map(|loaded| &loaded.services);
+    while let Some(name) = open.pop() {
+        let service = services.and_then(|services| services.get(&name));
+        let bases = service.and_then(|service| service.build.as_ref());
+        for base in bases.into_iter().flat_map(Build::services) {
+            if wanted.insert(base.to_owned()) {
+                open.push(base.to_owned());
+            }
+        }
+    }
+    all.into_iter().filter(|name| wanted.contains(name)).collect()
+}
+
 /// The services that are meant, dependencies before those that need them.
 fn chosen(project: &Project, named: &[String], with_dependencies: bool) -> Vec<String> {
     fn visit(project: &Project, name: &str, seen: &mut BTreeSet<String>, out: &mut Vec<String>) {
@@ -29,7 +47,8 @@ fn chosen(project: &Project, named: &[String], with_dependencies: bool) -> Vec<S
         if !seen.insert(name.to_owned()) {
             return;
         }
-        for dependency in service.depends_on.keys() {
+        let bases = service.build.iter().flat_map(Build::services);
+        for dependency in service.depends_on.keys().map(String::as_str).chain(bases) {
             visit(project, dependency, seen, out);
         }
         out.push(name.to_owned());
@@ -65,7 +84,7 @@ pub(super) async fn build(context: &Context, args: BuildArgs) -> Result<()> {
         }
     }
     let loaded = std::sync::Arc::new(loaded);
-    for name in chosen(&project, &args.services, args.with_dependencies) {
+    for name in to_build(&project, &args.services, args.with_dependencies) {
         if loaded
             .services
             .get(&name)

@@ -32,11 +32,14 @@ pub(super) fn target(caller: &Caller) -> Result<Arc<dyn Target>> {
         });
         return Ok(Arc::new(fake.map_err(failed)?));
     }
-    let docker = DockerTarget::connect(DockerOptions {
-        host: caller.variable("DOCKER_HOST").map(str::to_owned),
-        client_config: client_config_dir(|name| caller.variable(name).map(str::to_owned)),
+    let variable = |name: &str| caller.variable(name).map(str::to_owned);
+    let options = DockerOptions {
+        host: variable("DOCKER_HOST"),
+        client_config: client_config_dir(variable),
         pull_stall: pull_stall(caller)?,
-    });
+        ..DockerOptions::default()
+    };
+    let docker = DockerTarget::connect(options.with_builder(variable));
     Ok(Arc::new(docker.map_err(failed)?))
 }
 

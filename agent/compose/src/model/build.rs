@@ -58,3 +58,11 @@ canonical! {
         pub privileged: bool,
     }
 }
+
+impl Build {
+    /// Services whose images are additional contexts, so that they are built first.
+    pub fn services(&self) -> impl Iterator<Item = &str> {
+        let places = self.additional_contexts.values();
+        places.filter_map(|place| place.strip_prefix("service:"))
+    }
+}

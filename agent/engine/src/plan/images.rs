@@ -1,7 +1,7 @@
 //! Which images must be fetched or built.
 
-use windflow_compose::model::{Project, PullPolicy, Service};
-use windflow_model::{Action, Code, Failure, ResourceKind};
+use windflow_compose::model::{Build, Project, PullPolicy, Service};
+use windflow_model::{Action, Code, Failure, ResourceKind, StepId};
 
 use super::{
     Mode,
@@ -30,55 +30,84 @@ enum Need {
 
 pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
     let project = builder.input.project.clone();
-    for (name, service) in &project.services {
-        if !super::services::needs_image(builder.input, name) {
-            continue;
+    for name in project.services.keys() {
+        if super::services::needs_image(builder.input, name) {
+            image(builder, &project, name, &mut Vec::new())?;
         }
-        let image = image_of(&project, name);
-        let slot = format!("image:{image}");
-        if builder.provides.contains_key(&slot) {
-            continue;
-        }
-        let key = format!("services.{name}.image");
-        let (action, work, text) = match need(builder, service, &image) {
-            Need::Nothing => continue,
-            Need::Missing(text) => {
-                return Err(Failure::new(
-                    Code::ImagePull,
-                    format!("image {image} of service {name}: {text}"),
-                ));
-            }
-            Need::Pull(text) => {
-                let or_build = service.build.as_ref().filter(|_| !builder.input.options.no_build);
-                let work = Work::Pull {
-                    image: image.clone(),
-                    platform: service.platform.clone(),
-                    or_build: or_build.map(|_| name.clone()),
-                };
-                (Action::Pull, work, text)
-            }
-            Need::Build(text) => (
-                Action::Build,
-                Work::Build {
-                    service: name.clone(),
-                    image: image.clone(),
-                },
-                text,
-            ),
-        };
-        let reason = builder.because(text, key);
-        let step = NewStep {
-            kind: ResourceKind::Image,
-            name: &image,
-            action,
-            service: Some(name),
-            reason,
-            after: Vec::new(),
-        };
-        let id = builder.step(step, work);
-        builder.provides.insert(slot, id);
     }
     Ok(())
+}
+
+/// Plans the image of a service, after those that it is built from; gives its step, if it has one. `above` are the
+/// services whose images wait for it.
+fn image<'p>(
+    builder: &mut Builder<'_>,
+    project: &'p Project,
+    name: &'p str,
+    above: &mut Vec<&'p str>,
+) -> Result<Option<StepId>, Failure> {
+    let Some(service) = project.services.get(name) else {
+        return Ok(None);
+    };
+    let image = image_of(project, name);
+    let slot = format!("image:{image}");
+    if let Some(step) = builder.provides.get(&slot) {
+        return Ok(Some(*step));
+    }
+    let key = format!("services.{name}.image");
+    let (action, work, text) = match need(builder, service, &image) {
+        Need::Nothing => return Ok(None),
+        Need::Missing(text) => {
+            return Err(Failure::new(
+                Code::ImagePull,
+                format!("image {image} of service {name}: {text}"),
+            ));
+        }
+        Need::Pull(text) => {
+            let or_build = service.build.as_ref().filter(|_| !builder.input.options.no_build);
+            let work = Work::Pull {
+                image: image.clone(),
+                platform: service.platform.clone(),
+                or_build: or_build.map(|_| name.to_owned()),
+            };
+            (Action::Pull, work, text)
+        }
+        Need::Build(text) => (
+            Action::Build,
+            Work::Build {
+                service: name.to_owned(),
+                image: image.clone(),
+            },
+            text,
+        ),
+    };
+    let mut after = Vec::new();
+    if !matches!(&work, Work::Pull { or_build: None, .. }) {
+        above.push(name);
+        for base in service.build.iter().flat_map(Build::services) {
+            if above.contains(&base) {
+                let text = format!(
+                    "services.{name}.build.additional_contexts: the images are built from each other: {} -> {base}",
+                    above.join(" -> ")
+                );
+                return Err(Failure::new(Code::ComposeInvalid, text));
+            }
+            after.extend(self::image(builder, project, base, above)?);
+        }
+        above.pop();
+    }
+    let reason = builder.because(text, key);
+    let step = NewStep {
+        kind: ResourceKind::Image,
+        name: &image,
+        action,
+        service: Some(name),
+        reason,
+        after,
+    };
+    let id = builder.step(step, work);
+    builder.provides.insert(slot, id);
+    Ok(Some(id))
 }
 
 fn need(builder: &Builder<'_>, service: &Service, image: &str) -> Need {

@@ -50,6 +50,22 @@ pub struct DockerOptions {
     pub client_config: Option<PathBuf>,
     /// How long a pull may stand still before it fails; `None` means [`PULL_STALL`].
     pub pull_stall: Option<Duration>,
+    /// As `DOCKER_BUILDKIT`: false builds images with the classic builder only.
+    pub buildkit: Option<bool>,
+    /// Socket of the SSH agent that builds may use, as `SSH_AUTH_SOCK`.
+    pub ssh_agent: Option<PathBuf>,
+}
+
+impl DockerOptions {
+    /// Takes what concerns building from the environment: `DOCKER_BUILDKIT` and `SSH_AUTH_SOCK`.
+    #[must_use]
+    pub fn with_builder(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let no = |text: String| matches!(text.to_lowercase().as_str(), "0" | "f" | "false");
+        self.buildkit = given("DOCKER_BUILDKIT").map(|text| !no(text));
+        self.ssh_agent = given("SSH_AUTH_SOCK").map(PathBuf::from);
+        self
+    }
 }
 
 /// How long a pull may stand still if nothing else is said: longer than an engine takes to check a large layer.
@@ -61,6 +77,8 @@ pub struct DockerTarget {
     address: Address,
     client_config: Option<PathBuf>,
     pull_stall: Duration,
+    buildkit: Option<bool>,
+    ssh_agent: Option<PathBuf>,
     info: Mutex<Option<EngineInfo>>,
 }
 
@@ -75,6 +93,8 @@ impl DockerTarget {
             address,
             client_config: options.client_config,
             pull_stall: options.pull_stall.unwrap_or(PULL_STALL),
+            buildkit: options.buildkit,
+            ssh_agent: options.ssh_agent,
             info: Mutex::default(),
         })
     }

@@ -122,6 +122,7 @@ async fn engine_with(dir: &Path, pull_stall: Option<Duration>) -> (Engine, Engin
         host: std::env::var("DOCKER_HOST").ok(),
         client_config: Some(dir.join("docker")),
         pull_stall,
+        ..DockerOptions::default()
     };
     let target: Arc<dyn Target> = Arc::new(DockerTarget::connect(options).unwrap());
     let options = EngineOptions::new(store, dir.join("stacks"), Clock::system(), Random::system());

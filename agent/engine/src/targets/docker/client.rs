@@ -153,6 +153,20 @@ impl ClientConfig {
         Ok(out)
     }
 
+    /// User and password for a registry, as its own key in the configuration names it. The user of a token is empty.
+    pub(super) async fn login(&self, key: &str) -> Result<Option<(String, String)>, TargetError> {
+        let found = self.credentials(key).await?;
+        Ok(
+            found.map(|found| match found.identitytoken.or(found.registrytoken) {
+                Some(token) => (String::new(), token),
+                None => (
+                    found.username.unwrap_or_default(),
+                    found.password.unwrap_or_default(),
+                ),
+            }),
+        )
+    }
+
     async fn credentials(&self, key: &str) -> Result<Option<Credentials>, TargetError> {
         let own = self.cred_helpers.get(key);
         let helper = own.or(self.creds_store.as_ref()).filter(|name| !name.is_empty());

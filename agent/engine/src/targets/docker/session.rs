@@ -82,37 +82,14 @@ async fn upgrade(
     id: SessionId,
     raw: bool,
 ) -> Result<Session, TargetError> {
-    let (mut sender, connection) = wire::dial(target, what).await?;
-    let driver = spawn_scoped("docker-session", async move {
-        // Its error is seen as the end of the output.
-        let _ = connection.with_upgrades().await;
-    });
     let body = if body.is_null() {
         String::new()
     } else {
         body.to_string()
     };
-    let request = Request::post(path)
-        .header(header::HOST, "docker")
-        .header(header::CONTENT_TYPE, "application/json")
-        .header(header::CONNECTION, "Upgrade")
-        .header(header::UPGRADE, "tcp")
-        .body(Full::<Bytes>::from(body))
-        .map_err(|error| TargetError::caused(Kind::Host, format!("cannot {what}"), error))?;
-    let answer = sender
-        .send_request(request)
-        .await
-        .map_err(|error| target.unreachable(error))?;
-    let status = answer.status();
-    if status.as_u16() != 101 {
-        let body = answer.into_body().collect().await;
-        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
-        return Err(refused(what, status.as_u16(), &body));
-    }
-    let upgraded = hyper::upgrade::on(answer)
-        .await
-        .map_err(|error| target.unreachable(error))?;
-    let (read, write) = tokio::io::split(TokioIo::new(upgraded));
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    let (upgraded, driver) = wire::upgrade(target, request, "tcp", body, what).await?;
+    let (read, write) = tokio::io::split(upgraded);
     let reading = Reading {
         read,
         frames: Frames::new(raw),

@@ -13,6 +13,7 @@ use hyper::{
     client::conn::http1::{self, Connection, SendRequest},
     header,
     http::request,
+    upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -216,6 +217,42 @@ where
     let answer = sender.send_request(request).await;
     let (head, body) = answer.map_err(|error| target.gone(what, error))?.into_parts();
     Ok((head.status, body, driver))
+}
+
+/// Sends a request that the engine answers by handing the connection over; the handle drives it for as long as it
+/// lives.
+pub(super) async fn upgrade(
+    target: &DockerTarget,
+    request: request::Builder,
+    protocol: &str,
+    body: String,
+    what: &str,
+) -> Result<(TokioIo<Upgraded>, TaskHandle<()>), TargetError> {
+    let (mut sender, connection) = dial(target, what).await?;
+    let driver = spawn_scoped("docker-session", async move {
+        // Its error is seen as the end of what comes.
+        let _ = connection.with_upgrades().await;
+    });
+    let request = request
+        .header(header::HOST, "docker")
+        .header(header::CONNECTION, "Upgrade")
+        .header(header::UPGRADE, protocol)
+        .body(Full::<Bytes>::from(body))
+        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
+    let answer = sender
+        .send_request(request)
+        .await
+        .map_err(|error| target.gone(what, error))?;
+    let status = answer.status();
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let body = answer.into_body().collect().await;
+        let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+        return Err(refused(what, status.as_u16(), &body));
+    }
+    let upgraded = hyper::upgrade::on(answer)
+        .await
+        .map_err(|error| target.gone(what, error))?;
+    Ok((TokioIo::new(upgraded), driver))
 }
 
 /// A name in a path.

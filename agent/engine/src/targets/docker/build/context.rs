@@ -26,13 +26,16 @@ pub(super) const PIECES: usize = 16;
 /// Bytes of a piece.
 const PIECE: usize = 64 << 10;
 
+/// What is done with an entry: its path below the context, what it is, whether the patterns hide it.
+pub(super) type Visit<'v> = dyn FnMut(&Path, &std::fs::Metadata, bool) -> io::Result<()> + 'v;
+
 /// One piece of the body.
 pub(super) type Piece = Result<Frame<Bytes>, io::Error>;
 
 /// Where everything of a build is.
 #[derive(Debug)]
 pub(super) struct Context {
-    directory: PathBuf,
+    pub(super) directory: PathBuf,
     /// Name of the Dockerfile in the tar.
     pub(super) dockerfile: String,
     /// Its content, if it does not lie in the context.
@@ -103,7 +106,33 @@ impl Context {
     }
 
     fn write(&self, tar: &mut tar::Builder<Pipe>) -> io::Result<()> {
-        self.add(tar, Path::new(""))?;
+        self.walk(&mut |path, meta, _| {
+            if self.ignore_text.is_some() && path == Path::new(".dockerignore") {
+                return Ok(());
+            }
+            let full = self.directory.join(path);
+            let kind = meta.file_type();
+            let mut header = tar::Header::new_gnu();
+            header.set_metadata_in_mode(meta, tar::HeaderMode::Complete);
+            // Whoever owns the files here: in the image they belong to root.
+            header.set_uid(0);
+            header.set_gid(0);
+            if kind.is_dir() {
+                header.set_size(0);
+                tar.append_data(&mut header, path, io::empty())?;
+            } else if kind.is_symlink() {
+                header.set_size(0);
+                tar.append_link(&mut header, path, fs::read_link(&full)?)?;
+            } else if kind.is_file() {
+                let file = Sized {
+                    file: fs::File::open(&full)?,
+                    left: meta.len(),
+                };
+                tar.append_data(&mut header, path, file)?;
+            }
+            // Sockets and pipes have no content to send.
+            Ok(())
+        })?;
         if let Some(text) = &self.ignore_text {
             append(tar, ".dockerignore", text.as_bytes())?;
         }
@@ -113,47 +142,57 @@ impl Context {
         Ok(())
     }
 
-    fn add(&self, tar: &mut tar::Builder<Pipe>, below: &Path) -> io::Result<()> {
+    /// A directory that an image is built from besides its context.
+    pub(super) fn beside(directory: PathBuf) -> io::Result<Self> {
+        if !fs::metadata(&directory)?.is_dir() {
+            return Err(io::Error::other(format!(
+                "the additional context {} is no directory",
+                directory.display()
+            )));
+        }
+        let text = text_of(&directory.join(".dockerignore"))?;
+        Ok(Self {
+            directory,
+            dockerfile: String::new(),
+            extra: None,
+            ignore: Ignore::parse(&text.unwrap_or_default()),
+            ignore_text: None,
+        })
+    }
+
+    /// What the Dockerfile says, wherever it lies.
+    pub(super) fn dockerfile(&self) -> io::Result<Vec<u8>> {
+        match &self.extra {
+            Some(content) => Ok(content.clone()),
+            None => fs::read(self.directory.join(&self.dockerfile)),
+        }
+    }
+
+    /// Everything that is sent, in order: a directory, then what is in it. The last argument is true for what the
+    /// engine itself reads although the patterns hide it.
+    pub(super) fn walk(&self, visit: &mut Visit<'_>) -> io::Result<()> {
+        self.below(Path::new(""), visit)
+    }
+
+    fn below(&self, below: &Path, visit: &mut Visit<'_>) -> io::Result<()> {
         let mut entries: Vec<_> = fs::read_dir(self.directory.join(below))?.collect::<Result<_, _>>()?;
         entries.sort_by_key(fs::DirEntry::file_name);
         for entry in entries {
             let path = below.join(entry.file_name());
-            let kind = entry.file_type()?;
-            let ignores = path == Path::new(".dockerignore");
-            if ignores && self.ignore_text.is_some() {
-                continue;
-            }
-            // Both are the engine's to read, whatever the patterns say.
-            let needed = ignores || path == Path::new(&self.dockerfile);
-            if self.ignore.hides(&path) && !needed {
+            let meta = fs::symlink_metadata(self.directory.join(&path))?;
+            let needed = path == Path::new(".dockerignore") || path == Path::new(&self.dockerfile);
+            let hidden = self.ignore.hides(&path);
+            if hidden && !needed {
                 let holds = Path::new(&self.dockerfile).starts_with(&path);
-                if kind.is_dir() && (self.ignore.has_exceptions() || holds) {
-                    self.add(tar, &path)?;
+                if meta.is_dir() && (self.ignore.has_exceptions() || holds) {
+                    self.below(&path, visit)?;
                 }
                 continue;
             }
-            let full = self.directory.join(&path);
-            let meta = fs::symlink_metadata(&full)?;
-            let mut header = tar::Header::new_gnu();
-            header.set_metadata_in_mode(&meta, tar::HeaderMode::Complete);
-            // Whoever owns the files here: in the image they belong to root.
-            header.set_uid(0);
-            header.set_gid(0);
-            if kind.is_dir() {
-                header.set_size(0);
-                tar.append_data(&mut header, &path, io::empty())?;
-                self.add(tar, &path)?;
-            } else if kind.is_symlink() {
-                header.set_size(0);
-                tar.append_link(&mut header, &path, fs::read_link(&full)?)?;
-            } else if kind.is_file() {
-                let file = Sized {
-                    file: fs::File::open(&full)?,
-                    left: meta.len(),
-                };
-                tar.append_data(&mut header, &path, file)?;
+            visit(&path, &meta, hidden)?;
+            if meta.is_dir() {
+                self.below(&path, visit)?;
             }
-            // Sockets and pipes have no content to send.
         }
         Ok(())
     }
