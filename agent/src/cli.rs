@@ -3,7 +3,6 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
 
 use crate::local::args::LocalArgs;
 
@@ -36,11 +35,6 @@ pub enum Command {
     Config(ConfigCommand),
     /// Deploy Compose projects on this host without a controller, with docker compose's flags.
     Local(Box<LocalArgs>),
-    /// Print the completion script of a shell.
-    Completions {
-        /// The shell.
-        shell: Shell,
-    },
 }
 
 /// `enroll`.

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use windflow_agent::{
     cli::{Cli, Command, ConfigCommand, RunArgs},
     config, doctor,
@@ -14,6 +14,7 @@ use windflow_agent::{
     local::{self, Caller},
     status, tasks,
 };
+use windflow_compose::collect::IntoMap as _;
 use windflow_kit::{Clock, Random, trace};
 
 fn main() -> ExitCode {
@@ -59,15 +60,6 @@ fn run(cli: Cli) -> Result<(), CommandError> {
             runtime.shutdown_background();
             done
         }
-        Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "windflow-agent",
-                &mut std::io::stdout(),
-            );
-            Ok(())
-        }
         Command::Config(ConfigCommand::Reference) => {
             // A stdout that is gone leaves the exit code.
             let _ = write!(std::io::stdout(), "{}", config::reference());
@@ -101,7 +93,7 @@ fn caller() -> Result<Caller, CommandError> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Caller {
         working_dir,
-        env: env.collect(),
+        env: env.into_map(),
         terminal: std::io::stderr().is_terminal(),
         root: rustix::process::geteuid().is_root(),
     })

@@ -225,7 +225,7 @@ fn agent_binaries(config: &Config) -> PathBuf {
 }
 
 fn https_config(certificate: Arc<LiveCertificate>) -> anyhow::Result<ServerConfig> {
-    let mut config = ServerConfig::builder_with_provider(tls::crypto_provider())
+    let mut config = ServerConfig::builder_with_provider(tls::web_provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
         .with_cert_resolver(certificate);

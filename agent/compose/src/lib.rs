@@ -5,6 +5,7 @@
 
 mod canonical;
 mod cast;
+pub mod collect;
 pub mod config;
 pub mod discover;
 pub mod dotenv;

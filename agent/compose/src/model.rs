@@ -70,6 +70,13 @@ macro_rules! canonical {
 }
 pub(crate) use canonical;
 
+/// A part of the model as JSON, by way of text: the model is written by one serialiser only, which is a large part of it.
+#[must_use]
+pub fn to_json(part: &impl Serialize) -> serde_json::Value {
+    let text = serde_json::to_string(part).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
 /// The fields of an object that are still to be read.
 ///
 /// Serde's own derive makes a state machine of each struct, and a larger one where the rest is kept: for all structs of

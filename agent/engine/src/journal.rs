@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::Mutex;
+use windflow_compose::collect::IntoMap as _;
 use windflow_kit::{Clock, error::Chain};
 use windflow_model::{DeploymentEvent, DeploymentState, Failure, OpId, OrgId, StackName, Steps, Timestamp};
 use windflow_store::{Key, Op, Prefix, Store, StoreError, Txn};
@@ -278,7 +279,7 @@ impl Journal {
             .stacks
             .iter()
             .map(|(name, record)| (name.clone(), record.held()))
-            .collect();
+            .into_map();
         state.reports.clone_from(inner.outbox.reports());
         drop(state);
         let last = inner.outbox.last();

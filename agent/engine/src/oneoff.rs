@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use windflow_compose::collect::IntoMap as _;
 use windflow_compose::model::Project;
 use windflow_kit::Random;
 use windflow_model::{Code, ContainerState, DeployPolicy, Failure, OpId, Rev, StackName};
@@ -142,7 +143,7 @@ pub async fn create(
     let linked = targets
         .chain([service.as_str()])
         .map(|target| (target.to_owned(), names(target)))
-        .collect();
+        .into_map();
     let create = ContainerCreate {
         project: Arc::clone(&project),
         service: service.clone(),

@@ -36,6 +36,7 @@ use std::{
     sync::Arc,
 };
 
+use windflow_compose::collect::IntoMap as _;
 use windflow_compose::{Location, model::Project};
 use windflow_model::{DeployPolicy, Failure, OpId, Plan, Rev, StackName};
 
@@ -221,7 +222,7 @@ pub fn unexplained(input: &PlanInput, observed: &Observed) -> Vec<String> {
                 hash::service(&input.project, spec, &input.contents).full,
             )
         })
-        .collect();
+        .into_map();
     let differs = |container: &&crate::targets::ObservedContainer| {
         let want = container.service().and_then(|name| hashes.get(name));
         let have = container.label(labels::WF_HASH);

@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use windflow_compose::collect::IntoMap as _;
 use windflow_compose::{Files, LoadRequest, Loaded, discover, load as load_project};
 use windflow_engine::Source;
 use windflow_kit::Chain;
@@ -213,7 +214,7 @@ pub(super) fn load(request: Request, caller: &Caller) -> Result<Project> {
 /// file it was read from. Others are read in place.
 fn handed_on(request: &Request) -> Vec<SpecFile> {
     let from_stdin = |file: &windflow_compose::Source| Some((file.path.clone(), file.text.clone()?));
-    let stdin: BTreeMap<String, String> = request.load.files.iter().filter_map(from_stdin).collect();
+    let stdin: BTreeMap<String, String> = request.load.files.iter().filter_map(from_stdin).into_map();
     if stdin.is_empty() {
         return Vec::new();
     }

@@ -8,6 +8,7 @@ use std::{
 
 use futures_util::{StreamExt as _, future::join_all};
 use serde_json::json;
+use windflow_compose::collect::IntoMap as _;
 use windflow_engine::{
     plan::labels,
     targets::{Target, Told, ToldQuery, Usage},
@@ -58,7 +59,7 @@ fn line(event: &Told, services: &[String], json: bool) -> Option<String> {
     let own = event.attributes.iter();
     let own: BTreeMap<&String, &String> = own
         .filter(|(name, _)| !name.starts_with("com.docker.compose."))
-        .collect();
+        .into_map();
     let (seconds, nanos) = (
         event.at.div_euclid(1_000_000_000),
         event.at.rem_euclid(1_000_000_000),

@@ -20,8 +20,10 @@ use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
 
 use crate::identity;
 
+mod crypto;
 mod live;
 
+pub use crypto::link_provider;
 pub use live::LiveCertificate;
 
 /// Why there is no TLS configuration.
@@ -38,9 +40,9 @@ pub enum TlsError {
     Suite(#[source] quinn::crypto::rustls::NoInitialCipherSuite),
 }
 
-/// The one crypto provider of every WindFlow process.
+/// What the controller speaks with browsers: whatever they can that is sound.
 #[must_use]
-pub fn crypto_provider() -> Arc<CryptoProvider> {
+pub fn web_provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
@@ -56,11 +58,11 @@ fn roots(ca: &CertificateDer<'_>) -> Result<Arc<RootCertStore>, TlsError> {
 /// # Errors
 /// [`TlsError`].
 pub fn server(certificate: Arc<LiveCertificate>, ca: &CertificateDer<'_>) -> Result<ServerConfig, TlsError> {
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca)?, crypto_provider())
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(ca)?, link_provider())
         .allow_unauthenticated()
         .build()
         .map_err(TlsError::Root)?;
-    let mut config = ServerConfig::builder_with_provider(crypto_provider())
+    let mut config = ServerConfig::builder_with_provider(link_provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Config)?
         .with_client_cert_verifier(verifier)
@@ -89,10 +91,10 @@ pub fn agent(
     key: PrivateKeyDer<'static>,
     ca: &CertificateDer<'_>,
 ) -> Result<QuicClientConfig, TlsError> {
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots(ca)?, crypto_provider())
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(ca)?, link_provider())
         .build()
         .map_err(TlsError::Root)?;
-    let config = ClientConfig::builder_with_provider(crypto_provider())
+    let config = ClientConfig::builder_with_provider(link_provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Config)?
         .with_webpki_verifier(verifier)
@@ -106,13 +108,13 @@ pub fn agent(
 /// # Errors
 /// [`TlsError`].
 pub fn joining(pins: Vec<[u8; 32]>) -> Result<QuicClientConfig, TlsError> {
-    let config = ClientConfig::builder_with_provider(crypto_provider())
+    let config = ClientConfig::builder_with_provider(link_provider())
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(TlsError::Config)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(PinVerifier {
             pins,
-            provider: crypto_provider(),
+            provider: link_provider(),
         }))
         .with_no_client_auth();
     finish_client(config, ALPN_ENROLL)

@@ -116,6 +116,20 @@ fn needs_loader(file: &[u8]) -> Result<bool> {
     Ok(false)
 }
 
+/// Static, and without the paths of this machine: panics name their places, and those of the dependencies are long.
+fn flags(root: &Path) -> Result<String> {
+    let mut flags = "-C target-feature=+crt-static".to_owned();
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let sources = home.map(|home| home.join("registry/src"));
+    let registries = sources.and_then(|sources| fs_err::read_dir(sources).ok());
+    for registry in registries.into_iter().flatten() {
+        flags.push_str(&format!(" --remap-path-prefix={}/=", registry?.path().display()));
+    }
+    flags.push_str(&format!(" --remap-path-prefix={}/=", root.display()));
+    Ok(flags)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,18 +147,4 @@ mod tests {
         assert!(needs_loader(b"#!/bin/sh").is_err());
         assert!(needs_loader(b"\x7fELF\x02\x01").is_err());
     }
-}
-
-/// Static, and without the paths of this machine: panics name their places, and those of the dependencies are long.
-fn flags(root: &Path) -> Result<String> {
-    let mut flags = "-C target-feature=+crt-static".to_owned();
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let sources = home.map(|home| home.join("registry/src"));
-    let registries = sources.and_then(|sources| fs_err::read_dir(sources).ok());
-    for registry in registries.into_iter().flatten() {
-        flags.push_str(&format!(" --remap-path-prefix={}/=", registry?.path().display()));
-    }
-    flags.push_str(&format!(" --remap-path-prefix={}/=", root.display()));
-    Ok(flags)
 }

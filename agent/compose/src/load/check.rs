@@ -1,5 +1,6 @@
 //! Consistency: what is named exists, and what is said together fits together.
 
+use crate::collect::IntoMap as _;
 use crate::problem::Report;
 use crate::shape::nearest;
 use crate::yaml::{Map, Mark, Node, Value};
@@ -347,7 +348,7 @@ fn cycles(services: &Map, enabled: &BTreeSet<String>, report: &mut Report) {
             .collect()
     };
     let mut left: BTreeMap<String, Vec<String>> =
-        enabled.iter().map(|name| (name.clone(), edges(name))).collect();
+        enabled.iter().map(|name| (name.clone(), edges(name))).into_map();
     let mut waiting: BTreeMap<String, usize> = BTreeMap::new();
     let mut behind: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, targets) in &left {

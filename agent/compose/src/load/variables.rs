@@ -1,5 +1,6 @@
 //! Files of variables and labels.
 
+use crate::collect::IntoMap as _;
 use crate::dotenv;
 use crate::files::Files;
 use crate::problem::Report;
@@ -112,7 +113,7 @@ fn texts(node: Option<&Node>) -> BTreeMap<String, String> {
 fn texts_of(map: &Map) -> BTreeMap<String, String> {
     map.iter()
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect()
+        .into_map()
 }
 
 #[expect(

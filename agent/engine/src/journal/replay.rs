@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::Mutex;
+use windflow_compose::collect::IntoMap as _;
 use windflow_kit::{Clock, Random};
 use windflow_model::StackName;
 use windflow_store::{Prefix, Store, Txn};
@@ -64,13 +65,16 @@ impl Journal {
         let stacks: BTreeMap<StackName, StackRecord> = records
             .into_values()
             .map(|record| (record.stack.clone(), record))
-            .collect();
+            .into_map();
         let reports: BTreeMap<_, Report> = self.all("outbox").await?;
         let last = match self.store.get(&outbox::last_key()).await? {
             Some(record) => decode(&outbox::last_key(), &record.value)?,
             None => 0,
         };
-        let reports = reports.into_values().map(|report| (report.seq, report)).collect();
+        let reports = reports
+            .into_values()
+            .map(|report| (report.seq, report))
+            .into_map();
         *inner = Inner {
             stacks,
             outbox: Outbox::replay(reports, last),

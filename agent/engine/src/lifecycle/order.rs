@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use windflow_compose::model::{Condition, Dependency};
+use windflow_compose::{
+    collect::IntoMap as _,
+    model::{Condition, Dependency},
+};
 
 use super::{Act, Lifecycle};
 use crate::{plan::labels, targets::ObservedContainer};
@@ -125,7 +128,7 @@ fn from_label(text: &str) -> BTreeMap<String, Dependency> {
         };
         Some((name.to_owned(), dependency))
     };
-    text.split(',').filter_map(one).collect()
+    text.split(',').filter_map(one).into_map()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::{
 
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt as _;
+use windflow_compose::collect::IntoMap as _;
 use windflow_model::{Code, Failure, SpecFile, StackSpec};
 
 use super::host;
@@ -47,7 +48,7 @@ impl Files {
         Self {
             content: files
                 .map(|file| (PathBuf::from(&file.path), file.content.clone()))
-                .collect(),
+                .into_map(),
             kept: !spec.files.is_empty(),
             ..Self::default()
         }

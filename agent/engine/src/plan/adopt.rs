@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use windflow_compose::model::{MountKind, Project, Service};
+use windflow_compose::collect::IntoMap as _;
+use windflow_compose::model::{MountKind, Project, Service, to_json};
 
 use super::{image_of, labels};
 use crate::targets::ObservedImage;
@@ -67,8 +68,8 @@ pub fn settings_of(project: &Project, service: &str) -> Settings {
     let Some(spec) = project.services.get(service) else {
         return out;
     };
-    let canonical = match serde_json::to_value(spec) {
-        Ok(Value::Object(canonical)) => canonical,
+    let canonical = match to_json(spec) {
+        Value::Object(canonical) => canonical,
         _ => Map::new(),
     };
     plain(spec, &canonical, &mut out);
@@ -122,7 +123,7 @@ pub fn settings_of(project: &Project, service: &str) -> Settings {
         .environment
         .iter()
         .filter_map(|(key, value)| Some((key, value.as_ref()?)))
-        .collect();
+        .into_map();
     set("environment", json!(environment));
     set("labels", json!(spec.labels));
     out

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
-use windflow_compose::model::{Network, Project, Service, Volume};
+use windflow_compose::collect::IntoMap as _;
+use windflow_compose::model::{Network, Project, Service, Volume, to_json};
 
 use crate::targets::Observed;
 
@@ -89,8 +90,8 @@ pub(crate) fn service(project: &Project, service: &Service, contents: &ContentDi
 }
 
 fn canonical_service(project: &Project, service: &Service, contents: &ContentDigests) -> Map<String, Value> {
-    let mut keys = match serde_json::to_value(service) {
-        Ok(Value::Object(keys)) => keys,
+    let mut keys = match to_json(service) {
+        Value::Object(keys) => keys,
         _ => Map::new(),
     };
     for left_out in [
@@ -172,7 +173,7 @@ pub(super) fn changed_keys(old: &str, new: &str) -> Vec<String> {
         text.split(',')
             .filter_map(|part| part.rsplit_once('='))
             .map(|(key, hash)| (key.into(), hash.into()))
-            .collect()
+            .into_map()
     };
     let (old, new) = (parse(old), parse(new));
     if old.is_empty() {
@@ -186,12 +187,12 @@ pub(super) fn changed_keys(old: &str, new: &str) -> Vec<String> {
 }
 
 pub(super) fn network(network: &Network) -> String {
-    let value = serde_json::to_value(network).unwrap_or_default();
+    let value = to_json(network);
     format!("{FORM}:{}", digest_of(&value))
 }
 
 pub(super) fn volume(volume: &Volume) -> String {
-    let value = serde_json::to_value(volume).unwrap_or_default();
+    let value = to_json(volume);
     format!("{FORM}:{}", digest_of(&value))
 }
 

@@ -2,6 +2,7 @@
 //! is still the same plan, and name what moved if it is not.
 
 use serde_json::{Value, json};
+use windflow_compose::model::to_json;
 use windflow_model::{Action, Failure, Pin, Plan, Step};
 
 use super::{PlanInput, hash, labels};
@@ -17,7 +18,7 @@ pub(super) fn of(input: &PlanInput, observed: &Observed, plan: &Plan) -> Pin {
     let project = &input.project;
     for (name, service) in &project.services {
         let hash = hash::service(project, service, &input.contents).full;
-        let whole = serde_json::to_value(service).unwrap_or_default();
+        let whole = to_json(service);
         set(format!("service {name} in the file"), json!([hash, whole]));
     }
     for (key, network) in &project.networks {
@@ -28,7 +29,7 @@ pub(super) fn of(input: &PlanInput, observed: &Observed, plan: &Plan) -> Pin {
         let settings = json!([hash::volume(volume), volume.external]);
         set(format!("volume {key} in the file"), settings);
     }
-    let policy = serde_json::to_value(&input.policy).unwrap_or_default();
+    let policy = to_json(&input.policy);
     set("the policy of the stack".to_owned(), policy);
     pin
 }
@@ -59,10 +60,7 @@ pub(super) fn world(observed: &Observed, options: &ApplyOptions, plan: &Plan) ->
         strict_wait: false,
         ..options.clone()
     };
-    set(
-        "the options of the command".to_owned(),
-        serde_json::to_value(options).unwrap_or_default(),
-    );
+    set("the options of the command".to_owned(), to_json(&options));
     set(
         "the version of the agent".to_owned(),
         json!(windflow_kit::build::VERSION),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use windflow_compose::model::Service;
+use windflow_compose::model::{Service, to_json};
 use windflow_model::{Change, Reason};
 
 use super::{
@@ -109,8 +109,8 @@ pub(super) fn configuration(
 }
 
 fn canonical(spec: &Service) -> BTreeMap<String, Value> {
-    match serde_json::to_value(spec) {
-        Ok(Value::Object(map)) => map.into_iter().collect(),
+    match to_json(spec) {
+        Value::Object(map) => map.into_iter().collect(),
         _ => BTreeMap::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use windflow_compose::model::to_json;
 use windflow_model::{Action, Code, Failure, Reason, ResourceKind, StepId};
 
 use super::{
@@ -161,8 +162,8 @@ fn existing(
             Some((container.id.clone(), name, service.to_owned()))
         })
         .collect();
-    let wanted = builder.input.project.networks.get(key).map(serde_json::to_value);
-    let wanted = wanted.and_then(Result::ok).unwrap_or_default();
+    let wanted = builder.input.project.networks.get(key).map(to_json);
+    let wanted = wanted.unwrap_or_default();
     let reason = drifted(builder, "its settings changed", path, &wanted, &there.settings);
     let step = new(&there.name, Action::Recreate, reason, ResourceKind::Network);
     let work = Work::NetworkReplace {
@@ -221,7 +222,7 @@ fn volumes(builder: &mut Builder<'_>) -> Result<(), Failure> {
                 let reason = if foreign {
                     plainly("it belongs to something else and is used as it is")
                 } else if diverged {
-                    let wanted = serde_json::to_value(volume).unwrap_or_default();
+                    let wanted = to_json(volume);
                     let text = "its settings changed, but its data would be lost";
                     drifted(builder, text, format!("volumes.{key}"), &wanted, &there.settings)
                 } else {

@@ -6,6 +6,7 @@ mod switch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use windflow_compose::collect::IntoMap as _;
 use windflow_compose::model::{Project, Service as ServiceSpec};
 use windflow_model::{Action, Code, ContainerState, Failure, Reason, ResourceKind, StepId};
 
@@ -244,7 +245,9 @@ fn linked(
                 .collect()
         }
     };
-    targets.map(|target| (target.to_owned(), names(target))).collect()
+    targets
+        .map(|target| (target.to_owned(), names(target)))
+        .into_map()
 }
 
 /// What a container is called until it takes over.

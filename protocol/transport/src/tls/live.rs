@@ -8,7 +8,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::{TlsError, crypto_provider};
+use super::{TlsError, link_provider};
 
 /// The certificate that handshakes use from now on. Every TLS configuration that holds it sees a new one at once;
 /// connections that exist are not touched.
@@ -49,7 +49,7 @@ fn certified(
     chain: Vec<CertificateDer<'static>>,
     key: &PrivateKeyDer<'static>,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
-    let key = CertifiedKey::from_der(chain, key.clone_key(), &crypto_provider()).map_err(TlsError::Config)?;
+    let key = CertifiedKey::from_der(chain, key.clone_key(), &link_provider()).map_err(TlsError::Config)?;
     Ok(Arc::new(key))
 }
 

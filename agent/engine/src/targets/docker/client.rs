@@ -16,6 +16,7 @@ use base64::{
 use serde::{Deserialize, Serialize};
 
 use crate::targets::{TargetError, TargetErrorKind};
+use windflow_compose::collect::IntoMap as _;
 
 /// What Docker calls its own registry.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -131,7 +132,7 @@ impl ClientConfig {
                     (key.to_lowercase(), value.clone()),
                 ]
             })
-            .collect()
+            .into_map()
     }
 
     /// The credentials for an image, `None` where none are configured.

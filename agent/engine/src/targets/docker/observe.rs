@@ -15,6 +15,7 @@ use crate::{
         ObservedNetwork, ObservedPort, ObservedVolume, TargetError,
     },
 };
+use windflow_compose::collect::IntoMap as _;
 
 /// Questions at the same time.
 const PARALLEL: usize = 8;
@@ -99,7 +100,7 @@ fn container(listed: Listed) -> ObservedContainer {
     });
     ObservedContainer {
         name: containers::name(listed.names.as_deref()),
-        labels: listed.labels.unwrap_or_default().into_iter().collect(),
+        labels: listed.labels.unwrap_or_default().into_iter().into_map(),
         image: listed.image.unwrap_or_default(),
         image_id: listed.image_id.unwrap_or_default(),
         state: containers::state(listed.state),
@@ -116,7 +117,7 @@ fn container(listed: Listed) -> ObservedContainer {
                     },
                 )
             })
-            .collect(),
+            .into_map(),
         mounts: mounts.collect(),
         settings: None,
         id: listed.id.unwrap_or_default(),
@@ -140,7 +141,7 @@ async fn networks(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<Obs
             settings: network_settings(&network),
             id: network.id.unwrap_or_default(),
             name: network.name.unwrap_or_default(),
-            labels: network.labels.unwrap_or_default().into_iter().collect(),
+            labels: network.labels.unwrap_or_default().into_iter().into_map(),
             driver: network.driver.unwrap_or_default(),
         })
         .collect())
@@ -192,7 +193,7 @@ async fn volumes(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<Obse
                 ("labels".to_owned(), json!(volume.labels)),
             ]),
             name: volume.name,
-            labels: volume.labels.into_iter().collect(),
+            labels: volume.labels.into_iter().into_map(),
             driver: volume.driver,
         })
         .collect())
@@ -258,7 +259,7 @@ pub(super) async fn image(target: &DockerTarget, name: &str) -> Result<Option<Ob
             size: found.size,
             env: env
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+                .into_map(),
             labels: config.labels.unwrap_or_default(),
         }
     }))

@@ -13,6 +13,7 @@ use crate::{
     plan::labels,
     targets::{Commit, Stream, TargetError, TargetErrorKind, Told, ToldQuery, Usage},
 };
+use windflow_compose::collect::IntoMap as _;
 
 /// Events may be far between.
 const PATIENCE: Duration = Duration::from_secs(10 * 365 * 86_400);
@@ -51,7 +52,7 @@ fn event_of(event: &Value) -> Told {
         container: text("/Actor/ID"),
         attributes: attributes
             .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-            .collect(),
+            .into_map(),
     }
 }
 

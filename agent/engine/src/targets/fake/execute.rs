@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use windflow_compose::model::{MountKind, Network, Service};
+use windflow_compose::collect::IntoMap as _;
+use windflow_compose::model::{MountKind, Network, Service, to_json};
 use windflow_model::{ContainerState, Health, Layer, PortBinding};
 
 use super::{FakeTarget, host::Container};
@@ -177,7 +178,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
                 name: volume.name.clone(),
                 labels: labels.clone(),
                 driver: "local".to_owned(),
-                settings: drawn(serde_json::to_value(volume)),
+                settings: drawn(to_json(volume)),
             };
             evidence.id = Some(made.name.clone());
             host.volumes.insert(volume.name.clone(), made);
@@ -324,7 +325,7 @@ fn apply(target: &FakeTarget, operation: &Operation, latency: Duration) -> Resul
 }
 
 fn network_of(id: String, network: &Network, labels: &BTreeMap<String, String>) -> ObservedNetwork {
-    let mut settings = drawn(serde_json::to_value(network));
+    let mut settings = drawn(to_json(network));
     // An engine tells of it also when it is off.
     settings
         .entry("internal".to_owned())
@@ -339,15 +340,15 @@ fn network_of(id: String, network: &Network, labels: &BTreeMap<String, String>) 
 }
 
 /// The settings among the fields of a network or volume.
-fn drawn(value: serde_json::Result<serde_json::Value>) -> Settings {
+fn drawn(value: serde_json::Value) -> Settings {
     let fields = match value {
-        Ok(serde_json::Value::Object(fields)) => fields,
+        serde_json::Value::Object(fields) => fields,
         _ => serde_json::Map::new(),
     };
     let settings = fields
         .into_iter()
         .filter(|(key, _)| key != "name" && key != "external");
-    settings.collect()
+    settings.into_map()
 }
 
 fn start(container: &mut Container, latency: Duration) -> Result<(), TargetError> {

@@ -10,6 +10,7 @@ use std::{
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use windflow_compose::collect::IntoMap as _;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
 use crate::{
@@ -184,7 +185,7 @@ impl Host {
             .filter(|(name, _)| wanted.contains(name.as_str()));
         observed.images = images
             .map(|(name, image)| (name.clone(), image.clone()))
-            .collect();
+            .into_map();
         observed
     }
 
