@@ -216,12 +216,19 @@ pub(super) async fn perform(
         Work::Swap { old, new, name } => {
             let new = id(new, made)?;
             if let Some(old) = old {
-                let away = format!("{}_{name}", new.get(..12).unwrap_or(&new));
-                one(Operation::Rename {
+                let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
+                let away = format!("{}_{name}", short(&new));
+                let rename = |name: String| Operation::Rename {
                     id: old.clone(),
-                    name: away,
-                })
-                .await?;
+                    name,
+                };
+                match one(rename(away.clone())).await {
+                    // What a killed life created for the same place, and nobody needs, is called so until the end.
+                    Err(error) if error.kind == TargetErrorKind::NameTaken => {
+                        one(rename(format!("{}_{away}", short(old)))).await?;
+                    }
+                    moved => drop(moved?),
+                }
             }
             one(Operation::Rename {
                 id: new,
