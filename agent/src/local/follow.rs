@@ -54,12 +54,20 @@ pub(super) struct Following {
     since: Timestamp,
     style: Arc<LogStyle>,
     readers: BTreeMap<String, TaskHandle<()>>,
-    /// Containers that were down at the beginning, with the word for when they had last been started.
-    before: BTreeMap<String, String>,
+    /// Containers that were down at the beginning.
+    before: BTreeMap<String, Down>,
     /// Containers that were seen running, and those whose end was seen.
     ran: BTreeSet<String>,
     /// In the order in which they were seen.
     ended: Vec<End>,
+}
+
+/// A container that is down, and was before.
+struct Down {
+    /// The engine's word for when it was last started.
+    started: String,
+    /// Its status line when that was asked for.
+    status: String,
 }
 
 /// The end of a container.
@@ -134,7 +142,8 @@ impl Following {
         for container in self.target.containers().await.map_err(failed)? {
             if self.is_mine(&container) && is_over(&container) {
                 let started = self.started(&container.id).await?;
-                self.before.insert(container.id, started);
+                let status = container.status;
+                self.before.insert(container.id, Down { started, status });
             }
         }
         Ok(())
@@ -279,12 +288,20 @@ impl Following {
         Ok(any_up)
     }
 
-    /// Whether it was made or started by this `up` and ended before it could be seen running.
-    async fn began_since(&self, container: &ContainerSummary) -> Result<bool> {
+    /// Whether it was made or started by this `up` and ended before it could be seen running. The engine is asked only
+    /// where its list says something new.
+    async fn began_since(&mut self, container: &ContainerSummary) -> Result<bool> {
         match self.before.get(&container.id) {
-            None => Ok(true),
-            Some(before) => Ok(self.started(&container.id).await? != *before),
+            None => return Ok(true),
+            Some(before) if before.status == container.status => return Ok(false),
+            Some(_) => {}
         }
+        let started = self.started(&container.id).await?;
+        let Some(before) = self.before.get_mut(&container.id) else {
+            return Ok(true);
+        };
+        before.status.clone_from(&container.status);
+        Ok(before.started != started)
     }
 
     fn is_mine(&self, container: &ContainerSummary) -> bool {

@@ -172,6 +172,20 @@ pub enum ReplaceOrder {
     StopFirst,
 }
 
+impl std::str::FromStr for ReplaceOrder {
+    type Err = String;
+
+    /// The words of `deploy.update_config.order`, and `auto`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "start-first" => Ok(Self::StartFirst),
+            "stop-first" => Ok(Self::StopFirst),
+            _ => Err("use auto, start-first or stop-first".to_owned()),
+        }
+    }
+}
+
 /// When a revision that does not work out makes way for the last good one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]

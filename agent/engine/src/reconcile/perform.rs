@@ -216,19 +216,13 @@ pub(super) async fn perform(
         Work::Swap { old, new, name } => {
             let new = id(new, made)?;
             if let Some(old) = old {
-                let short = |id: &str| id.get(..12).unwrap_or(id).to_owned();
-                let away = format!("{}_{name}", short(&new));
-                let rename = |name: String| Operation::Rename {
+                // By its own id, and unlike what is created to replace it: what a killed life left behind has another name.
+                let away = format!("{}_old_{name}", old.get(..12).unwrap_or(old));
+                one(Operation::Rename {
                     id: old.clone(),
-                    name,
-                };
-                match one(rename(away.clone())).await {
-                    // What a killed life created for the same place, and nobody needs, is called so until the end.
-                    Err(error) if error.kind == TargetErrorKind::NameTaken => {
-                        one(rename(format!("{}_{away}", short(old)))).await?;
-                    }
-                    moved => drop(moved?),
-                }
+                    name: away,
+                })
+                .await?;
             }
             one(Operation::Rename {
                 id: new,

@@ -16,6 +16,7 @@ mod events;
 mod execute;
 mod files;
 mod frames;
+mod inspect;
 mod logs;
 mod networks;
 mod observe;

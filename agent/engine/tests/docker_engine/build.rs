@@ -10,7 +10,8 @@ use windflow_model::{DeploymentState, Progress, Want};
 
 use crate::bench::Bench;
 
-fn service(build: &str) -> String {
+/// A stack of one service that is built.
+pub(crate) fn service(build: &str) -> String {
     format!("services:\n  a:\n    command: [sleep, '3600']\n    stop_grace_period: 0s\n    build:\n{build}")
 }
 

@@ -10,12 +10,7 @@ use windflow_engine::{
 };
 use windflow_model::{DeploymentState, Want};
 
-use crate::bench::Bench;
-
-/// A stack of one service that is built.
-fn service(build: &str) -> String {
-    format!("services:\n  a:\n    command: [sleep, '3600']\n    stop_grace_period: 0s\n    build:\n{build}")
-}
+use crate::{bench::Bench, build::service};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_buildkit_with_everything() {

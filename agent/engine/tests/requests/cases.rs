@@ -1,7 +1,7 @@
 //! Every case, on an engine of today and on the oldest.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
@@ -151,8 +151,28 @@ async fn check(case: &Path, api: &str) -> Option<String> {
         }
         _ => want.get("requests") == got.get("requests"),
     };
-    let show = |value: &Value| serde_json::to_string_pretty(value).unwrap_or_default();
-    (!same).then(|| format!("{name} at API {api}:\nwanted {}\ngot {}", show(&want), show(&got)))
+    let mut differences = Vec::new();
+    differ("", &want, &got, &mut differences);
+    (!same).then(|| format!("{name} at API {api}:\n{}", differences.join("\n")))
+}
+
+/// The places in which two values differ: a line each, for a person.
+fn differ(at: &str, want: &Value, got: &Value, out: &mut Vec<String>) {
+    match (want, got) {
+        (Value::Object(a), Value::Object(b)) => {
+            let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            for key in keys {
+                differ(&format!("{at}/{key}"), &want[key], &got[key], out);
+            }
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            for (index, (want, got)) in a.iter().zip(b).enumerate() {
+                differ(&format!("{at}/{index}"), want, got, out);
+            }
+        }
+        _ if want == got => {}
+        _ => out.push(format!("  {at}: wanted {want}, got {got}")),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

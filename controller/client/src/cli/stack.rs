@@ -34,7 +34,7 @@ pub struct PolicyArgs {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub health_timeout: Option<Duration>,
     /// Whether the new container starts before the old one stops; auto: where nothing stands against it.
-    #[arg(long, value_name = "auto|start-first|stop-first", value_parser = parse_order)]
+    #[arg(long, value_name = "auto|start-first|stop-first")]
     pub order: Option<ReplaceOrder>,
 }
 
@@ -64,15 +64,6 @@ fn parse_switch(text: &str) -> Result<bool, String> {
         "on" => Ok(true),
         "off" => Ok(false),
         _ => Err("use on or off".to_owned()),
-    }
-}
-
-fn parse_order(text: &str) -> Result<ReplaceOrder, String> {
-    match text {
-        "auto" => Ok(ReplaceOrder::Auto),
-        "start-first" => Ok(ReplaceOrder::StartFirst),
-        "stop-first" => Ok(ReplaceOrder::StopFirst),
-        _ => Err("use auto, start-first or stop-first".to_owned()),
     }
 }
 

@@ -3,11 +3,10 @@
 use bollard_stubs::models::{
     ContainerSummary as Listed, ContainerSummaryStateEnum as Word, PortSummary, PortSummaryTypeEnum,
 };
-use serde::Deserialize;
 use serde_json::Value;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
-use super::{DockerTarget, error::refused, wire};
+use super::{DockerTarget, error::refused, inspect, wire};
 use crate::{
     plan::labels,
     targets::{TargetError, TargetErrorKind},
@@ -62,7 +61,8 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>,
             }
     };
     for container in out.iter_mut().filter(silent) {
-        if let Some(state) = inspected(target, &container.id).await? {
+        if let Some(found) = inspect::container(target, &container.id).await? {
+            let state = found.state;
             container.health = health_of(&state);
             if container.state == ContainerState::Exited {
                 container.exit_code = state.exit_code;
@@ -73,32 +73,7 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>,
     Ok(out)
 }
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Inspected {
-    state: Inside,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Inside {
-    exit_code: Option<i64>,
-    health: Option<Checked>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Checked {
-    status: String,
-}
-
-async fn inspected(target: &DockerTarget, id: &str) -> Result<Option<Inside>, TargetError> {
-    let path = format!("/containers/{id}/json");
-    let found: Option<Inspected> = wire::json(target, &path, "look at a container").await?;
-    Ok(found.map(|found| found.state))
-}
-
-fn health_of(state: &Inside) -> Health {
+fn health_of(state: &inspect::State) -> Health {
     match state.health.as_ref().map(|health| health.status.as_str()) {
         Some("healthy") => Health::Healthy,
         Some("unhealthy") => Health::Unhealthy,

@@ -1,7 +1,7 @@
 //! Containers come and go. Both may have been asked for before, by a life of the agent that was killed while the
 //! request was on its way: the engine carries such a request out all the same.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use hyper::Method;
 use serde::Deserialize;
@@ -11,7 +11,7 @@ use super::{
     DockerTarget,
     error::refused,
     execute::{self, short},
-    files, spec, wire,
+    files, inspect, spec, wire,
 };
 use crate::{
     plan::labels,
@@ -61,28 +61,6 @@ struct Made {
     warnings: Option<Vec<String>>,
 }
 
-/// What an inspection tells that is of use here.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Inspected {
-    id: String,
-    name: String,
-    state: State,
-    config: Config,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct State {
-    status: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Config {
-    labels: Option<BTreeMap<String, String>>,
-}
-
 async fn make(target: &DockerTarget, create: &ContainerCreate) -> Result<(String, Vec<String>), TargetError> {
     let inherited = match &create.inherits {
         Some(old) => spec::mounts::anonymous(target, old, create).await?,
@@ -123,7 +101,7 @@ enum Stray {
 }
 
 async fn stray(target: &DockerTarget, create: &ContainerCreate) -> Result<Option<Stray>, TargetError> {
-    let Some(found) = inspect(target, &create.name).await? else {
+    let Some(found) = inspect::container(target, &create.name).await? else {
         return Ok(None);
     };
     let has = found.config.labels.unwrap_or_default();
@@ -142,14 +120,9 @@ async fn stray(target: &DockerTarget, create: &ContainerCreate) -> Result<Option
     Ok(Some(if same { Stray::Same(id) } else { Stray::Other(id) }))
 }
 
-async fn inspect(target: &DockerTarget, id: &str) -> Result<Option<Inspected>, TargetError> {
-    let path = format!("/containers/{id}/json");
-    wire::json(target, &path, &format!("look at container {}", short(id))).await
-}
-
 /// Whether the container has this name already.
 pub(super) async fn has_name(target: &DockerTarget, id: &str, name: &str) -> bool {
-    let found = inspect(target, id).await.ok().flatten();
+    let found = inspect::container(target, id).await.ok().flatten();
     found.is_some_and(|found| found.name.trim_start_matches('/') == name)
 }
 

@@ -25,22 +25,31 @@ use crate::{
 /// An engine that refuses does so at once.
 const REFUSAL: Duration = Duration::from_millis(50);
 /// Nothing happens on a quiet host for days.
-const QUIET: Duration = Duration::from_secs(10 * 365 * 86_400);
+pub(super) const QUIET: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Event {
-    action: String,
-    actor: Actor,
-}
-
+/// What the engine says has happened.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Actor {
+pub(super) struct Event {
+    #[serde(rename = "Action")]
+    pub(super) action: String,
+    #[serde(rename = "Actor")]
+    pub(super) actor: Actor,
+    /// Unix time, s.
+    pub(super) time: i64,
+    /// Unix time, ns; 0 from engines that do not tell.
+    #[serde(rename = "timeNano")]
+    pub(super) time_nano: i64,
+}
+
+/// To which container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Actor {
     #[serde(rename = "ID")]
-    id: String,
+    pub(super) id: String,
     #[serde(rename = "Attributes")]
-    attributes: Option<BTreeMap<String, String>>,
+    pub(super) attributes: Option<BTreeMap<String, String>>,
 }
 
 pub(super) async fn open(target: &DockerTarget) -> Result<BoxStream<'static, TargetEvent>, TargetError> {

@@ -9,23 +9,10 @@ use futures_util::{
 };
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, body::Incoming};
-use serde::Deserialize;
-use windflow_kit::task::{TaskHandle, spawn_scoped};
+use windflow_kit::task::TaskHandle;
 
-use super::{DockerTarget, frames::Lines, wire};
+use super::{DockerTarget, error::refused, frames::Lines, inspect, wire};
 use crate::targets::{LogLine, LogRequest, TargetError, TargetErrorKind};
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    config: Config,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Config {
-    tty: bool,
-}
 
 pub(super) async fn open(
     target: &DockerTarget,
@@ -33,41 +20,19 @@ pub(super) async fn open(
 ) -> Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError> {
     let id = request.container.clone();
     let what = format!("read the log of container {}", id.get(..12).unwrap_or(&id));
-    let found: Option<Inspected> = wire::json(target, &format!("/containers/{id}/json"), &what).await?;
-    let Some(found) = found else {
+    let Some(found) = inspect::container(target, &id).await? else {
         let text = format!("cannot {what}: there is no such container");
         return Err(TargetError::new(TargetErrorKind::NotFound, text));
     };
     let raw = found.config.tty;
-    let (mut sender, connection) = wire::dial(target, &what).await?;
-    let driver = spawn_scoped("docker-logs", async move {
-        // Its error is seen as the end of the body.
-        let _ = connection.await;
-    });
-    let request = Request::get(path(&request))
-        .header(hyper::header::HOST, "docker")
-        .body(Full::<Bytes>::default())
-        .map_err(|error| TargetError::caused(TargetErrorKind::Host, format!("cannot {what}"), error))?;
-    let response = sender
-        .send_request(request)
-        .await
-        .map_err(|error| target.gone(&what, error))?;
-    if !response.status().is_success() {
-        let status = response.status();
-        let body = response
-            .into_body()
-            .collect()
-            .await
-            .map(|body| body.to_bytes())
-            .unwrap_or_default();
-        let text = String::from_utf8_lossy(&body).trim().to_owned();
-        return Err(TargetError::new(
-            TargetErrorKind::Engine,
-            format!("cannot {what}: {text} ({status})"),
-        ));
+    let request = Request::get(path(&request));
+    let (status, body, driver) = wire::begin(target, request, Full::<Bytes>::default(), &what).await?;
+    if !status.is_success() {
+        let body = body.collect().await.map_err(|error| target.gone(&what, error))?;
+        return Err(refused(&what, status.as_u16(), &body.to_bytes()));
     }
     let state = Reading {
-        body: response.into_body(),
+        body,
         lines: Lines::new(raw),
         done: false,
         what,

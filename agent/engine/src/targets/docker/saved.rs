@@ -30,18 +30,6 @@ const PLACE: [&str; 6] = [
 /// Bytes kept of what a health check says.
 const OUTPUT: usize = 1024;
 
-async fn look(target: &DockerTarget, path: &str, what: &str) -> Result<Option<Value>, TargetError> {
-    let (status, answer) = wire::get(target, path, what).await?;
-    if status == hyper::StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    if !status.is_success() {
-        return Err(refused(what, status.as_u16(), &answer));
-    }
-    let broken = |error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error);
-    serde_json::from_slice(&answer).map(Some).map_err(broken)
-}
-
 fn picked(from: &Value, fields: &[&str]) -> Map<String, Value> {
     let there = |field: &&str| from.get(*field).filter(|value| !value.is_null()).cloned();
     let pairs = fields
@@ -57,7 +45,7 @@ pub(super) async fn network(
     containers: &[String],
 ) -> Result<SavedNetwork, TargetError> {
     let what = format!("look at network {}", short(id));
-    let found = look(target, &format!("/networks/{id}"), &what).await?;
+    let found: Option<Value> = wire::json(target, &format!("/networks/{id}"), &what).await?;
     let found = found
         .ok_or_else(|| TargetError::new(TargetErrorKind::NotFound, format!("cannot {what}: it is gone")))?;
     let name = found
@@ -71,7 +59,8 @@ pub(super) async fn network(
     let mut places = Map::new();
     for id in containers {
         let what = format!("look at container {}", short(id));
-        let Some(container) = look(target, &format!("/containers/{id}/json"), &what).await? else {
+        let path = format!("/containers/{id}/json");
+        let Some(container) = wire::json::<Value>(target, &path, &what).await? else {
             continue;
         };
         let networks = container.pointer("/NetworkSettings/Networks");
@@ -119,7 +108,8 @@ pub(super) async fn restore(target: &DockerTarget, saved: &SavedNetwork) -> Resu
 /// Restarts, and the health check's last run.
 pub(super) async fn vitals(target: &DockerTarget, id: &str) -> Result<Option<Vitals>, TargetError> {
     let what = format!("look at container {}", short(id));
-    let Some(found) = look(target, &format!("/containers/{id}/json"), &what).await? else {
+    let path = format!("/containers/{id}/json");
+    let Some(found) = wire::json::<Value>(target, &path, &what).await? else {
         return Ok(None);
     };
     let restarts = found.get("RestartCount").and_then(Value::as_u64).unwrap_or(0);

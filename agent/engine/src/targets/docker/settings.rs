@@ -3,10 +3,10 @@
 use serde_json::{Map, Value, json};
 use windflow_compose::model::Span;
 
-use super::{DockerTarget, error::refused, wire};
+use super::{DockerTarget, wire};
 use crate::{
     plan::{Settings, list_of},
-    targets::{TargetError, TargetErrorKind},
+    targets::TargetError,
 };
 
 /// Values that are taken as the engine gives them: Compose key, and place in the inspect.
@@ -59,16 +59,8 @@ const LISTS: [(&str, &str); 7] = [
 /// `None` if the container is gone.
 pub(super) async fn of(target: &DockerTarget, id: &str) -> Result<Option<Settings>, TargetError> {
     let what = format!("look at container {}", super::execute::short(id));
-    let (status, answer) = wire::get(target, &format!("/containers/{id}/json"), &what).await?;
-    if status == hyper::StatusCode::NOT_FOUND {
-        return Ok(None);
-    }
-    if !status.is_success() {
-        return Err(refused(&what, status.as_u16(), &answer));
-    }
-    let found: Value = serde_json::from_slice(&answer)
-        .map_err(|error| TargetError::caused(TargetErrorKind::Engine, format!("cannot {what}"), error))?;
-    Ok(Some(settings(&found)))
+    let found: Option<Value> = wire::json(target, &format!("/containers/{id}/json"), &what).await?;
+    Ok(found.as_ref().map(settings))
 }
 
 fn settings(found: &Value) -> Settings {

@@ -1,22 +1,22 @@
 //! Events, use of the host, and containers as a whole: over connections of their own.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use serde_json::{Value, json};
 
-use super::{DockerTarget, error::refused, execute::short, wire};
+use super::{
+    DockerTarget,
+    error::refused,
+    events::{Event, QUIET},
+    execute::short,
+    wire,
+};
 use crate::{
     plan::labels,
     targets::{Commit, Stream, TargetError, TargetErrorKind, Told, ToldQuery, Usage},
 };
-use windflow_compose::collect::IntoMap as _;
-
-/// Events may be far between.
-const PATIENCE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stream<Told>, TargetError> {
     let filters =
@@ -27,32 +27,23 @@ pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stre
     let mut pairs = vec![("filters", filters.as_str())];
     pairs.extend(times.iter().flatten().map(|(name, at)| (*name, at.as_str())));
     let request = Request::get(format!("/events{}", wire::query(pairs)));
-    let messages = wire::messages(target, request, Full::<Bytes>::default(), "read events", PATIENCE).await?;
+    let messages = wire::messages(target, request, Full::<Bytes>::default(), "read events", QUIET).await?;
     let events = stream::try_unfold(messages, |mut messages| async move {
-        let next: Option<Value> = messages.next().await?;
-        Ok(next.map(|event| (event_of(&event), messages)))
+        let next: Option<Event> = messages.next().await?;
+        Ok(next.map(|event| (event_of(event), messages)))
     });
     Ok(events.boxed())
 }
 
-fn event_of(event: &Value) -> Told {
-    let at = |path: &str| event.pointer(path);
-    let text = |path: &str| at(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let attributes = at("/Actor/Attributes")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten();
-    let nanos = at("/timeNano").and_then(Value::as_i64);
-    let seconds = at("/time").and_then(Value::as_i64).unwrap_or_default();
+fn event_of(event: Event) -> Told {
+    let seconds = || event.time.saturating_mul(1_000_000_000);
     Told {
-        at: nanos
+        at: Some(event.time_nano)
             .filter(|nanos| *nanos != 0)
-            .unwrap_or_else(|| seconds.saturating_mul(1_000_000_000)),
-        action: text("/Action"),
-        container: text("/Actor/ID"),
-        attributes: attributes
-            .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
-            .into_map(),
+            .unwrap_or_else(seconds),
+        action: event.action,
+        container: event.actor.id,
+        attributes: event.actor.attributes.unwrap_or_default(),
     }
 }
 

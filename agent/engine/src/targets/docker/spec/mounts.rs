@@ -6,13 +6,12 @@ use bollard_stubs::models::{
     Mount as Wire, MountBindOptions, MountBindOptionsPropagationEnum as Propagation, MountImageOptions,
     MountTmpfsOptions, MountType, MountVolumeOptions,
 };
-use serde::Deserialize;
 use windflow_compose::model::{FileReference, Mount, MountKind, Project, Service};
 
 use super::host;
 use crate::targets::{
     ContainerCreate, TargetError, TargetErrorKind,
-    docker::{DockerTarget, api::Api, wire},
+    docker::{DockerTarget, api::Api, inspect},
 };
 
 /// Mounts in the two places a create request has for them.
@@ -247,33 +246,6 @@ fn real_name(project: &Project, key: &str) -> String {
         .map_or_else(|| key.to_owned(), |volume| volume.name.clone())
 }
 
-/// What an inspection tells that is of use here.
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Inspected {
-    host_config: InspectedHost,
-    mounts: Option<Vec<InspectedMount>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct InspectedHost {
-    binds: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct InspectedMount {
-    name: Option<String>,
-    destination: String,
-    #[serde(rename = "RW", default = "yes")]
-    rw: bool,
-}
-
-const fn yes() -> bool {
-    true
-}
-
 /// The anonymous volumes of a container, for the one that replaces it: those of the service without a source, and
 /// those the image declares.
 pub(in crate::targets::docker) async fn anonymous(
@@ -281,9 +253,7 @@ pub(in crate::targets::docker) async fn anonymous(
     old: &str,
     create: &ContainerCreate,
 ) -> Result<Vec<Mount>, TargetError> {
-    let path = format!("/containers/{old}/json");
-    let found: Option<Inspected> = wire::json(target, &path, &format!("look at container {old}")).await?;
-    let found = found.unwrap_or_default();
+    let found = inspect::container(target, old).await?.unwrap_or_default();
     let named: BTreeSet<&str> = create
         .project
         .volumes
@@ -299,7 +269,7 @@ pub(in crate::targets::docker) async fn anonymous(
         (anonymous && !by_name && !named.contains(name.as_str())).then(|| Mount {
             source: Some(name),
             target,
-            read_only: !mount.rw,
+            read_only: mount.writable == Some(false),
             ..Mount::default()
         })
     });
