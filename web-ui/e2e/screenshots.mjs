@@ -113,8 +113,8 @@ try {
   await shot("setup", ["light", "phone-dark"], "/setup", "[name=code]");
   const first = views[0];
   if (!first) throw new Error("no view");
-  const call = async (/** @type {"get" | "post"} */ method, /** @type {string} */ path, /** @type {unknown} */ data) => {
-    const answer = await first.page.request[method](`${world.base}/api/v1/${path}`, { data });
+  const call = async (/** @type {"get" | "post" | "put"} */ method, /** @type {string} */ path, /** @type {unknown} */ data, /** @type {Record<string, string>} */ headers = {}) => {
+    const answer = await first.page.request[method](`${world.base}/api/v1/${path}`, { data, headers });
     if (!answer.ok()) throw new Error(`${method} ${path}: ${answer.status()} ${await answer.text()}`);
     return await answer.json();
   };
@@ -144,10 +144,11 @@ try {
   const ended = (/** @type {string} */ deployment) => until(`${deployment} has ended`, async () => ["succeeded", "failed", "rolled_back", "rejected"].includes((await call("get", `deployments/${deployment}`, undefined)).state.phase), 90_000);
   world.projects.add("shop");
   const shop = await make("shop", SHOP);
-  await shot("plan", ["light", "phone"], `/stacks/${shop}/deploy`, "fieldset", async (page) => {
+  const planned = async (/** @type {import("playwright-core").Page} */ page) => {
     await page.locator("label", { hasText: "workshop" }).locator("input").check();
     await page.waitForSelector("[data-test=plan] li");
-  });
+  };
+  await shot("plan", ["light", "phone"], `/stacks/${shop}/deploy`, "fieldset", planned);
   const [running] = await deploy(shop, "workshop");
   await shot("deployment-live", ["light", "phone-dark"], `/deployments/${running}`, "[data-test=steps] li");
   await ended(running);
@@ -173,6 +174,7 @@ try {
   await shot("stacks", ["light", "phone"], "/stacks", "tbody tr");
   await shot("stack", ["dark", "phone"], `/stacks/${shop}`, "tbody tr");
   await shot("revisions", ["light"], `/stacks/${shop}/revisions`, "ol li");
+  await shot("policy", ["light", "phone-dark"], `/stacks/${shop}/policy`, "[data-test=policy]");
   await shot("logs", ["dark", "phone"], `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
   await shot("editor", ["light", "phone-dark"], `/stacks/${shop}/edit`, ".cm-content", async (page) => {
     await page.locator(".cm-line", { hasText: "depends_on" }).first().click();
@@ -182,11 +184,18 @@ try {
     await page.locator(".cm-scroller").evaluate((it) => it.scrollTo({ left: 0 }));
     await page.waitForSelector("[data-test=problems]");
   });
+  // What a changed file does to what runs.
+  const held = await call("get", `stacks/${shop}`, undefined);
+  const content = SHOP.replace("checkpoint complete", "checkpoint done").replace("  worker:", "  worker:\n    environment:\n      QUEUE: mail");
+  await call("put", `stacks/${shop}`, { spec: { ...held.spec, files: [{ path: "compose.yaml", content }] } }, { "If-Match": `"${held.version}"` });
+  await shot("plan-change", ["light", "dark", "phone"], `/stacks/${shop}/deploy`, "fieldset", planned);
   await shot("remove", ["light", "phone"], `/stacks/${shop}`, "tbody tr", (page) => page.getByRole("button", { name: "Remove from hosts" }).click());
   await shot("hosts-fr", ["phone"], "/hosts", ".host", async (page) => {
     await page.getByRole("button", { name: "EN: Language" }).click();
     await page.locator("h1", { hasText: "Hôtes" }).waitFor();
   });
+  await shot("plan-fr", ["phone"], `/stacks/${shop}/deploy`, "fieldset", planned);
+  await shot("policy-fr", ["phone"], `/stacks/${shop}/policy`, "[data-test=policy]");
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.stack : error}\n${world.logs()}\n`);
   process.exitCode = 1;
