@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Scenarios on a real engine: the local mode of windflow-agent beside the real Docker Compose, step by step.
 
-    run.py --ours 'target/debug/windflow-agent local' --reference PATH [--only TEXT] [--jobs N] [--keep-going]
+    run.py --ours 'target/debug/windflow-agent local' --reference PATH [--only TEXT] [--jobs N]
 
 Every file of cases/ is a scenario: blocks that begin with a line `== NAME`. `== steps` holds the steps, every other
 block a file of the project directory. A step is one line:
@@ -99,6 +99,15 @@ class Engine:
         events = [json.loads(line) for line in lines if line.strip()]
         return [(event["Action"], event["Actor"]["Attributes"].get(LABEL + "service")) for event in events]
 
+    def begun(self, container):
+        """Waits until an init has its process: a signal that comes sooner ends the two in one way or the other."""
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            top = self.get("GET", f"/containers/{container}/top?ps_args=-eo%20pid,comm") or {}
+            if any(row[-1] != "docker-init" for row in top.get("Processes") or [[""]]):
+                return
+            time.sleep(0.01)
+
     def state(self, project, before):
         """What is there, without what may differ; and the ids by service."""
         mine, ids = self.of(project), {}
@@ -109,6 +118,8 @@ class Engine:
         inspected = [one for one in inspected if one and "Id" in one]
         for one in inspected:
             names[one["Id"]] = one["Name"][1:]
+            if one["State"]["Status"] == "running" and one["HostConfig"].get("Init"):
+                self.begun(one["Id"])
         for one in inspected:
             config, host = one["Config"], one["HostConfig"]
             labels = config["Labels"] or {}
