@@ -29,6 +29,8 @@ pub(crate) fn of(recorded: &[Recorded], dir: &Path) -> Value {
     }
     text = text.replace(&dir.to_string_lossy().into_owned(), "${DIR}");
     let mut out: Vec<Value> = serde_json::from_str(&text).unwrap();
+    // Only now: the place of the project on this machine, or an id, would decide the order.
+    out.iter_mut().for_each(order);
     out.sort_by_key(Value::to_string);
     Value::from(out)
 }
@@ -47,9 +49,7 @@ fn one(recorded: &Recorded) -> Value {
     }
     let mut out = json!({ "path": recorded.path, "query": query, "body": body, "files": recorded.files });
     prune(&mut out);
-    let mut out = sorted(out);
-    order(&mut out);
-    out
+    sorted(out)
 }
 
 fn labels(path: &str, body: &mut Value) {
