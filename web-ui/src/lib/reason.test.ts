@@ -3,9 +3,9 @@ import { reasonText } from "./reason";
 
 /** What the engine's own planning says, out of its sources: a new sentence has to get its French here. */
 const sources = import.meta.glob("../../../agent/engine/src/plan/**/*.rs", { query: "?raw", import: "default", eager: true }) as Record<string, string>;
-const whole = (source: string) => source.split("#[cfg(test)]")[0] ?? "";
+const withoutTests = (source: string) => source.split("#[cfg(test)]")[0] ?? "";
 const sentences = Object.values(sources).flatMap((source) =>
-  [...whole(source).matchAll(/(?:plainly|because|reason)\(\s*(?:format!\(\s*)?"([^"]+)"/g)].map((found) => found[1] ?? ""));
+  [...withoutTests(source).matchAll(/(?:plainly|because|reason)\(\s*(?:format!\(\s*)?"([^"]+)"/g)].map((found) => found[1] ?? ""));
 
 it("knows every sentence of the engine in French", () => {
   expect(sentences.length).toBeGreaterThan(15);

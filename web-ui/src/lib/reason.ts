@@ -9,7 +9,6 @@ const FRENCH: readonly (readonly [RegExp, string])[] = [
   [/^the network does not exist$/, "le réseau n'existe pas"],
   [/^the volume does not exist$/, "le volume n'existe pas"],
   [/^it is new$/, "il est nouveau"],
-  [/^it is not there$/, "elle n'est pas là"],
   [/^the stack is removed$/, "la pile est retirée"],
   [/^the service is gone$/, "le service n'existe plus"],
   [/^no service (\S+) exists any more$/, "le service $1 n'existe plus"],
