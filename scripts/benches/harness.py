@@ -31,6 +31,12 @@ def row(bench, name, unit, ours, other=None, other_name="", goal="", note=""):
             "other": against, "other_name": other_name, "ratio": ratio, "goal": goal, "ok": ok, "runs": len(ours), "note": note}
 
 
+def compose_peer():
+    """The real Docker Compose 2.40.3; None if it cannot be fetched."""
+    got = subprocess.run([ROOT / "scripts/lib/reference-compose"], capture_output=True, text=True, check=False)
+    return pathlib.Path(got.stdout.strip()) if got.returncode == 0 and got.stdout.strip() else None
+
+
 def wait_for(seconds, condition, what):
     end = time.monotonic() + seconds
     while not condition():

@@ -3,10 +3,8 @@
 Two stacks of one page: behind a proxy that finds it by its name (the new container starts beside the old one), and on a
 published port (only one container can have it). The bad revision never answers its health check. A client asks every few
 milliseconds; downtime is the time between the last good answer before a failed one and the next good answer, in all.
-Docker Compose gets the same files with `up --wait`, if it is there: COMPOSE names the program, `docker-compose` by default.
+Docker Compose 2.40.3 gets the same files with `up --wait`, if it can be had.
 """
-import os
-import shutil
 import subprocess
 import threading
 import time
@@ -103,7 +101,7 @@ def once(kind, port, deploy):
 
 def measure(world):
     world.agent("rollback")
-    compose = os.environ.get("COMPOSE") or shutil.which("docker-compose")
+    compose = harness.compose_peer()
     rows = []
     for kind, name in (("name", "by name, new one first"), ("port", "published port, old one first")):
         ours, theirs, lost, left = [], [], 0, 0
