@@ -37,7 +37,11 @@ pub(super) async fn run(shared: Arc<Shared>, signals: mpsc::Sender<Signal>, stop
         .build(shared.options.random.clone());
     let mut told = false;
     while !stop.is_stopped() {
-        match shared.target.events().await {
+        // An engine may take its time to answer, and nobody who stops waits for that.
+        let Some(opened) = stop.run(shared.target.events()).await else {
+            return;
+        };
+        match opened {
             Ok(events) => {
                 told = false;
                 delays.reset();

@@ -39,7 +39,7 @@ const EVENTS: usize = 1024;
 pub struct FakeOptions {
     /// File that keeps the host between runs; `None` keeps nothing.
     pub file: Option<PathBuf>,
-    /// Time of a create; a start takes ten times, a pull twenty times as long.
+    /// Time of a create and of opening the event stream; a start takes ten times, a pull twenty times as long.
     pub latency: Duration,
     /// Stamps creations.
     pub clock: Clock,
@@ -254,6 +254,7 @@ impl Target for FakeTarget {
 
     fn events(&self) -> BoxFuture<'_, Result<BoxStream<'static, TargetEvent>, TargetError>> {
         Box::pin(async move {
+            tokio::time::sleep(self.options.latency).await;
             self.check()?;
             let (receiver, state) = (self.events.subscribe(), Arc::clone(&self.state));
             let stream = stream::unfold((receiver, state), |(mut receiver, state)| async move {

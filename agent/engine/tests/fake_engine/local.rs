@@ -1,7 +1,8 @@
 //! What local mode asks of the engine beyond a plain deploy: hooks, what `run` needs, removal of single services, one-shots.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
 use windflow_engine::{
     Target,
     lifecycle::{self, Act, Lifecycle},
@@ -32,6 +33,16 @@ async fn hooks_come_after_the_start_and_before_the_stop() {
     let done = bench.target.operations();
     assert!(place(&done, "exec down now") < place(&done, "stop app-a-1"));
     bench.end().await;
+}
+
+/// A command that changed nothing waited 35 ms of 90 for the answer to "tell me of events", which nobody needed any more.
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_the_event_stream() {
+    let bench = Bench::with_latency(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let begin = Instant::now();
+    bench.end().await;
+    assert_eq!(begin.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
