@@ -21,7 +21,7 @@ use windflow_kit::{Clock, Secret};
 use windflow_model::{AgentId, Code, Failure, Timestamp};
 use windflow_protocol::{EnrollReply, EnrollRequest, VersionRange, enroll::MAX_CLOCK_SKEW_MS};
 use windflow_transport::{
-    HostKey, IdentityError,
+    HostKey, IdentityError, Network,
     enroll::ask,
     identity::{self, AgentFacts},
 };
@@ -76,7 +76,12 @@ pub struct JoinRequest {
 ///
 /// # Errors
 /// [`EnrollError`], each with its remedy; nothing is kept but the host's own key.
-pub async fn join(dir: &Path, request: JoinRequest, clock: &Clock) -> Result<Identity, EnrollError> {
+pub async fn join(
+    dir: &Path,
+    request: JoinRequest,
+    clock: &Clock,
+    network: &Network,
+) -> Result<Identity, EnrollError> {
     let files = |source| EnrollError::Files {
         dir: dir.to_path_buf(),
         source,
@@ -98,7 +103,7 @@ pub async fn join(dir: &Path, request: JoinRequest, clock: &Clock) -> Result<Ide
         labels: request.labels,
         wall_ms: clock.now_ms(),
     };
-    let granted = granted(exchange(&request.address, pins, &message, clock).await?)?;
+    let granted = granted(exchange(&request.address, pins, &message, clock, network).await?)?;
     keep(dir, key, granted, vec![request.address])
 }
 
@@ -106,7 +111,7 @@ pub async fn join(dir: &Path, request: JoinRequest, clock: &Clock) -> Result<Ide
 ///
 /// # Errors
 /// [`EnrollError`]; the identity stays as it was.
-pub async fn reattest(identity: &mut Identity, clock: &Clock) -> Result<(), EnrollError> {
+pub async fn reattest(identity: &mut Identity, clock: &Clock, network: &Network) -> Result<(), EnrollError> {
     let dir = identity.dir.clone();
     let files = |source| EnrollError::Files {
         dir: dir.clone(),
@@ -118,7 +123,7 @@ pub async fn reattest(identity: &mut Identity, clock: &Clock) -> Result<(), Enro
         certificate: identity.certificate.clone(),
         wall_ms: clock.now_ms(),
     };
-    let granted = granted(exchange_anywhere(identity, pin, &message, clock).await?)?;
+    let granted = granted(exchange_anywhere(identity, pin, &message, clock, network).await?)?;
     identity.renewed(granted.certificate)
 }
 
@@ -126,7 +131,7 @@ pub async fn reattest(identity: &mut Identity, clock: &Clock) -> Result<(), Enro
 ///
 /// # Errors
 /// [`EnrollError`].
-pub async fn leave(identity: &Identity, clock: &Clock) -> Result<(), EnrollError> {
+pub async fn leave(identity: &Identity, clock: &Clock, network: &Network) -> Result<(), EnrollError> {
     let files = |source| EnrollError::Files {
         dir: identity.dir.clone(),
         source,
@@ -136,7 +141,7 @@ pub async fn leave(identity: &Identity, clock: &Clock) -> Result<(), EnrollError
         csr: identity.key.csr().map_err(files)?,
         certificate: identity.certificate.clone(),
     };
-    match exchange_anywhere(identity, pin, &message, clock).await? {
+    match exchange_anywhere(identity, pin, &message, clock, network).await? {
         EnrollReply::Left => Ok(()),
         _ => Err(EnrollError::Unexpected),
     }
@@ -168,10 +173,11 @@ async fn exchange_anywhere(
     pin: [u8; 32],
     message: &EnrollRequest,
     clock: &Clock,
+    network: &Network,
 ) -> Result<EnrollReply, EnrollError> {
     let mut failed = None;
     for address in &identity.membership.addresses {
-        match exchange(address, vec![pin], message, clock).await {
+        match exchange(address, vec![pin], message, clock, network).await {
             Ok(reply) => return Ok(reply),
             // A clear no is a no at every address of one controller.
             Err(error @ (EnrollError::Refused { .. } | EnrollError::Clock { .. })) => return Err(error),
@@ -189,9 +195,10 @@ async fn exchange(
     pins: Vec<[u8; 32]>,
     message: &EnrollRequest,
     clock: &Clock,
+    network: &Network,
 ) -> Result<EnrollReply, EnrollError> {
     let remote = resolve(address).await?;
-    let reply = ask(remote, pins, message).await.map_err(|source| {
+    let reply = ask(network, remote, pins, message).await.map_err(|source| {
         if source.is_pin_mismatch() {
             EnrollError::PinMismatch {
                 address: address.to_owned(),

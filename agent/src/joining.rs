@@ -9,6 +9,7 @@ use std::{
 };
 
 use windflow_kit::{Chain, Clock, DirLock, Secret};
+use windflow_transport::Network;
 
 use crate::{
     cli::EnrollArgs,
@@ -69,7 +70,7 @@ pub async fn command(
         hostname,
         labels,
     };
-    let identity = join(lock.dir(), request, &clock)
+    let identity = join(lock.dir(), request, &clock, &Network::default())
         .await
         .map_err(|error| refused(&error))?;
     // A stderr that is gone leaves the exit code.

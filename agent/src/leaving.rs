@@ -4,6 +4,7 @@ use std::io::Write as _;
 
 use windflow_kit::Clock;
 use windflow_model::Code;
+use windflow_transport::Network;
 
 use crate::{
     cli::LeaveArgs,
@@ -29,7 +30,7 @@ pub async fn command(args: LeaveArgs, clock: Clock) -> Result<(), CommandError> 
             forget(lock.dir())?;
             return say("this host is not enrolled");
         }
-        Ok(Some(identity)) => leave(&identity, &clock)
+        Ok(Some(identity)) => leave(&identity, &clock, &Network::default())
             .await
             .map(|()| identity.membership.agent.to_string()),
         Err(error) => Err(error),

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use windflow_engine::EngineHandle;
 use windflow_kit::{BackoffOptions, Clock, Random, Stop, error::Chain};
 use windflow_model::{Inventory, Timestamp};
+use windflow_transport::Network;
 
 use crate::enroll::{EnrollError, Identity, reattest};
 
@@ -34,6 +35,8 @@ pub struct LinkOptions {
     pub build: String,
     /// Delays between attempts.
     pub backoff: BackoffOptions,
+    /// Where packets go.
+    pub network: Network,
 }
 
 /// Where the link stands, for `windflow-agent status`.
@@ -151,7 +154,7 @@ impl Link {
         if self.options.clock.now_ms() < self.identity.facts.not_after.as_millis() {
             return Ok(());
         }
-        reattest(&mut self.identity, &self.options.clock).await?;
+        reattest(&mut self.identity, &self.options.clock, &self.options.network).await?;
         let until = Some(self.identity.facts.not_after);
         self.status.send_modify(|status| status.certificate_until = until);
         Ok(())

@@ -10,6 +10,8 @@ pub mod context;
 pub mod fleet;
 pub mod http;
 pub mod jobs;
+pub mod plane;
+mod port;
 pub mod serve;
 mod tasks;
 mod ui;

@@ -1,8 +1,8 @@
 //! From settings to a running controller.
 //!
 //! ```text
-//! lock data dir → store → epoch (fsync) → CA → App → fleet (QUIC) → HTTPS
-//! TaskSet: "fleet" exit · "https" exit · "server-certificate" log · jobs log · owned changes log · "watchdog" log
+//! lock data dir → store → control plane (`plane`) → HTTPS
+//! TaskSet: the control plane's · "https" exit · jobs log · "watchdog" log
 //! stop: signal → HTTPS drains 10 s, fleet says goodbye → owned changes end → store closes
 //! ```
 
@@ -22,22 +22,17 @@ use rustls::ServerConfig;
 use windflow_kit::{Clock, DirLock, OnFailure, Random, Stop, TaskSet, stop::Signals};
 use windflow_store::{RedbOptions, RedbStore, SharedStore};
 use windflow_transport::{
-    identity,
+    Network, identity,
     tls::{self, LiveCertificate},
 };
 
 use crate::{
-    app::AppOptions,
-    ca::{Ca, ServerCertificate},
     config::Config,
-    fleet::{FleetError, FleetOptions, Home},
     http::{self, Facts, Web},
     jobs::Jobs,
+    plane::PlaneOptions,
+    port,
 };
-
-mod port;
-
-use port::Kind;
 
 /// Requests under way get this long when the controller stops.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -62,56 +57,27 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let store = RedbStore::open_locked(Arc::clone(&lock), options).context("the store cannot be opened")?;
     let store: SharedStore = Arc::new(store);
-    let epoch = crate::app::raise_epoch(&store)
-        .await
-        .context("the start could not be recorded")?;
-
-    let ca_dir = config.data_dir.join("ca");
-    let deployment = deployment_id(&config.data_dir, &ca_dir, &random)?;
-    let ca = Ca::open_or_create(ca_dir, &deployment, clock.clone(), random.clone());
-    let ca = ca.context("the certificate authority cannot be used")?;
-    let ca = Arc::new(ca.with_leaf_life(config.agent_certificate_life));
     let hostname = hostname();
-    let certificate = ServerCertificate::make(Arc::clone(&ca), names(&config, &hostname))
-        .context("the controller has no certificate")?;
-    let live = certificate.live();
-
-    let app = AppOptions {
+    let plane = PlaneOptions {
         store: store.clone(),
-        clock: clock.clone(),
+        data_dir: config.data_dir.clone(),
+        clock,
         random,
         tasks: tasks.clone(),
-        epoch,
-    }
-    .build();
-    let fleet = FleetOptions {
-        listen: config.quic,
-        controller_epoch: epoch,
-        certificate: Arc::clone(&live),
-        build: windflow_kit::build::describe(),
-        clock,
+        network: Network::default(),
+        quic: config.quic,
+        names: names(&config, &hostname),
+        agent_certificate_life: config.agent_certificate_life,
     };
-    let home: Arc<dyn Home> = Arc::new(app.clone());
-    let (fleet, handle) = fleet.build(Arc::clone(&ca), home).map_err(|error| match error {
-        FleetError::Listen { address, source } => port::explain(Kind::Udp, address, source).into(),
-        error => anyhow::Error::new(error).context("the agent listener cannot start"),
-    })?;
-    let quic_address = fleet.local_addr();
-    app.attach(Arc::new(handle));
-    tasks.spawn("fleet", OnFailure::Exit, fleet.run(stop.clone()));
-
-    tasks.spawn(
-        "server-certificate",
-        OnFailure::Log,
-        certificate.keep(stop.clone()),
-    );
+    let plane = plane.start().await?;
+    let (app, live, quic_address) = (plane.app, plane.certificate, plane.quic);
 
     let chain = live.chain();
     let leaf = chain.first().context("the controller has no certificate")?;
     let tls_pin = STANDARD.encode(identity::key_hash(leaf)?);
     let address = https.local_addr()?;
     let facts = Facts {
-        ca_pin: ca.pin(),
+        ca_pin: plane.ca.pin(),
         tls_pin,
         url: format!("https://{}:{}", config.host(address, &hostname), address.port()),
         quic: config
@@ -142,7 +108,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     say(&console)?;
     jobs.start(&app, &tasks, config.data_dir.join("setup-code"));
     crate::tasks::notify_ready(&tasks);
-    tracing::info!(epoch, http = %address, quic = %quic_address, "controller is ready");
+    tracing::info!(epoch = app.epoch(), http = %address, quic = %quic_address, "controller is ready");
 
     tokio::select! {
         signal = signals.next() => tracing::info!(?signal, "stopping"),
@@ -170,23 +136,6 @@ fn say(text: &str) -> io::Result<()> {
     let mut console = io::stdout();
     writeln!(console, "{text}")?;
     console.flush()
-}
-
-/// Id of this installation: made once, part of the names in its certificates. If its file is gone, the authority still
-/// says it: hosts accept no other.
-fn deployment_id(dir: &Path, ca: &Path, random: &Random) -> anyhow::Result<String> {
-    let path = dir.join("deployment-id");
-    if let Ok(text) = fs_err::read_to_string(&path)
-        && !text.trim().is_empty()
-    {
-        return Ok(text.trim().to_owned());
-    }
-    let id = match crate::ca::deployment_in(ca) {
-        Some(id) => id,
-        None => hex::encode(random.bytes::<8>()?),
-    };
-    identity::write_private(&path, id.as_bytes())?;
-    Ok(id)
 }
 
 fn hostname() -> String {

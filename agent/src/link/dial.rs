@@ -26,7 +26,8 @@ pub(super) async fn dial(link: &Link) -> Result<(Connection, Endpoint), String> 
                 &identity.ca.clone().into(),
             );
             let tls = tls.map_err(|error| Chain(&error).to_string())?;
-            let endpoint = endpoint::agent(remote).map_err(|error| Chain(&error).to_string())?;
+            let endpoint =
+                endpoint::agent(&link.options.network, remote).map_err(|error| Chain(&error).to_string())?;
             let dialled = endpoint::dial(&endpoint, remote, &identity.membership.server_name, tls).await;
             match dialled {
                 Ok(connection) => Ok((connection, endpoint)),

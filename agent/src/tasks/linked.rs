@@ -9,6 +9,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use windflow_engine::EngineHandle;
 use windflow_kit::{BackoffOptions, Chain, Clock, OnFailure, Random, Stop, TaskSet};
+use windflow_transport::Network;
 
 use crate::{
     enroll::Identity,
@@ -54,6 +55,7 @@ pub(super) async fn start(
         random,
         build: windflow_kit::build::describe(),
         backoff: BackoffOptions::default(),
+        network: Network::default(),
     };
     let (link, handle) = options.build(engine.clone(), identity, inventory);
     let stop = tasks.stop();

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use windflow_kit::{Clock, Stop, TaskHandle, task::spawn_scoped};
 use windflow_model::{AgentId, Failure, LogQuery, Plan, Presence, Timestamp};
 use windflow_transport::{
+    Network,
     endpoint::{self, CLOSE_REFUSED, CLOSE_RESTART},
     quinn::{Connection, Endpoint},
     tls::{self, LiveCertificate, TlsError},
@@ -93,6 +94,8 @@ pub enum FleetError {
 pub struct FleetOptions {
     /// UDP address for agents.
     pub listen: SocketAddr,
+    /// Where packets go.
+    pub network: Network,
     /// Raised and on disk at each start of the controller.
     pub controller_epoch: u64,
     /// The controller's own certificate.
@@ -131,7 +134,7 @@ impl FleetOptions {
         let config = tls::quic_server(config).map_err(FleetError::Tls)?;
         let address = self.listen;
         let listen = |source| FleetError::Listen { address, source };
-        let endpoint = endpoint::controller(address, config, &keys).map_err(listen)?;
+        let endpoint = endpoint::controller(&self.network, address, config, &keys).map_err(listen)?;
         let address = endpoint.local_addr().map_err(listen)?;
         let (commands, inbox) = mpsc::channel(256);
         let fleet = Fleet {

@@ -12,7 +12,7 @@ use windflow_protocol::{
     AgentFrame, AgentHello, ControllerFrame, EnrollReply, EnrollRequest, HeldList, VersionRange,
 };
 use windflow_transport::{
-    FrameReader, FrameWriter, HostKey, endpoint,
+    FrameReader, FrameWriter, HostKey, Network, endpoint,
     enroll::{AskError, ask},
     identity, quinn, tls,
 };
@@ -44,6 +44,7 @@ pub(crate) fn rig_at(clock: Clock) -> Rig {
     let certificate = ServerCertificate::make(Arc::clone(&ca), Vec::new()).unwrap();
     let options = FleetOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
+        network: Network::default(),
         controller_epoch: 1,
         certificate: certificate.live(),
         build: "test".to_owned(),
@@ -99,6 +100,7 @@ impl Rig {
             wall_ms: Clock::system().now_ms(),
         };
         ask(
+            &Network::default(),
             self.address,
             vec![identity::parse_pin(&self.ca.pin()).unwrap()],
             &request,
@@ -117,7 +119,7 @@ impl Rig {
 
     pub(crate) async fn dial(&self, key: &HostKey, certificate: &[u8], versions: VersionRange) -> Peer {
         let tls = tls::agent(certificate.to_vec().into(), key.private_der(), self.ca.root()).unwrap();
-        let endpoint = endpoint::agent(self.address).unwrap();
+        let endpoint = endpoint::agent(&Network::default(), self.address).unwrap();
         let connection = endpoint::dial(&endpoint, self.address, &self.ca.server_name(), tls)
             .await
             .unwrap();

@@ -1,10 +1,11 @@
 //! Wall-clock time as a handle.
 //!
 //! A process makes one [`Clock::system`] in `main` and passes clones on. Tests use [`Clock::manual`], which stands
-//! still until it is told otherwise. Only wall-clock time lives here; timers and deadlines use `tokio::time`, which
+//! still until it is told otherwise; a simulation drives its clocks itself ([`Clock::driven`]). Only wall-clock time lives here; timers and deadlines use `tokio::time`, which
 //! tests can pause.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -16,11 +17,22 @@ use std::{
 #[derive(Debug, Clone, Default)]
 pub struct Clock(Source);
 
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 enum Source {
     #[default]
     System,
     Manual(Arc<AtomicI64>),
+    Driven(Arc<dyn Fn() -> i64 + Send + Sync>),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::System => "System",
+            Self::Manual(_) => "Manual",
+            Self::Driven(_) => "Driven",
+        })
+    }
 }
 
 impl Clock {
@@ -36,16 +48,23 @@ impl Clock {
         Self(Source::Manual(Arc::new(AtomicI64::new(unix_ms))))
     }
 
+    /// A clock that shows what `now_ms` says: the time of a simulation, with the error of this clock.
+    #[must_use]
+    pub fn driven(now_ms: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        Self(Source::Driven(Arc::new(now_ms)))
+    }
+
     /// Milliseconds since 1970-01-01T00:00:00Z; negative before it.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             Source::System => system_now_ms(),
             Source::Manual(now) => now.load(Ordering::SeqCst),
+            Source::Driven(now_ms) => now_ms(),
         }
     }
 
-    /// Moves a manual clock forward. Does nothing on the system clock.
+    /// Moves a manual clock forward. Does nothing on others.
     pub fn advance(&self, by: Duration) {
         if let Source::Manual(now) = &self.0 {
             now.fetch_add(
@@ -55,7 +74,7 @@ impl Clock {
         }
     }
 
-    /// Sets a manual clock, also backwards. Does nothing on the system clock.
+    /// Sets a manual clock, also backwards. Does nothing on others.
     pub fn set_ms(&self, unix_ms: i64) {
         if let Source::Manual(now) = &self.0 {
             now.store(unix_ms, Ordering::SeqCst);

@@ -44,7 +44,7 @@ pub use self::{
     lease::Lease,
     mem::MemStore,
     record::{Record, Version},
-    redb::{RedbOptions, RedbStore},
+    redb::{RedbOptions, RedbStore, SimulatedDisk},
     store::{BoxFuture, Integrity, Page, SharedStore, Store},
     table::{Entry, EntryPage, Table},
     txn::{Committed, Expect, MAX_KEY, MAX_OPS, MAX_SCAN, MAX_TXN_BYTES, MAX_VALUE, Op, Txn},

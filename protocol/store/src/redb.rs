@@ -9,6 +9,7 @@
 //!    └────Read (mpsc 1024)────────► "store-read"   serves what is queued from one snapshot
 //! ```
 //! Both are plain threads: neither disk waits nor checksums run on the async workers. A full queue makes callers wait.
+//! On a simulated disk there are no threads: the same code runs where it is called, so that a run repeats itself.
 //!
 //! redb forgets nothing it has committed (0 of 130 emulated power cuts lost a write; sled lost some in 57 of 60), but
 //! its plain reads do not notice flipped bits: the checksums in [`crate::Record`]s do. After any IO error redb refuses
@@ -34,12 +35,14 @@ use crate::{
 };
 
 mod batch;
+mod disk;
 mod file;
 mod reader;
 mod writer;
 
+pub use self::disk::SimulatedDisk;
 use self::{
-    file::File,
+    file::{File, Place},
     reader::Read,
     writer::{Change, Writer},
 };
@@ -86,13 +89,18 @@ pub struct RedbStore {
     doors: Mutex<Option<Doors>>,
 }
 
-/// The ends of the queues, and what runs behind them. Taken out by closing.
+/// Where work is done. Taken out by closing.
 #[derive(Debug)]
-struct Doors {
-    changes: mpsc::Sender<Change>,
-    reads: mpsc::Sender<Read>,
-    threads: Vec<JoinHandle<()>>,
-    _lock: Arc<DirLock>,
+enum Doors {
+    /// The ends of the queues, and what runs behind them.
+    Queues {
+        changes: mpsc::Sender<Change>,
+        reads: mpsc::Sender<Read>,
+        threads: Vec<JoinHandle<()>>,
+        lock: Arc<DirLock>,
+    },
+    /// On the spot: a simulation.
+    Here(Writer),
 }
 
 impl RedbStore {
@@ -113,7 +121,7 @@ impl RedbStore {
     /// As [`RedbStore::open`], without [`StoreError::Locked`] unless another program holds the file itself.
     pub fn open_locked(lock: Arc<DirLock>, options: RedbOptions) -> Result<Self, StoreError> {
         let clock = options.clock.clone();
-        let file = Arc::new(File::open(lock.dir(), options)?);
+        let file = Arc::new(File::open(Place::Dir(lock.dir().to_path_buf()), options)?);
         let watchers = Arc::new(Watchers::default());
         let (changes, change_queue) = mpsc::channel(QUEUE);
         let (reads, read_queue) = mpsc::channel(QUEUE);
@@ -127,11 +135,11 @@ impl RedbStore {
             file.thread("store-write", move || writer.run())?,
             file.thread("store-read", move || reader::run(&read_file, read_queue, &nudge))?,
         ];
-        let doors = Mutex::new(Some(Doors {
+        let doors = Mutex::new(Some(Doors::Queues {
             changes,
             reads,
             threads,
-            _lock: lock,
+            lock,
         }));
         Ok(Self {
             file,
@@ -141,37 +149,74 @@ impl RedbStore {
         })
     }
 
+    /// Opens the store on a disk that only exists in a simulation. Works without threads.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`].
+    pub fn simulated(disk: Arc<dyn SimulatedDisk>, options: RedbOptions) -> Result<Self, StoreError> {
+        let clock = options.clock.clone();
+        let file = Arc::new(File::open(Place::Simulated(disk), options)?);
+        let watchers = Arc::new(Watchers::default());
+        let writer = Writer {
+            file: Arc::clone(&file),
+            watchers: Arc::clone(&watchers),
+            // Nothing ever waits: each change is done before the next one is asked for.
+            queue: mpsc::channel(1).1,
+        };
+        Ok(Self {
+            file,
+            watchers,
+            clock,
+            doors: Mutex::new(Some(Doors::Here(writer))),
+        })
+    }
+
     /// The file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.file.path().to_path_buf()
     }
 
-    fn doors<T>(&self, with: impl FnOnce(&Doors) -> T) -> Result<T, StoreError> {
-        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
-        doors.as_ref().map(with).ok_or(StoreError::Closed)
+    fn doors<T>(&self, with: impl FnOnce(&mut Doors) -> T) -> Result<T, StoreError> {
+        let mut doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner);
+        doors.as_mut().map(with).ok_or(StoreError::Closed)
     }
 
     async fn change<T>(&self, make: impl FnOnce(Reply<T>) -> Change) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let changes = self.doors(|doors| doors.changes.clone())?;
-        changes.send(make(reply)).await.map_err(|_| StoreError::Closed)?;
-        drop(changes);
+        let change = make(reply);
+        let queued = self.doors(|doors| match doors {
+            Doors::Queues { changes, .. } => Some((changes.clone(), change)),
+            Doors::Here(writer) => {
+                writer.work(change);
+                None
+            }
+        })?;
+        if let Some((changes, change)) = queued {
+            changes.send(change).await.map_err(|_| StoreError::Closed)?;
+        }
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     async fn read<T>(&self, make: impl FnOnce(Reply<T>) -> Read) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let reads = self.doors(|doors| doors.reads.clone())?;
-        reads.send(make(reply)).await.map_err(|_| StoreError::Closed)?;
-        drop(reads);
+        let read = make(reply);
+        let queued = self.doors(|doors| match doors {
+            Doors::Queues { reads, .. } => Some((reads.clone(), read)),
+            Doors::Here(writer) => {
+                reader::here(&self.file, read, writer);
+                None
+            }
+        })?;
+        if let Some((reads, read)) = queued {
+            reads.send(read).await.map_err(|_| StoreError::Closed)?;
+        }
         answer.await.unwrap_or(Err(StoreError::Closed))
     }
 
     /// Closes the queues; the threads end when those are empty.
-    fn shut(&self) -> Option<(Vec<JoinHandle<()>>, Arc<DirLock>)> {
-        let doors = self.doors.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some((doors.threads, doors._lock))
+    fn shut(&self) -> Option<Doors> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -179,14 +224,25 @@ impl RedbStore {
 type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Waits for the threads, then closes the file and lets the directory go.
-fn settle(file: &File, watchers: &Watchers, (threads, lock): (Vec<JoinHandle<()>>, Arc<DirLock>)) {
-    for thread in threads {
-        // A panic was caught inside and answered; nothing is left to say.
-        drop(thread.join());
+fn settle(file: &File, watchers: &Watchers, doors: Doors) {
+    let mut held = None;
+    if let Doors::Queues {
+        changes,
+        reads,
+        threads,
+        lock,
+    } = doors
+    {
+        drop((changes, reads));
+        held = Some(lock);
+        for thread in threads {
+            // A panic was caught inside and answered; nothing is left to say.
+            drop(thread.join());
+        }
     }
     file.close();
     watchers.close();
-    drop(lock);
+    drop(held);
 }
 
 impl Drop for RedbStore {
@@ -242,6 +298,9 @@ impl Store for RedbStore {
     fn close(&self) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             let Some(parts) = self.shut() else { return };
+            if matches!(parts, Doors::Here(_)) {
+                return settle(&self.file, &self.watchers, parts);
+            }
             let (file, watchers) = (Arc::clone(&self.file), Arc::clone(&self.watchers));
             // Joining waits for the last commit: not on an async worker.
             drop(tokio::task::spawn_blocking(move || settle(&file, &watchers, parts)).await);

@@ -5,13 +5,15 @@ use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
 
 use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, IdleTimeout, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    TransportConfig, VarInt,
     crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig},
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
+
+use crate::network::Network;
 
 /// Only cleans up: presence has its own, shorter timer in the session.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
@@ -89,7 +91,12 @@ pub struct StableKeys {
 ///
 /// # Errors
 /// The socket cannot be bound, e.g. because the port is in use.
-pub fn controller(address: SocketAddr, tls: QuicServerConfig, keys: &StableKeys) -> io::Result<Endpoint> {
+pub fn controller(
+    network: &Network,
+    address: SocketAddr,
+    tls: QuicServerConfig,
+    keys: &StableKeys,
+) -> io::Result<Endpoint> {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &keys.reset);
     let mut endpoint = EndpointConfig::new(Arc::new(reset));
     let id = keys.connection_id;
@@ -104,21 +111,21 @@ pub fn controller(address: SocketAddr, tls: QuicServerConfig, keys: &StableKeys)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(64 << 10)
         .incoming_buffer_size_total(16 << 20);
-    let socket = UdpSocket::bind(address)?;
-    Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime))
+    network.endpoint(address, endpoint, Some(server))
 }
 
 /// Binds an agent's endpoint on any port, for the address family of `remote`.
 ///
 /// # Errors
 /// [`DialError::Socket`].
-pub fn agent(remote: SocketAddr) -> Result<Endpoint, DialError> {
+pub fn agent(network: &Network, remote: SocketAddr) -> Result<Endpoint, DialError> {
     let any: SocketAddr = if remote.is_ipv4() {
         SocketAddr::from(([0, 0, 0, 0], 0))
     } else {
         SocketAddr::from(([0u16; 8], 0))
     };
-    Endpoint::client(any).map_err(DialError::Socket)
+    let endpoint = network.endpoint(any, EndpointConfig::default(), None);
+    endpoint.map_err(DialError::Socket)
 }
 
 /// Moves an endpoint to a new local port, as an address change of the host would.

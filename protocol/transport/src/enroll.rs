@@ -7,6 +7,7 @@ use windflow_protocol::{EnrollReply, EnrollRequest};
 
 use crate::{
     endpoint::{self, CLOSE_DONE, DialError},
+    network::Network,
     streams::{FrameReader, FrameWriter, StreamError},
     tls::{self, TlsError},
 };
@@ -57,13 +58,14 @@ impl AskError {
 /// # Errors
 /// [`AskError`].
 pub async fn ask(
+    network: &Network,
     remote: SocketAddr,
     pins: Vec<[u8; 32]>,
     request: &EnrollRequest,
 ) -> Result<EnrollReply, AskError> {
     let tls = tls::joining(pins).map_err(AskError::Tls)?;
     let wrap = |source| AskError::Dial { remote, source };
-    let endpoint = endpoint::agent(remote).map_err(wrap)?;
+    let endpoint = endpoint::agent(network, remote).map_err(wrap)?;
     let connection = endpoint::dial(&endpoint, remote, JOIN_NAME, tls)
         .await
         .map_err(wrap)?;
@@ -91,7 +93,7 @@ pub async fn ask(
 pub async fn probe(remote: SocketAddr, pins: Vec<[u8; 32]>) -> Result<Duration, AskError> {
     let tls = tls::joining(pins).map_err(AskError::Tls)?;
     let wrap = |source| AskError::Dial { remote, source };
-    let endpoint = endpoint::agent(remote).map_err(wrap)?;
+    let endpoint = endpoint::agent(&Network::default(), remote).map_err(wrap)?;
     let connection = endpoint::dial(&endpoint, remote, JOIN_NAME, tls)
         .await
         .map_err(wrap)?;

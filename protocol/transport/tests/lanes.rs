@@ -8,7 +8,7 @@ use rustls_pki_types::CertificateDer;
 use windflow_model::AgentId;
 use windflow_protocol::{EnrollRequest, VersionRange};
 use windflow_transport::{
-    HostKey, Lane,
+    HostKey, Lane, Network,
     endpoint::{self, StableKeys},
     enroll::ask,
     identity, quinn,
@@ -82,7 +82,8 @@ fn listen(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, S
         connection_id: 1,
     };
     let any = "127.0.0.1:0".parse().unwrap();
-    let endpoint = endpoint::controller(any, tls::quic_server(config).unwrap(), &keys).unwrap();
+    let endpoint =
+        endpoint::controller(&Network::default(), any, tls::quic_server(config).unwrap(), &keys).unwrap();
     let address = endpoint.local_addr().unwrap();
     (endpoint, address)
 }
@@ -111,7 +112,7 @@ async fn only_hosts_of_this_root_get_into_the_control_lane() {
     let key = HostKey::generate().unwrap();
     let check = async |what: &str, certificate: CertificateDer<'static>, name: &str, expected: &str| {
         let tls = tls::agent(certificate, key.private_der(), &root.certificate).unwrap();
-        let client = endpoint::agent(address).unwrap();
+        let client = endpoint::agent(&Network::default(), address).unwrap();
         let (dialled, found) = tokio::join!(endpoint::dial(&client, address, name, tls), lane(&server));
         assert!(found.contains(expected), "{what}: {found} ({dialled:?})");
     };
@@ -162,11 +163,17 @@ async fn a_host_that_joins_trusts_the_pinned_key_and_no_other_host() {
     let (certificate, _key) = root.server(&[NAME]);
     let (server, address) = listen(certificate, &root);
     let (_silence, found) = tokio::join!(
-        tokio::time::timeout(Duration::from_millis(500), ask(address, vec![pin], &request)),
+        tokio::time::timeout(
+            Duration::from_millis(500),
+            ask(&Network::default(), address, vec![pin], &request)
+        ),
         lane(&server)
     );
     assert_eq!(found, "enrolment");
-    let (refused, _lane) = tokio::join!(ask(address, vec![[7; 32]], &request), lane(&server));
+    let (refused, _lane) = tokio::join!(
+        ask(&Network::default(), address, vec![[7; 32]], &request),
+        lane(&server)
+    );
     assert!(refused.unwrap_err().is_pin_mismatch());
 
     // A host of the same root that plays the controller.
@@ -174,7 +181,10 @@ async fn a_host_that_joins_trusts_the_pinned_key_and_no_other_host() {
     let chain = vec![root.agent(&key, (-1, 1)), root.certificate.clone()];
     let posing = Arc::new(LiveCertificate::new(chain, &key.private_der()).unwrap());
     let (server, address) = listen(posing, &root);
-    let (refused, _lane) = tokio::join!(ask(address, vec![pin], &request), lane(&server));
+    let (refused, _lane) = tokio::join!(
+        ask(&Network::default(), address, vec![pin], &request),
+        lane(&server)
+    );
     assert!(refused.unwrap_err().is_pin_mismatch());
 }
 
@@ -186,7 +196,7 @@ async fn a_second_connection_has_nothing_to_resume() {
     let key = HostKey::generate().unwrap();
     let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(tls));
-    let client = endpoint::agent(address).unwrap();
+    let client = endpoint::agent(&Network::default(), address).unwrap();
     for round in 0..2 {
         let dialling = client.connect_with(config.clone(), address, NAME).unwrap();
         let Err(dialling) = dialling.into_0rtt() else {
@@ -205,7 +215,7 @@ async fn a_new_certificate_serves_the_next_handshake() {
     let (certificate, _key) = root.server(&[NAME]);
     let (server, address) = listen(Arc::clone(&certificate), &root);
     let key = HostKey::generate().unwrap();
-    let client = endpoint::agent(address).unwrap();
+    let client = endpoint::agent(&Network::default(), address).unwrap();
     let mut seen = Vec::new();
     for _ in 0..2 {
         let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();

@@ -12,15 +12,26 @@ use fs_err as fs;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError};
 use windflow_kit::LockError;
 
-use super::{FILE_NAME, RedbOptions, batch};
+use super::{
+    FILE_NAME, RedbOptions, batch,
+    disk::{Backend, SimulatedDisk},
+};
 use crate::{error::StoreError, record, store::Integrity};
 
 /// The database behind a lock which is taken for writing only to swap the handle.
 #[derive(Debug)]
 pub(super) struct File {
     path: PathBuf,
+    /// In place of the file.
+    disk: Option<Arc<dyn SimulatedDisk>>,
     options: RedbOptions,
     database: RwLock<Option<Database>>,
+}
+
+/// Where the bytes are.
+pub(super) enum Place {
+    Dir(PathBuf),
+    Simulated(Arc<dyn SimulatedDisk>),
 }
 
 /// Whether an open is the first of this process.
@@ -31,9 +42,14 @@ enum Open {
 }
 
 impl File {
-    pub(super) fn open(dir: &Path, options: RedbOptions) -> Result<Self, StoreError> {
+    pub(super) fn open(place: Place, options: RedbOptions) -> Result<Self, StoreError> {
+        let (path, disk) = match place {
+            Place::Dir(dir) => (dir.join(FILE_NAME), None),
+            Place::Simulated(disk) => (PathBuf::from(FILE_NAME), Some(disk)),
+        };
         let file = Self {
-            path: dir.join(FILE_NAME),
+            path,
+            disk,
             options,
             database: RwLock::new(None),
         };
@@ -80,7 +96,7 @@ impl File {
     }
 
     fn database(&self, open: Open) -> Result<Database, StoreError> {
-        if open == Open::First {
+        if open == Open::First && self.disk.is_none() {
             self.check_access()?;
         }
         let check = self.options.check_on_open && open == Open::First;
@@ -115,7 +131,11 @@ impl File {
             }
         });
         // redb may panic on a damaged file.
-        let opened = caught(|| builder.create(&self.path)).map_err(|panic| self.damaged(panic))?;
+        let opened = caught(|| match &self.disk {
+            Some(disk) => builder.create_with_backend(Backend(Arc::clone(disk))),
+            None => builder.create(&self.path),
+        });
+        let opened = opened.map_err(|panic| self.damaged(panic))?;
         opened.map_err(|error| self.open_error(error))
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     Reply, batch,
     file::{File, caught},
-    writer::Change,
+    writer::{Change, Writer},
 };
 use crate::{
     error::StoreError,
@@ -52,6 +52,17 @@ pub(super) fn run(file: &File, mut queue: mpsc::Receiver<Read>, writer: &mpsc::W
             again(file, read, writer);
         }
     }
+}
+
+/// Answers one read on the spot; on a handle that has failed, once more on a fresh one.
+pub(super) fn here(file: &File, read: Read, writer: &Writer) {
+    let mut left = serve(file, vec![read]);
+    if !left.is_empty() {
+        writer.revive();
+        left = serve(file, left);
+    }
+    let error = file.unavailable(redb::Error::PreviousIo);
+    left.into_iter().for_each(|read| refuse(read, &error));
 }
 
 /// Answers reads from one snapshot. Gives back those that met a handle that must be reopened.

@@ -31,6 +31,7 @@ pub(super) enum Change {
     Reopen,
 }
 
+#[derive(Debug)]
 pub(super) struct Writer {
     pub(super) file: Arc<File>,
     pub(super) watchers: Arc<Watchers>,
@@ -41,20 +42,25 @@ impl Writer {
     /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
         while let Some(first) = self.queue.blocking_recv() {
-            let mut next = Some(first);
-            while let Some(change) = next.take() {
-                match change {
-                    Change::Txn { txn, reply } => next = self.txns(txn, reply),
-                    // The asker may have gone away; so in every reply below.
-                    Change::Check { reply } => drop(reply.send(self.file.check())),
-                    Change::Reopen => self.revive(),
-                }
+            self.work(first);
+        }
+    }
+
+    /// Does what is asked, and what it takes from the queue meanwhile.
+    pub(super) fn work(&mut self, first: Change) {
+        let mut next = Some(first);
+        while let Some(change) = next.take() {
+            match change {
+                Change::Txn { txn, reply } => next = self.txns(txn, reply),
+                // The asker may have gone away; so in every reply below.
+                Change::Check { reply } => drop(reply.send(self.file.check())),
+                Change::Reopen => self.revive(),
             }
         }
     }
 
     /// Reopens the file if its handle does not work any more.
-    fn revive(&self) {
+    pub(super) fn revive(&self) {
         let works = self
             .file
             .read()

@@ -9,7 +9,7 @@ use fs_err as fs;
 
 /// Why a port cannot be used, with the remedy.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PortError {
+pub(crate) enum PortError {
     /// Somebody else has it.
     #[error("{kind} port {port} is in use by {holder}; stop that or choose another port with {flag}")]
     InUse {
@@ -53,7 +53,7 @@ pub(super) enum PortError {
 
 /// What kind of port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// For HTTPS.
     Tcp,
     /// For agents.
@@ -86,7 +86,7 @@ impl Kind {
 }
 
 /// Listens for HTTPS.
-pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, PortError> {
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener, PortError> {
     let listener = TcpListener::bind(address).and_then(|listener| {
         listener.set_nonblocking(true)?;
         Ok(listener)
@@ -95,7 +95,7 @@ pub(super) fn listen(address: SocketAddr) -> Result<TcpListener, PortError> {
 }
 
 /// What an error of binding means.
-pub(super) fn explain(kind: Kind, address: SocketAddr, source: io::Error) -> PortError {
+pub(crate) fn explain(kind: Kind, address: SocketAddr, source: io::Error) -> PortError {
     let flag = kind.flag();
     match source.kind() {
         io::ErrorKind::AddrInUse => PortError::InUse {

@@ -1,0 +1,49 @@
+//! Where the packets of an endpoint go: the sockets of this machine, or a simulated network.
+//!
+//! A simulation brings its own sockets, timers and tasks, so that real QUIC and TLS run on its time.
+
+use std::{fmt, io, net::SocketAddr, net::UdpSocket, sync::Arc};
+
+use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime};
+
+/// A network of a simulation.
+pub trait SimulatedNetwork: fmt::Debug + Send + Sync + 'static {
+    /// A socket of the simulated host that asks.
+    ///
+    /// # Errors
+    /// As binding a real one: the address is taken or not this host's.
+    fn bind(&self, address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>>;
+
+    /// Its time and tasks.
+    fn runtime(&self) -> Arc<dyn Runtime>;
+
+    /// For what QUIC itself draws, different for each endpoint.
+    fn seed(&self) -> [u8; 32];
+}
+
+/// The network that endpoints are made on. The default is this machine's.
+#[derive(Debug, Clone, Default)]
+pub struct Network(Option<Arc<dyn SimulatedNetwork>>);
+
+impl Network {
+    /// A simulated one.
+    #[must_use]
+    pub fn simulated(network: Arc<dyn SimulatedNetwork>) -> Self {
+        Self(Some(network))
+    }
+
+    pub(crate) fn endpoint(
+        &self,
+        address: SocketAddr,
+        mut config: EndpointConfig,
+        server: Option<ServerConfig>,
+    ) -> io::Result<Endpoint> {
+        match &self.0 {
+            None => Endpoint::new(config, server, UdpSocket::bind(address)?, Arc::new(TokioRuntime)),
+            Some(network) => {
+                config.rng_seed(Some(network.seed()));
+                Endpoint::new_with_abstract_socket(config, server, network.bind(address)?, network.runtime())
+            }
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! The person who asks: requests to the controller, and what is written down of their answers.
+
+use windflow_api::{DeployRequest, DeploymentQuery, EnrolmentTokenCreate, RemoveRequest, RollbackRequest};
+use windflow_controller::{
+    app::{App, AppError},
+    context::OpContext,
+};
+use windflow_model::{Rev, SpecFile, StackSpec};
+
+use crate::{history::What, hosts::Ground};
+
+/// What an operator may ask for. Stacks and hosts by name.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    Token,
+    Stack {
+        name: String,
+    },
+    /// Saves these services and deploys them.
+    Deploy {
+        stack: String,
+        compose: String,
+        hosts: Vec<String>,
+    },
+    Rollback {
+        stack: String,
+        back: u64,
+    },
+    Remove {
+        stack: String,
+        hosts: Vec<String>,
+    },
+    /// Counts what is not final.
+    Count,
+    /// Writes down how everything ended.
+    Account,
+}
+
+/// A compose file with these `(service, image)`.
+pub(crate) fn compose(services: &[(String, String)]) -> String {
+    let lines: Vec<String> = services
+        .iter()
+        .map(|(name, image)| format!("  {name}: {{image: {image}}}\n"))
+        .collect();
+    format!("services:\n{}", lines.concat())
+}
+
+fn spec(compose: String) -> StackSpec {
+    let mut spec = StackSpec {
+        files: vec![SpecFile {
+            path: "compose.yaml".to_owned(),
+            content: compose,
+        }],
+        ..StackSpec::default()
+    };
+    spec.policy.health_timeout_s = 10;
+    spec.policy.rollback.watch_s = 1;
+    spec
+}
+
+pub(crate) async fn serve(app: App, ground: Ground, number: u64, request: Request) {
+    ground.history.note(
+        "operator",
+        What::Asked {
+            request: number,
+            text: format!("{request:?}"),
+        },
+    );
+    match answer(&app, &ground, request).await {
+        Ok(deployments) => ground.history.note(
+            "operator",
+            What::Granted {
+                request: number,
+                deployments,
+            },
+        ),
+        Err(error) => ground.history.note(
+            "operator",
+            What::Denied {
+                request: number,
+                why: windflow_kit::error::Chain(&error).to_string(),
+            },
+        ),
+    }
+    ground.directory.lock().unwrap().answered = number;
+}
+
+async fn answer(app: &App, ground: &Ground, request: Request) -> Result<Vec<String>, AppError> {
+    let op = OpContext::system("operator");
+    let stack_of = |name: &str| ground.directory.lock().unwrap().stacks[name];
+    let agents_of = |names: &[String]| {
+        let directory = ground.directory.lock().unwrap();
+        names
+            .iter()
+            .map(|name| directory.agents[name])
+            .collect::<Vec<_>>()
+    };
+    let made = match request {
+        Request::Token => {
+            let (_, secret) = app
+                .token_create(
+                    &op,
+                    EnrolmentTokenCreate {
+                        note: String::new(),
+                        ttl_s: None,
+                    },
+                )
+                .await?;
+            ground
+                .directory
+                .lock()
+                .unwrap()
+                .tokens
+                .push_back(secret.expose().clone());
+            return Ok(Vec::new());
+        }
+        Request::Stack { name } => {
+            let first = compose(&[("web".to_owned(), "nginx:1".to_owned())]);
+            let made = app
+                .stack_create(&op, name.parse().unwrap(), spec(first), None)
+                .await?;
+            ground
+                .directory
+                .lock()
+                .unwrap()
+                .stacks
+                .insert(name, made.stack.id);
+            return Ok(Vec::new());
+        }
+        Request::Deploy {
+            stack,
+            compose,
+            hosts,
+        } => {
+            let id = stack_of(&stack);
+            let held = app.stack_view(&op, id).await?;
+            app.stack_update(&op, id, held.version, spec(compose)).await?;
+            let request = DeployRequest {
+                agents: agents_of(&hosts),
+                rev: None,
+                pins: Vec::new(),
+            };
+            app.deployment_create(&op, id, request, None).await?
+        }
+        Request::Rollback { stack, back } => {
+            let id = stack_of(&stack);
+            let newest = app.stack_view(&op, id).await?.stack.latest_rev.0;
+            let rev = Rev(newest.saturating_sub(back).max(1));
+            app.stack_rollback(&op, id, RollbackRequest { rev, agents: None }, None)
+                .await?
+        }
+        Request::Remove { stack, hosts } => {
+            let request = RemoveRequest {
+                agents: Some(agents_of(&hosts)),
+                volumes: false,
+            };
+            app.stack_remove(&op, stack_of(&stack), request, None).await?
+        }
+        Request::Count => {
+            let query = DeploymentQuery {
+                state: Some("active".to_owned()),
+                limit: Some(500),
+                ..DeploymentQuery::default()
+            };
+            let open = app.deployment_list(&op, &query).await?.items.len();
+            ground.directory.lock().unwrap().open = Some(open);
+            return Ok(Vec::new());
+        }
+        Request::Account => return account(app, ground, &op).await,
+    };
+    Ok(made.iter().map(|view| view.deployment.id.to_string()).collect())
+}
+
+async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<String>, AppError> {
+    let latest = DeploymentQuery {
+        latest: true,
+        limit: Some(500),
+        ..DeploymentQuery::default()
+    };
+    let newest: Vec<_> = app.deployment_list(op, &latest).await?.items;
+    let newest: Vec<_> = newest.iter().map(|view| view.deployment.id).collect();
+    let mut query = DeploymentQuery {
+        limit: Some(500),
+        ..DeploymentQuery::default()
+    };
+    loop {
+        let page = app.deployment_list(op, &query).await?;
+        for view in &page.items {
+            let one = &view.deployment;
+            let newest = newest.contains(&one.id);
+            let mut services = Vec::new();
+            if newest && !one.want.is_absent() {
+                let revision = app.revision_view(op, one.stack, one.rev).await?;
+                let content = &revision.spec.files[0].content;
+                let names = content
+                    .lines()
+                    .skip(1)
+                    .filter_map(|line| line.trim().split(':').next());
+                services = names.map(str::to_owned).collect();
+            }
+            ground.history.note(
+                "controller",
+                What::Ended {
+                    deployment: one.id.to_string(),
+                    stack: one.stack_name.to_string(),
+                    agent: one.agent.to_string(),
+                    rev: one.rev.0,
+                    op: one.op.to_string(),
+                    state: one.state.name().to_owned(),
+                    newest,
+                    services,
+                },
+            );
+        }
+        match page.next_cursor {
+            Some(cursor) => query.cursor = Some(cursor),
+            None => return Ok(Vec::new()),
+        }
+    }
+}

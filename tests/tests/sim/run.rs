@@ -1,0 +1,514 @@
+//! One run: machines, work, faults, and a quiet end; all of it drawn from the seed.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock, atomic::Ordering},
+    time::Duration,
+};
+
+use windflow_engine::Target as _;
+use windflow_kit::{Clock, Random};
+use windflow_model::ContainerState;
+
+use crate::{
+    disk::Trouble,
+    entropy,
+    history::{Container, Event, History, What},
+    hosts::{self, Ground, Machine},
+    operator::{Request, compose},
+};
+
+/// What a run is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) agents: usize,
+    pub(crate) stacks: usize,
+    /// Simulated time with faults, ms.
+    pub(crate) storm_ms: u64,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            agents: 3,
+            stacks: 3,
+            storm_ms: 60_000,
+        }
+    }
+}
+
+/// Longest simulated time until everything is set up, and until everything has ended, ms.
+const SET_UP_MS: u64 = 120_000;
+const END_MS: u64 = 240_000;
+
+/// A change of the world that is planned for a time.
+#[derive(Debug, Clone)]
+enum Turn {
+    Request,
+    Fault,
+    Mend(Broken),
+}
+
+/// What is broken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Broken {
+    Link(usize),
+    OneWay { host: usize, towards: bool },
+    Process(usize),
+    Weather,
+    Clock(usize),
+    Disk(usize),
+    Engine(usize),
+}
+
+/// Runs a seed on a thread of its own, so that nothing of an earlier run is left in it.
+pub(crate) fn run(seed: u64, shape: Shape) -> Vec<Event> {
+    let thread = std::thread::Builder::new()
+        .name(format!("seed {seed}"))
+        .stack_size(8 << 20);
+    let handle = thread.spawn(move || {
+        entropy::seed(seed);
+        World::new(seed, shape).run()
+    });
+    match handle.unwrap().join() {
+        Ok(events) => events,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+struct World<'a> {
+    shape: Shape,
+    random: Random,
+    history: History,
+    ground: Ground,
+    /// The controller, then the hosts.
+    machines: Vec<Machine>,
+    sim: turmoil::Sim<'a>,
+    turns: BTreeMap<u64, Vec<Turn>>,
+    broken: Vec<Broken>,
+    requests: u64,
+    _root: tempfile::TempDir,
+}
+
+/// The time at which all runs of this process begin: certificates are checked against the real clock.
+fn begins_ms() -> i64 {
+    static BEGINS: OnceLock<i64> = OnceLock::new();
+    *BEGINS.get_or_init(|| Clock::system().now_ms())
+}
+
+impl World<'_> {
+    fn new(seed: u64, shape: Shape) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let history = History::default();
+        let ground = Ground {
+            seed,
+            begins_ms: begins_ms(),
+            history: history.clone(),
+            weather: Arc::default(),
+            directory: Arc::default(),
+            inbox: Arc::default(),
+        };
+        let mut sim = turmoil::Builder::new()
+            .rng_seed(seed)
+            .tick_duration(Duration::from_millis(1))
+            .simulation_duration(Duration::from_secs(3_600))
+            .min_message_latency(Duration::from_millis(1))
+            .max_message_latency(Duration::from_millis(40))
+            .udp_capacity(1_024)
+            .enable_random_order()
+            .build();
+        let mut machines = vec![Machine::new("controller", &ground, root.path())];
+        machines.extend((1..=shape.agents).map(|n| Machine::new(&format!("host-{n}"), &ground, root.path())));
+        for machine in &machines {
+            let (machine, controls) = (machine.clone(), machine.name == "controller");
+            sim.host(machine.name.clone(), move || {
+                let machine = machine.clone();
+                async move {
+                    if controls {
+                        hosts::controller(machine).await
+                    } else {
+                        hosts::agent(machine).await
+                    }
+                }
+            });
+        }
+        Self {
+            shape,
+            random: Random::seeded(seed ^ 0x5eed),
+            history,
+            ground,
+            machines,
+            sim,
+            turns: BTreeMap::new(),
+            broken: Vec::new(),
+            requests: 0,
+            _root: root,
+        }
+    }
+
+    fn run(mut self) -> Vec<Event> {
+        self.set_up();
+        let storm_ends = self.history.now() + self.shape.storm_ms;
+        self.plan(1, Turn::Request);
+        self.plan(500, Turn::Fault);
+        while self.history.now() < storm_ends {
+            self.step();
+            while let Some(entry) = self.turns.first_entry()
+                && *entry.key() <= self.history.now()
+            {
+                for turn in entry.remove() {
+                    self.turn(turn);
+                }
+            }
+        }
+        for broken in std::mem::take(&mut self.broken) {
+            self.mend(&broken);
+        }
+        self.history.note("world", What::Quiet);
+        self.wait_for_the_end();
+        self.history.events()
+    }
+
+    fn step(&mut self) {
+        if let Err(error) = self.sim.step() {
+            panic!("the simulation broke: {error}");
+        }
+        self.history
+            .set_now(u64::try_from(self.sim.elapsed().as_millis()).unwrap_or(u64::MAX));
+    }
+
+    fn plan(&mut self, after_ms: u64, turn: Turn) {
+        self.turns
+            .entry(self.history.now() + after_ms)
+            .or_default()
+            .push(turn);
+    }
+
+    fn between(&self, from: u64, to: u64) -> u64 {
+        from + self.random.up_to(to - from)
+    }
+
+    fn ask(&mut self, request: Request) -> u64 {
+        self.requests += 1;
+        self.ground
+            .inbox
+            .lock()
+            .unwrap()
+            .push_back((self.requests, request));
+        self.requests
+    }
+
+    fn stacks(&self) -> Vec<String> {
+        (1..=self.shape.stacks).map(|n| format!("stack{n}")).collect()
+    }
+
+    fn set_up(&mut self) {
+        for _ in 0..self.shape.agents {
+            self.ask(Request::Token);
+        }
+        for name in self.stacks() {
+            self.ask(Request::Stack { name });
+        }
+        while self.history.now() < SET_UP_MS {
+            self.step();
+            let directory = self.ground.directory.lock().unwrap();
+            if directory.agents.len() == self.shape.agents && directory.stacks.len() == self.shape.stacks {
+                return;
+            }
+        }
+        panic!("not set up:\n{}", crate::history::lines(&self.history.events()));
+    }
+
+    fn turn(&mut self, turn: Turn) {
+        match turn {
+            Turn::Request => {
+                let request = self.request();
+                self.ask(request);
+                let next = self.between(100, 2_500);
+                self.plan(next, Turn::Request);
+            }
+            Turn::Fault => {
+                self.fault();
+                let next = self.between(200, 5_000);
+                self.plan(next, Turn::Fault);
+            }
+            Turn::Mend(broken) => {
+                if let Some(at) = self.broken.iter().position(|one| *one == broken) {
+                    self.broken.remove(at);
+                    self.mend(&broken);
+                }
+            }
+        }
+    }
+
+    fn request(&self) -> Request {
+        let pick = |list: &[String]| {
+            list[usize::try_from(self.random.up_to(list.len() as u64 - 1)).unwrap()].clone()
+        };
+        let stack = pick(&self.stacks());
+        let mut hosts: Vec<String> = self.machines[1..]
+            .iter()
+            .map(|machine| machine.name.clone())
+            .filter(|_| self.random.up_to(2) > 0)
+            .collect();
+        if hosts.is_empty() {
+            hosts.push(self.machines[1].name.clone());
+        }
+        match self.random.up_to(9) {
+            0 => Request::Remove { stack, hosts },
+            1 => Request::Rollback {
+                stack,
+                back: self.random.up_to(3),
+            },
+            _ => {
+                let images = [
+                    "nginx:1",
+                    "nginx:1",
+                    "nginx:2",
+                    "nginx:3",
+                    "fake/unstartable",
+                    "fake/unhealthy",
+                ];
+                let mut services = Vec::new();
+                for service in ["web", "db", "cache"] {
+                    if service == "web" || self.random.up_to(1) == 0 {
+                        let image =
+                            images[usize::try_from(self.random.up_to(images.len() as u64 - 1)).unwrap()];
+                        services.push((service.to_owned(), image.to_owned()));
+                    }
+                }
+                Request::Deploy {
+                    stack,
+                    compose: compose(&services),
+                    hosts,
+                }
+            }
+        }
+    }
+
+    fn fault(&mut self) {
+        let any = usize::try_from(self.random.up_to(self.machines.len() as u64 - 1)).unwrap();
+        let host = 1 + usize::try_from(self.random.up_to(self.shape.agents as u64 - 1)).unwrap();
+        let (broken, lasts) = match self.random.up_to(11) {
+            0 | 1 => (Broken::Link(host), self.between(100, 30_000)),
+            2 => {
+                let towards = self.random.up_to(1) == 0;
+                (Broken::OneWay { host, towards }, self.between(100, 20_000))
+            }
+            3..=5 => (Broken::Process(any), self.between(10, 8_000)),
+            6 => (Broken::Process(0), self.between(10, 8_000)),
+            7 => (Broken::Weather, self.between(1_000, 20_000)),
+            8 => (Broken::Clock(any), self.between(1_000, 20_000)),
+            9 => (Broken::Disk(any), self.between(100, 6_000)),
+            10 => (Broken::Engine(host), self.between(100, 10_000)),
+            _ => return self.foreign_hand(host),
+        };
+        if self.broken.contains(&broken) {
+            return;
+        }
+        self.break_(&broken);
+        self.broken.push(broken.clone());
+        self.plan(lasts, Turn::Mend(broken));
+    }
+
+    fn note(&self, text: String) {
+        self.history.fault("world", text);
+    }
+
+    fn name(&self, machine: usize) -> String {
+        self.machines[machine].name.clone()
+    }
+
+    fn break_(&mut self, broken: &Broken) {
+        match *broken {
+            Broken::Link(host) => {
+                let name = self.name(host);
+                self.note(format!("{name} is cut off"));
+                self.sim.partition(name, "controller");
+            }
+            Broken::OneWay { host, towards } => {
+                let name = self.name(host);
+                self.note(format!(
+                    "{name} is cut off one way, {}",
+                    if towards { "out" } else { "in" }
+                ));
+                if towards {
+                    self.sim.partition_oneway(name, "controller");
+                } else {
+                    self.sim.partition_oneway("controller", name);
+                }
+            }
+            Broken::Process(machine) => {
+                let cut = self.random.up_to(1) == 0;
+                let it = self.machines[machine].clone();
+                self.note(format!(
+                    "{} {}",
+                    it.name,
+                    if cut { "loses power" } else { "is killed" }
+                ));
+                if cut {
+                    it.disk.power_cut(&self.random);
+                } else {
+                    it.disk.orphan();
+                }
+                self.sim.crash(it.name);
+            }
+            Broken::Weather => {
+                let (lost, doubled, flipped) =
+                    (self.between(0, 200), self.between(0, 50), self.between(0, 20));
+                self.note(format!(
+                    "of 1,000 datagrams {lost} are lost, {doubled} doubled, {flipped} damaged"
+                ));
+                let weather = &self.ground.weather;
+                for (to, value) in [
+                    (&weather.lost, lost),
+                    (&weather.doubled, doubled),
+                    (&weather.flipped, flipped),
+                ] {
+                    to.store(u32::try_from(value).unwrap_or(0), Ordering::Relaxed);
+                }
+            }
+            Broken::Clock(machine) => {
+                let minutes = i64::try_from(self.between(0, 60)).unwrap() - 30;
+                self.note(format!(
+                    "the clock of {} is {minutes} min off",
+                    self.name(machine)
+                ));
+                self.machines[machine]
+                    .clock_off
+                    .store(minutes * 60_000, Ordering::Relaxed);
+            }
+            Broken::Disk(machine) => {
+                let trouble = if self.random.up_to(1) == 0 {
+                    Trouble::Full
+                } else {
+                    Trouble::SyncFails
+                };
+                self.note(format!("the disk of {}: {trouble:?}", self.name(machine)));
+                self.machines[machine].disk.trouble(Some(trouble));
+            }
+            Broken::Engine(host) => {
+                self.note(format!("the engine of {} does not answer", self.name(host)));
+                if let Some(target) = &*self.machines[host].target.lock().unwrap() {
+                    target.set_reachable(false);
+                }
+            }
+        }
+    }
+
+    fn mend(&mut self, broken: &Broken) {
+        match *broken {
+            Broken::Link(host) => {
+                let name = self.name(host);
+                self.note(format!("{name} is reachable"));
+                self.sim.repair(name, "controller");
+            }
+            Broken::OneWay { host, towards } => {
+                let name = self.name(host);
+                self.note(format!("{name} is reachable both ways"));
+                if towards {
+                    self.sim.repair_oneway(name, "controller");
+                } else {
+                    self.sim.repair_oneway("controller", name);
+                }
+            }
+            Broken::Process(machine) => {
+                let name = self.name(machine);
+                self.sim.bounce(name);
+            }
+            Broken::Weather => {
+                self.note("datagrams arrive".to_owned());
+                let weather = &self.ground.weather;
+                for to in [&weather.lost, &weather.doubled, &weather.flipped] {
+                    to.store(0, Ordering::Relaxed);
+                }
+            }
+            Broken::Clock(machine) => {
+                self.note(format!("the clock of {} is right", self.name(machine)));
+                self.machines[machine].clock_off.store(0, Ordering::Relaxed);
+            }
+            Broken::Disk(machine) => {
+                self.note(format!("the disk of {} is well", self.name(machine)));
+                self.machines[machine].disk.trouble(None);
+            }
+            Broken::Engine(host) => {
+                self.note(format!("the engine of {} answers", self.name(host)));
+                if let Some(target) = &*self.machines[host].target.lock().unwrap() {
+                    target.set_reachable(true);
+                }
+            }
+        }
+    }
+
+    /// Somebody kills or removes a container behind our back.
+    fn foreign_hand(&mut self, host: usize) {
+        let Some(target) = self.machines[host].target.lock().unwrap().clone() else {
+            return;
+        };
+        let names = running(&target);
+        let names: Vec<_> = names.iter().filter(|one| one.running).collect();
+        let Some(last) = names.len().checked_sub(1) else {
+            return;
+        };
+        let name = &names[usize::try_from(self.random.up_to(last as u64)).unwrap()].name;
+        self.note(format!("somebody kills {name} on {}", self.name(host)));
+        target.kill(name);
+    }
+
+    fn wait_for_the_end(&mut self) {
+        let by = self.history.now() + END_MS;
+        loop {
+            if self.history.now() > by {
+                self.note("it does not end".to_owned());
+                break;
+            }
+            self.ground.directory.lock().unwrap().open = None;
+            self.ask(Request::Count);
+            let asked = self.history.now();
+            while self.history.now() < asked + 1_000 {
+                self.step();
+            }
+            if self.ground.directory.lock().unwrap().open == Some(0) {
+                break;
+            }
+        }
+        let ended = self.history.now();
+        let number = self.ask(Request::Account);
+        // Containers that somebody killed come back by the drift check, once a minute.
+        while self.history.now() < ended + 65_000 {
+            self.step();
+        }
+        assert!(
+            self.ground.directory.lock().unwrap().answered >= number,
+            "the last list was not given"
+        );
+        let directory = self.ground.directory.lock().unwrap();
+        for machine in &self.machines[1..] {
+            let Some(target) = machine.target.lock().unwrap().clone() else {
+                continue;
+            };
+            let agent = directory.agents[&machine.name].to_string();
+            let containers = running(&target);
+            self.history.note(&agent, What::Runs { containers });
+        }
+        self.history.set_now(ended);
+        self.history.note("world", What::End);
+    }
+}
+
+fn running(target: &windflow_engine::FakeTarget) -> Vec<Container> {
+    use futures_util::FutureExt as _;
+    // The simulated engine answers at once, or not at all.
+    let Some(Ok(all)) = target.containers().now_or_never() else {
+        return Vec::new();
+    };
+    all.into_iter()
+        .map(|one| Container {
+            name: one.name,
+            project: one.project.unwrap_or_default(),
+            service: one.service.unwrap_or_default(),
+            rev: one.rev.map_or(0, |rev| rev.0),
+            running: one.state == ContainerState::Running,
+        })
+        .collect()
+}
