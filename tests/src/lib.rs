@@ -16,7 +16,9 @@
     reason = "a test fails by panicking, in its harness too"
 )]
 
+pub mod checker;
 pub mod fleet;
+pub mod history;
 pub mod host;
 pub mod program;
 pub mod project;

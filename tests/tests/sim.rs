@@ -13,14 +13,11 @@
     reason = "a test fails by panicking, in its harness too"
 )]
 
-#[path = "sim/checker.rs"]
-mod checker;
 #[path = "sim/disk.rs"]
 mod disk;
 #[path = "sim/entropy.rs"]
 mod entropy;
-#[path = "sim/history.rs"]
-mod history;
+
 #[path = "sim/hosts.rs"]
 mod hosts;
 #[path = "sim/network.rs"]
@@ -31,6 +28,8 @@ mod operator;
 mod run;
 #[path = "sim/store.rs"]
 mod store;
+
+use windflow_tests::{checker, history};
 
 use run::{Shape, run};
 

@@ -21,11 +21,11 @@ use windflow_engine::{EngineOptions, FakeOptions, FakeTarget};
 use windflow_kit::{BackoffOptions, BoxError, Clock, OnFailure, Random, Secret, Stop, TaskSet};
 use windflow_model::Inventory;
 use windflow_store::SharedStore;
+use windflow_tests::history::{History, What};
 use windflow_transport::Network;
 
 use crate::{
     disk::Disk,
-    history::{History, What},
     network::{Net, Weather},
     operator::{self, Request},
     store,

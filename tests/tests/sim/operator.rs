@@ -7,7 +7,9 @@ use windflow_controller::{
 };
 use windflow_model::{Rev, SpecFile, StackSpec};
 
-use crate::{history::What, hosts::Ground};
+use windflow_tests::history::What;
+
+use crate::hosts::Ground;
 
 /// What an operator may ask for. Stacks and hosts by name.
 #[derive(Debug, Clone)]

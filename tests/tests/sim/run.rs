@@ -9,11 +9,11 @@ use std::{
 use windflow_engine::Target as _;
 use windflow_kit::{Clock, Random};
 use windflow_model::ContainerState;
+use windflow_tests::history::{Container, Event, History, What, lines};
 
 use crate::{
     disk::Trouble,
     entropy,
-    history::{Container, Event, History, What},
     hosts::{self, Ground, Machine},
     operator::{Request, compose},
 };
@@ -216,7 +216,7 @@ impl World<'_> {
                 return;
             }
         }
-        panic!("not set up:\n{}", crate::history::lines(&self.history.events()));
+        panic!("not set up:\n{}", lines(&self.history.events()));
     }
 
     fn turn(&mut self, turn: Turn) {

@@ -8,7 +8,7 @@ use windflow_store::{
     BoxFuture, Committed, Integrity, Key, Op, Page, Prefix, Record, RedbStore, Store, StoreError, Txn, Watch,
 };
 
-use crate::history::{History, What};
+use windflow_tests::history::{History, What};
 
 /// Longest time of a commit, on either side of its becoming durable: a crash may fall into both.
 const SLOW_MS: u64 = 4;

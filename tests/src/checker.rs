@@ -29,17 +29,17 @@ fn is_final(state: &str) -> bool {
 
 /// What came of a history.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     /// Invariants that are broken, each with its place.
-    pub(crate) broken: Vec<String>,
+    pub broken: Vec<String>,
     /// Deployments that were granted.
-    pub(crate) granted: usize,
+    pub granted: usize,
     /// Faults.
-    pub(crate) faults: usize,
+    pub faults: usize,
 }
 
 /// Judges.
-pub(crate) fn judge(events: &[Event]) -> Verdict {
+pub fn judge(events: &[Event]) -> Verdict {
     let mut out = Verdict::default();
     deployments(events, &mut out);
     journals(events, &mut out);

@@ -9,19 +9,24 @@ use serde::{Deserialize, Serialize};
 
 /// One line of a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Event {
+pub struct Event {
     /// Simulated milliseconds since the start.
-    pub(crate) at_ms: u64,
+    pub at_ms: u64,
     /// `world`, `operator`, `controller` or a host.
-    pub(crate) who: String,
+    pub who: String,
     #[serde(flatten)]
-    pub(crate) what: What,
+    /// What happened.
+    pub what: What,
 }
 
 /// What happened.
+#[expect(
+    missing_docs,
+    reason = "the fields are named by the terms of the deployment that they are taken from"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
-pub(crate) enum What {
+pub enum What {
     /// Something was broken, or mended.
     Fault { text: String },
     /// A process has started.
@@ -77,33 +82,36 @@ pub(crate) enum What {
 }
 
 /// A container in the end.
+#[expect(missing_docs, reason = "named as the engine names them")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Container {
-    pub(crate) name: String,
-    pub(crate) project: String,
-    pub(crate) service: String,
-    pub(crate) rev: u64,
-    pub(crate) running: bool,
+pub struct Container {
+    pub name: String,
+    pub project: String,
+    pub service: String,
+    pub rev: u64,
+    pub running: bool,
 }
 
 /// Where events are written down.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct History {
+pub struct History {
     events: Arc<Mutex<Vec<Event>>>,
     now_ms: Arc<AtomicU64>,
 }
 
 impl History {
     /// The simulated time of what follows.
-    pub(crate) fn set_now(&self, ms: u64) {
+    pub fn set_now(&self, ms: u64) {
         self.now_ms.store(ms, Ordering::Relaxed);
     }
 
-    pub(crate) fn now(&self) -> u64 {
+    /// The simulated time, ms.
+    pub fn now(&self) -> u64 {
         self.now_ms.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn note(&self, who: &str, what: What) {
+    /// Writes an event down.
+    pub fn note(&self, who: &str, what: What) {
         let at_ms = self.now();
         self.events.lock().unwrap().push(Event {
             at_ms,
@@ -112,17 +120,19 @@ impl History {
         });
     }
 
-    pub(crate) fn fault(&self, who: &str, text: impl Into<String>) {
+    /// Writes down that something was broken, or mended.
+    pub fn fault(&self, who: &str, text: impl Into<String>) {
         self.note(who, What::Fault { text: text.into() });
     }
 
-    pub(crate) fn events(&self) -> Vec<Event> {
+    /// All so far.
+    pub fn events(&self) -> Vec<Event> {
         self.events.lock().unwrap().clone()
     }
 }
 
 /// As JSON lines.
-pub(crate) fn lines(events: &[Event]) -> String {
+pub fn lines(events: &[Event]) -> String {
     let lines: Vec<String> = events
         .iter()
         .map(|event| serde_json::to_string(event).unwrap())
