@@ -8,6 +8,7 @@ use std::{
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 mod error;
@@ -226,6 +227,7 @@ async fn exchange(
                     message: denial.message,
                     check: None,
                 },
+                retry_after: Duration::from_millis(u64::from(denial.retry_after_ms)),
             })
         }
     }

@@ -6,9 +6,11 @@ use std::{
     collections::BTreeMap,
     io::{self, Read as _, Write as _},
     path::Path,
+    time::Duration,
 };
 
-use windflow_kit::{Chain, Clock, DirLock, Secret};
+use tokio::time::Instant;
+use windflow_kit::{Chain, Clock, DirLock, Random, Secret};
 use windflow_transport::Network;
 
 use crate::{
@@ -28,6 +30,8 @@ const FILES: [&str; 5] = [
     "agent.key",
 ];
 
+/// How long a host waits for its turn to join.
+const TURN_WITHIN: Duration = Duration::from_secs(15 * 60);
 /// Most that is read of a file that holds a token, bytes.
 const MAX_TOKEN_TEXT: u64 = 4_096;
 
@@ -70,7 +74,7 @@ pub async fn command(
         hostname,
         labels,
     };
-    let identity = join(lock.dir(), request, &clock, &Network::default())
+    let identity = join_in_turn(lock.dir(), &request, &clock)
         .await
         .map_err(|error| refused(&error))?;
     // A stderr that is gone leaves the exit code.
@@ -81,6 +85,30 @@ pub async fn command(
         identity.membership.addresses.join(", ")
     );
     Ok(())
+}
+
+/// Joins; where many hosts join at once, when the controller says that it is this one's turn.
+async fn join_in_turn(dir: &Path, request: &JoinRequest, clock: &Clock) -> Result<Identity, EnrollError> {
+    let began = Instant::now();
+    loop {
+        let error = match join(dir, request.clone(), clock, &Network::default()).await {
+            Ok(identity) => return Ok(identity),
+            Err(error) => error,
+        };
+        let asked = error.stay_away();
+        if asked.is_zero() || began.elapsed() + asked > TURN_WITHIN {
+            return Err(error);
+        }
+        let jitter = Random::system().up_to(u64::try_from(asked.as_millis() / 4).unwrap_or(0));
+        let wait = asked + Duration::from_millis(jitter);
+        // A stderr that is gone leaves the exit code.
+        let _ = writeln!(
+            io::stderr().lock(),
+            "the controller lets other hosts go first; trying again in {} s",
+            wait.as_secs()
+        );
+        tokio::time::sleep(wait).await;
+    }
 }
 
 /// Takes the state directory, which a running agent holds.

@@ -40,7 +40,7 @@ pub async fn command(args: LeaveArgs, clock: Clock) -> Result<(), CommandError> 
             forget(lock.dir())?;
             say(&format!("{agent} has left the controller"))
         }
-        Err(EnrollError::Refused { failure }) if failure.code == Code::AgentRemoved.as_str() => {
+        Err(EnrollError::Refused { failure, .. }) if failure.code == Code::AgentRemoved.as_str() => {
             forget(lock.dir())?;
             say("the controller had already removed this host")
         }

@@ -117,6 +117,17 @@ struct Left {
     was_up: bool,
 }
 
+impl Left {
+    /// It was not up, and nothing was asked for.
+    fn down(reason: String) -> Self {
+        Self {
+            reason,
+            retry_after: Duration::ZERO,
+            was_up: false,
+        }
+    }
+}
+
 impl Link {
     /// Runs until `stop`. Never gives up: whatever is wrong may be put right on the other side.
     pub async fn run(mut self, stop: Stop) {
@@ -124,7 +135,8 @@ impl Link {
         loop {
             if let Err(error) = self.current().await {
                 self.down(&Chain(&error).to_string());
-                if stop.run(tokio::time::sleep(backoff.next_delay())).await.is_none() {
+                let delay = backoff.next_delay_after(error.stay_away());
+                if stop.run(tokio::time::sleep(delay)).await.is_none() {
                     return;
                 }
                 continue;

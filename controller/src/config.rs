@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, ToSocketAddrs as _},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use windflow_kit::settings::{self, Form, Setting, Settings, SettingsError};
 
-use crate::ca::LEAF_LIFE;
+use crate::{ca::LEAF_LIFE, fleet::AdmissionOptions};
 
 /// Ready to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Config {
     pub agent_binaries: Option<PathBuf>,
     /// Life of agents' certificates; renewed at half of it. Default 24 h.
     pub agent_certificate_life: Duration,
+    /// How many hosts may knock at once.
+    pub admission: AdmissionOptions,
 }
 
 /// Every setting. The loader below and `windflow-controller config reference` both come from this.
@@ -90,6 +93,40 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Number,
         help: "Life of agents' certificates in seconds, 10 to 604800; renewed at half of it.",
     },
+    Setting {
+        key: "link_handshakes",
+        env: "WINDFLOW_LINK_HANDSHAKES",
+        flag: None,
+        default: "512",
+        form: Form::Number,
+        help: "Hosts whose handshake or greeting may be in progress, 16 to 65536; more are refused and come back with \
+               jitter.",
+    },
+    Setting {
+        key: "link_handshakes_per_source",
+        env: "WINDFLOW_LINK_HANDSHAKES_PER_SOURCE",
+        flag: None,
+        default: "256",
+        form: Form::Number,
+        help: "Of them from one IPv4 address or one IPv6 network of 64 bits, 8 to 65536.",
+    },
+    Setting {
+        key: "link_handshakes_per_s",
+        env: "WINDFLOW_LINK_HANDSHAKES_PER_S",
+        flag: None,
+        default: "",
+        form: Form::Number,
+        help: "Handshakes begun in a second, 1 to 100000; the rest of the processor is the API's. Without it: 500 for \
+               each processor.",
+    },
+    Setting {
+        key: "link_joins_per_s",
+        env: "WINDFLOW_LINK_JOINS_PER_S",
+        flag: None,
+        default: "20",
+        form: Form::Number,
+        help: "Hosts that may join in a second, 1 to 10000; others are told when their turn is.",
+    },
 ];
 
 /// What the command line says; it wins over everything.
@@ -109,7 +146,7 @@ pub struct Arguments {
 pub const DEFAULT_FILE: &str = "/etc/windflow/controller.toml";
 
 /// Shortest and longest life of agents' certificates in seconds.
-const LIFE_S: std::ops::RangeInclusive<u64> = 10..=604_800;
+const LIFE_S: RangeInclusive<u64> = 10..=604_800;
 
 /// Variables with the prefix of this program that are not settings: the configuration file itself.
 const FOREIGN: &[&str] = &["WINDFLOW_CONTROLLER_CONFIG"];
@@ -170,6 +207,28 @@ impl Config {
                 )),
             }
         });
+        let mut bound = |key: &'static str, range: RangeInclusive<u32>| {
+            settings.value(key, |text| match text.parse() {
+                Ok(value) if range.contains(&value) => Ok(value),
+                _ => Err(format!(
+                    "{text:?} is not a number between {} and {}",
+                    range.start(),
+                    range.end()
+                )),
+            })
+        };
+        let usual = AdmissionOptions::default();
+        let places =
+            |value: Option<u32>, usual| value.map_or(usual, |value| value.try_into().unwrap_or(usual));
+        let admission = AdmissionOptions {
+            handshakes: places(bound("link_handshakes", 16..=65_536), usual.handshakes),
+            handshakes_per_source: places(
+                bound("link_handshakes_per_source", 8..=65_536),
+                usual.handshakes_per_source,
+            ),
+            handshakes_per_s: bound("link_handshakes_per_s", 1..=100_000).unwrap_or(usual.handshakes_per_s),
+            joins_per_s: bound("link_joins_per_s", 1..=10_000).unwrap_or(usual.joins_per_s),
+        };
         settings.finish()?;
         // Neither is missing: both have a default, and what could not be read has ended above.
         let none = || SettingsError {
@@ -183,6 +242,7 @@ impl Config {
             quic_address,
             agent_binaries,
             agent_certificate_life: life_s.map_or(LEAF_LIFE, Duration::from_secs),
+            admission,
         })
     }
 

@@ -20,7 +20,7 @@ use windflow_transport::{Network, identity, tls::LiveCertificate};
 use crate::{
     app::{App, AppOptions},
     ca::{Ca, ServerCertificate},
-    fleet::{FleetError, FleetOptions, Home},
+    fleet::{AdmissionOptions, FleetError, FleetOptions, Home},
     port::{self, Kind},
 };
 
@@ -45,6 +45,8 @@ pub struct PlaneOptions {
     pub names: Vec<String>,
     /// Life of the certificates of agents.
     pub agent_certificate_life: Duration,
+    /// How many hosts may knock at once.
+    pub admission: AdmissionOptions,
 }
 
 /// A control plane that runs.
@@ -100,6 +102,7 @@ impl PlaneOptions {
             certificate: Arc::clone(&live),
             build: windflow_kit::build::describe(),
             clock,
+            admission: self.admission,
         };
         let home: Arc<dyn Home> = Arc::new(app.clone());
         let (fleet, handle) = fleet.build(Arc::clone(&ca), home).map_err(|error| match error {

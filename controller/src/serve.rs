@@ -68,6 +68,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         quic: config.quic,
         names: names(&config, &hostname),
         agent_certificate_life: config.agent_certificate_life,
+        admission: config.admission,
     };
     let plane = plane.start().await?;
     let (app, live, quic_address) = (plane.app, plane.certificate, plane.quic);

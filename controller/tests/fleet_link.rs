@@ -13,7 +13,7 @@ use windflow_model::{
     Code, DeploymentEvent, DeploymentId, Doc, OpId, Presence, Rev, StackId, StackSpec, Timestamp, Want,
 };
 use windflow_protocol::{AgentFrame, ControllerFrame, EnrollReply, EnrollRequest, Version, VersionRange};
-use windflow_transport::{HostKey, endpoint, enroll::ask, identity};
+use windflow_transport::{HostKey, Network, endpoint, enroll::ask, identity};
 
 macro_rules! id {
     ($kind:ty) => {
@@ -25,6 +25,8 @@ macro_rules! id {
 mod home;
 #[path = "fleet_link/rig.rs"]
 mod rig;
+#[path = "fleet_link/storm.rs"]
+mod storm;
 
 use home::TOKEN;
 use rig::{Steady, eventually, rig, rig_at, steady};
@@ -119,10 +121,13 @@ async fn strangers_are_refused_with_a_reason() {
         certificate: Vec::new(),
         wall_ms: 0,
     };
-    let wrong_pin = ask(rig.address, vec![[7; 32]], &request).await.unwrap_err();
+    let wrong_pin = ask(&Network::default(), rig.address, vec![[7; 32]], &request)
+        .await
+        .unwrap_err();
     assert!(wrong_pin.is_pin_mismatch(), "{wrong_pin:?}");
     // A clock a year off is named before the token is used.
     match ask(
+        &Network::default(),
         rig.address,
         vec![identity::parse_pin(&rig.ca.pin()).unwrap()],
         &request,

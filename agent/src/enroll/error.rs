@@ -1,6 +1,6 @@
 //! Why a host could not join, come back or leave.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use thiserror::Error;
 use windflow_model::{Failure, Timestamp};
@@ -46,6 +46,8 @@ pub enum EnrollError {
     Refused {
         /// Code, reason and remedy.
         failure: Failure,
+        /// Shortest time before another try; zero if time alone changes nothing.
+        retry_after: Duration,
     },
     /// It answered something else than what was asked.
     #[error("the controller's answer does not fit the question; update the older side")]
@@ -78,4 +80,16 @@ pub enum EnrollError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+impl EnrollError {
+    /// How long the controller asks to stay away; zero if it does not.
+    #[must_use]
+    pub fn stay_away(&self) -> Duration {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Unreachable { source, .. } => source.stay_away(),
+            _ => Duration::ZERO,
+        }
+    }
 }

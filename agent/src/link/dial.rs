@@ -8,43 +8,56 @@ use windflow_transport::{
     tls,
 };
 
-use super::Link;
+use super::{Left, Link};
 use crate::enroll;
 
 /// Tries every address of the controller in turn.
-pub(super) async fn dial(link: &Link) -> Result<(Connection, Endpoint), String> {
+pub(super) async fn dial(link: &Link) -> Result<(Connection, Endpoint), Left> {
     let identity = &link.identity;
-    let mut last = "no address of the controller is known; enrol this host again".to_owned();
+    let mut last = Left::down("no address of the controller is known; enrol this host again".to_owned());
     for address in &identity.membership.addresses {
         let tried = async {
             let remote = enroll::resolve(address)
                 .await
-                .map_err(|error| Chain(&error).to_string())?;
+                .map_err(|error| Left::down(Chain(&error).to_string()))?;
             let tls = tls::agent(
                 identity.certificate.clone().into(),
                 identity.key.private_der(),
                 &identity.ca.clone().into(),
             );
-            let tls = tls.map_err(|error| Chain(&error).to_string())?;
-            let endpoint =
-                endpoint::agent(&link.options.network, remote).map_err(|error| Chain(&error).to_string())?;
+            let tls = tls.map_err(|error| Left::down(Chain(&error).to_string()))?;
+            let endpoint = endpoint::agent(&link.options.network, remote)
+                .map_err(|error| Left::down(Chain(&error).to_string()))?;
             let dialled = endpoint::dial(&endpoint, remote, &identity.membership.server_name, tls).await;
             match dialled {
                 Ok(connection) => Ok((connection, endpoint)),
-                Err(endpoint::DialError::Connect { source, .. }) => Err(explain(&source, link)),
-                Err(error) => Err(Chain(&error).to_string()),
+                Err(endpoint::DialError::Connect { source, .. }) => Err(lost(&source, link)),
+                Err(error) => Err(Left::down(Chain(&error).to_string())),
             }
         };
         match tried.await {
             Ok(connected) => return Ok(connected),
-            Err(reason) => last = format!("{address}: {reason}"),
+            Err(left) => {
+                last = Left {
+                    reason: format!("{address}: {}", left.reason),
+                    ..left
+                }
+            }
         }
     }
     Err(last)
 }
 
+/// A connection that is lost or never came about; the controller may have said for how long.
+pub(super) fn lost(error: &ConnectionError, link: &Link) -> Left {
+    Left {
+        retry_after: endpoint::stay_away(error),
+        ..Left::down(explain(error, link))
+    }
+}
+
 /// What a lost or refused connection means for a person.
-pub(super) fn explain(error: &ConnectionError, link: &Link) -> String {
+fn explain(error: &ConnectionError, link: &Link) -> String {
     let text = error.to_string();
     let now = Timestamp::from_millis(link.options.clock.now_ms());
     let lower = text.to_lowercase();

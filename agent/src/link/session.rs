@@ -15,7 +15,7 @@ use windflow_transport::{FrameReader, FrameWriter, endpoint::CLOSE_DONE, quinn::
 
 use super::{
     Left, Link,
-    dial::{dial, explain},
+    dial::{dial, lost},
     orders, report, streams,
 };
 
@@ -28,15 +28,13 @@ const STREAMS: usize = 256;
 
 /// `None` when the agent stops.
 pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left> {
-    let down = |reason: String| Left {
-        reason,
-        retry_after: Duration::ZERO,
-        was_up: false,
-    };
     let (connection, keep) = match stop.run(tokio::time::timeout(DIAL_WITHIN, dial(link))).await? {
         Ok(Ok(connected)) => connected,
-        Ok(Err(reason)) => return Some(down(reason)),
-        Err(_) => return Some(down(format!("no answer within {} s", DIAL_WITHIN.as_secs()))),
+        Ok(Err(left)) => return Some(left),
+        Err(_) => {
+            let reason = format!("no answer within {} s", DIAL_WITHIN.as_secs());
+            return Some(Left::down(reason));
+        }
     };
     let opened = connection.open_bi().await;
     let left = match opened {
@@ -53,7 +51,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
             };
             live.run(link, actions, stop).await
         }
-        Err(error) => Some(down(explain(&error, link))),
+        Err(error) => Some(lost(&error, link)),
     };
     connection.close(
         CLOSE_DONE,
@@ -143,9 +141,11 @@ impl Live {
                     }
                     Ok(None) => return Some(self.left("the controller ended the session".to_owned(), Duration::ZERO)),
                     Err(error) => {
-                        let reason = self.connection.close_reason();
-                        let text = reason.map_or_else(|| Chain(&error).to_string(), |error| explain(&error, link));
-                        return Some(self.left(text, Duration::ZERO));
+                        let left = match self.connection.close_reason() {
+                            Some(reason) => lost(&reason, link),
+                            None => Left::down(Chain(&error).to_string()),
+                        };
+                        return Some(Left { was_up: self.was_up, ..left });
                     }
                 },
                 () = tokio::time::sleep_until(self.origin + due) => {
@@ -176,7 +176,7 @@ impl Live {
                     Ok((send, receive)) => {
                         served.push(spawn_scoped("stream", streams::serve(link.engine.clone(), send, receive)));
                     }
-                    Err(error) => return Some(self.left(explain(&error, link), Duration::ZERO)),
+                    Err(error) => return Some(Left { was_up: self.was_up, ..lost(&error, link) }),
                 },
                 Some(_done) = served.next() => {}
             }

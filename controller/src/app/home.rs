@@ -1,5 +1,7 @@
 //! The application as the fleet sees it.
 
+use std::time::Duration;
+
 use windflow_kit::Chain;
 use windflow_model::{
     AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
@@ -11,12 +13,18 @@ use crate::fleet::{
     SessionFacts, Withdrawal,
 };
 
+/// When a host may ask again for what failed here.
+const FAILED: Duration = Duration::from_secs(10);
+
 fn refusal(error: AppError) -> Refusal {
     match error {
-        AppError::Refused(refused) => Refusal::new(refused.code, refused.message),
+        AppError::Refused(refused) => {
+            let after = Duration::from_secs(refused.retry_after_s.unwrap_or(0));
+            Refusal::new(refused.code, refused.message).later(after)
+        }
         other => {
             tracing::error!(error = %Chain(&other), "a host's request failed");
-            Refusal::new(Code::Internal, "the controller could not do it now; try again")
+            Refusal::new(Code::Internal, "the controller could not do it now; try again").later(FAILED)
         }
     }
 }

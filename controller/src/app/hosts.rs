@@ -24,6 +24,10 @@ pub trait Hosts: fmt::Debug + Send + Sync + 'static {
     fn logs(&self, agent: AgentId, query: LogQuery) -> BoxFuture<'_, Result<LogEvents, Failure>>;
     /// Ends the connection and every stream of it.
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()>;
+    /// Figures of the link, in the text format of Prometheus.
+    fn metrics(&self) -> String {
+        String::new()
+    }
 }
 
 impl Hosts for FleetHandle {
@@ -49,6 +53,10 @@ impl Hosts for FleetHandle {
 
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()> {
         Box::pin(self.disconnect(agent, reason))
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics()
     }
 }
 

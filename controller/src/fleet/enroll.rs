@@ -5,70 +5,101 @@ use std::{
     time::Duration,
 };
 
+use tokio::{sync::Semaphore, time::Instant};
 use windflow_kit::{Secret, error::Chain};
 use windflow_model::{Code, Timestamp};
 use windflow_protocol::{
     EnrollReply, EnrollRequest, VersionRange, control::Denial, enroll::MAX_CLOCK_SKEW_MS,
 };
 use windflow_transport::{
-    FrameReader, FrameWriter, endpoint::CLOSE_DONE, identity::AgentFacts, quinn::Connection,
+    FrameReader, FrameWriter,
+    endpoint::{self, CLOSE_BUSY, CLOSE_DONE},
+    identity::AgentFacts,
+    quinn::Connection,
 };
 
 use crate::ca::CaError;
 
 use super::{
+    admission::{AdmissionOptions, JoinLane},
     home::{EnrolRequest, KeyHash, Refusal},
     registry::Shared,
 };
 
-/// Joins at once, then one per [`REFILL`]: a fleet roll-out passes, guessing tokens does not get far.
-const BURST: f64 = 100.0;
-const REFILL_PER_SECOND: f64 = 10.0;
+/// Requests in progress: peers that have proved nothing hold no more than so many places.
+const AT_ONCE: usize = 32;
+/// Whoever finds all of them taken comes back after this, plus its own jitter.
+const TAKEN: Duration = Duration::from_secs(5);
 /// How long a reply may take to arrive before the connection closes under it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A token bucket over all joins.
-#[derive(Debug, Default)]
-pub(super) struct JoinLimit(Mutex<Option<(f64, tokio::time::Instant)>>);
+/// The lane of joining: its pace, and its places.
+#[derive(Debug)]
+pub(super) struct Joins {
+    origin: Instant,
+    lane: Mutex<JoinLane>,
+    places: Semaphore,
+}
 
-impl JoinLimit {
-    fn take(&self) -> bool {
-        let now = tokio::time::Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (tokens, last) = state.unwrap_or((BURST, now));
-        let tokens = (now - last)
-            .as_secs_f64()
-            .mul_add(REFILL_PER_SECOND, tokens)
-            .min(BURST);
-        let allowed = tokens >= 1.0;
-        *state = Some((if allowed { tokens - 1.0 } else { tokens }, now));
-        allowed
+impl Joins {
+    pub(super) fn new(options: AdmissionOptions) -> Self {
+        Self {
+            origin: Instant::now(),
+            lane: Mutex::new(JoinLane::new(options)),
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    fn take(&self, crowded: bool) -> Result<(), Duration> {
+        let mut lane = self.lane.lock().unwrap_or_else(PoisonError::into_inner);
+        lane.take(self.origin.elapsed(), crowded)
     }
 }
 
-pub(super) async fn serve(shared: &Shared, connection: &Connection) {
+/// `crowded`: hosts that have joined come back in numbers, and come first.
+pub(super) async fn serve(shared: &Shared, connection: &Connection, crowded: bool) {
+    let Ok(_place) = shared.joins.places.try_acquire() else {
+        shared.figures.joins_later.add();
+        let code = endpoint::close_for(CLOSE_BUSY, TAKEN);
+        connection.close(code, b"too many hosts join at once");
+        return;
+    };
     let Ok((send, receive)) = connection.accept_bi().await else {
         return;
     };
     let mut writer = FrameWriter::new(send);
     let answer = match FrameReader::new(receive).next::<EnrollRequest>().await {
-        Ok(Some(request)) if shared.joins.take() => grant(shared, connection, request).await,
-        Ok(Some(_)) => Err(Refusal::new(Code::RateLimited, "too many hosts join at once")),
+        Ok(Some(request)) => match shared.joins.take(crowded) {
+            Ok(()) => grant(shared, connection, request).await,
+            Err(turn) => {
+                shared.figures.joins_later.add();
+                let message = format!(
+                    "many hosts join at once; this one's turn is in {} s",
+                    turn.as_secs()
+                );
+                Err(Refusal::new(Code::RateLimited, message).later(turn))
+            }
+        },
         Ok(None) | Err(_) => return,
     };
     let wall_ms = shared.clock.now_ms();
-    let reply = answer.unwrap_or_else(|refusal| {
-        tracing::info!(remote = %connection.remote_address(), %refusal, "enrolment refused");
-        let retry = if refusal.code == Code::RateLimited {
-            10_000
-        } else {
-            0
-        };
-        EnrollReply::Refused {
-            denial: Denial::new(refusal.code, refusal.message, retry),
-            wall_ms,
+    let reply = match answer {
+        Ok(reply) => {
+            shared.figures.joined.add();
+            reply
         }
-    });
+        Err(refusal) => {
+            tracing::info!(remote = %connection.remote_address(), %refusal, "enrolment refused");
+            if refusal.retry_after.is_zero() {
+                shared.figures.joins_refused.add();
+            }
+            let retry_ms = u32::try_from(refusal.retry_after.as_millis()).unwrap_or(u32::MAX);
+            EnrollReply::Refused {
+                denial: Denial::new(refusal.code, refusal.message, retry_ms),
+                wall_ms,
+            }
+        }
+    };
     if writer.send(&reply).await.is_ok() {
         writer.finish();
         let _arrived = tokio::time::timeout(LINGER, writer.delivered()).await;

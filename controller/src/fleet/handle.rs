@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     vec,
 };
@@ -13,14 +14,45 @@ use windflow_kit::TaskHandle;
 use windflow_model::{Absence, AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
 
 use super::{
+    figures::Figures,
     home::{Assignment, Withdrawal},
-    registry::Command,
 };
+
+/// What the handle asks for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Presences {
+        reply: oneshot::Sender<BTreeMap<AgentId, Presence>>,
+    },
+    Nudge {
+        agent: AgentId,
+    },
+    Withdraw {
+        agent: AgentId,
+        withdrawal: Withdrawal,
+    },
+    Plan {
+        agent: AgentId,
+        assignment: Box<Assignment>,
+        reply: oneshot::Sender<Result<Plan, Failure>>,
+    },
+    Logs {
+        agent: AgentId,
+        query: LogQuery,
+        reply: oneshot::Sender<Result<LogStream, Failure>>,
+    },
+    Disconnect {
+        agent: AgentId,
+        reason: String,
+        reply: oneshot::Sender<()>,
+    },
+}
 
 /// Handle to the running fleet.
 #[derive(Debug, Clone)]
 pub struct FleetHandle {
     pub(super) commands: mpsc::Sender<Command>,
+    pub(super) figures: Arc<Figures>,
 }
 
 impl FleetHandle {
@@ -28,6 +60,12 @@ impl FleetHandle {
         let (reply, answer) = oneshot::channel();
         self.commands.send(make(reply)).await.ok()?;
         answer.await.ok()
+    }
+
+    /// What the link has done since the start, in the text format of Prometheus.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.figures.text()
     }
 
     /// Whether a host is connected, with proof. A host that never connected since the controller started is `Offline`

@@ -3,7 +3,7 @@
 //! The fleet keeps no durable state. Every method is called from a session's own task; a slow answer delays that host
 //! alone.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin};
+use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, time::Duration};
 
 use windflow_kit::Secret;
 use windflow_model::{
@@ -64,6 +64,8 @@ pub struct Refusal {
     pub code: Code,
     /// What was refused and why.
     pub message: String,
+    /// Shortest time before another try; zero if time alone changes nothing.
+    pub retry_after: Duration,
 }
 
 impl Refusal {
@@ -73,7 +75,14 @@ impl Refusal {
         Self {
             code,
             message: message.into(),
+            retry_after: Duration::ZERO,
         }
+    }
+
+    /// The same, with a time for the next try.
+    #[must_use]
+    pub fn later(self, retry_after: Duration) -> Self {
+        Self { retry_after, ..self }
     }
 }
 

@@ -16,12 +16,13 @@ use windflow_transport::{
 };
 
 use super::{
+    admission::Place,
     enroll,
     home::{KeyHash, SessionFacts},
     registry::Shared,
 };
 
-/// After a refusal: long enough to keep the log readable, short enough for a person who just put it right.
+/// After a refusal that names no time: long enough to keep the log readable, short enough for a person who just put it right.
 const REFUSED_RETRY_MS: u32 = 60_000;
 /// How long a refusal may take to arrive before the connection closes under it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -38,24 +39,37 @@ pub(super) struct Greeted {
     pub(super) machine: ControllerSession,
 }
 
-/// One incoming connection, until it is somebody. Always ends within twice [`HELLO_WITHIN`].
-pub(super) async fn greet(shared: Shared, incoming: Incoming) -> Option<Greeted> {
+/// One incoming connection, until it is somebody. Always ends within `patience` and [`HELLO_WITHIN`]; its place is
+/// given back then. `crowded`: hosts that want to join are told to come later.
+pub(super) async fn greet(
+    shared: Shared,
+    incoming: Incoming,
+    place: Place,
+    patience: Duration,
+    crowded: bool,
+) -> Option<Greeted> {
+    let _until_the_end = place;
     let remote = incoming.remote_address();
     let connecting = match incoming.accept() {
         Ok(connecting) => connecting,
         Err(error) => {
             tracing::debug!(%remote, %error, "connection attempt is no good");
+            shared.figures.failed.add();
             return None;
         }
     };
-    let connection = match tokio::time::timeout(HELLO_WITHIN, connecting).await {
+    let connection = match tokio::time::timeout(patience, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
             // An expired or foreign certificate ends here; the peer sees the same reason as a TLS alert.
             tracing::info!(%remote, %error, "handshake refused");
+            shared.figures.failed.add();
             return None;
         }
-        Err(_) => return None,
+        Err(_) => {
+            shared.figures.late.add();
+            return None;
+        }
     };
     match endpoint::lane(&connection) {
         Lane::Nothing(reason) => {
@@ -64,7 +78,7 @@ pub(super) async fn greet(shared: Shared, incoming: Incoming) -> Option<Greeted>
             None
         }
         Lane::Enroll => {
-            let joined = enroll::serve(&shared, &connection);
+            let joined = enroll::serve(&shared, &connection, crowded);
             if tokio::time::timeout(HELLO_WITHIN, joined).await.is_err() {
                 connection.close(CLOSE_PROTOCOL, b"no complete request in time");
             }
@@ -120,18 +134,27 @@ async fn hello(shared: &Shared, connection: Connection, facts: AgentFacts) -> Op
         Err(refusal) => Err(refusal),
     };
     match admitted {
-        Ok(session_epoch) => Some(Greeted {
-            agent: facts.agent,
-            session_epoch,
-            facts,
-            hello,
-            connection,
-            reader,
-            writer,
-            machine,
-        }),
+        Ok(session_epoch) => {
+            shared.figures.greeted.add();
+            Some(Greeted {
+                agent: facts.agent,
+                session_epoch,
+                facts,
+                hello,
+                connection,
+                reader,
+                writer,
+                machine,
+            })
+        }
         Err(refusal) => {
-            let denial = Denial::new(refusal.code, refusal.message, REFUSED_RETRY_MS);
+            shared.figures.denied.add();
+            let retry_ms = match u32::try_from(refusal.retry_after.as_millis()) {
+                Ok(0) => REFUSED_RETRY_MS,
+                Ok(asked) => asked,
+                Err(_) => u32::MAX,
+            };
+            let denial = Denial::new(refusal.code, refusal.message, retry_ms);
             let actions = machine.refuse(denial);
             send_away(facts.agent, &connection, &mut writer, actions).await;
             None

@@ -7,67 +7,33 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, stream::FuturesUnordered};
 use thiserror::Error;
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use windflow_kit::{Clock, Stop, TaskHandle, task::spawn_scoped};
-use windflow_model::{AgentId, Failure, LogQuery, Plan, Presence, Timestamp};
+use windflow_model::{AgentId, Presence, Timestamp};
 use windflow_transport::{
     Network,
-    endpoint::{self, CLOSE_REFUSED, CLOSE_RESTART},
+    endpoint::{self, CLOSE_REFUSED},
     quinn::{Connection, Endpoint},
     tls::{self, LiveCertificate, TlsError},
 };
 
 use super::{
-    enroll::JoinLimit,
-    handle::{FleetHandle, LogStream, offline},
-    home::{Assignment, Home, Withdrawal},
-    listener::{self, Greeted},
+    admission::{AdmissionOptions, Gate},
+    enroll::Joins,
+    figures::Figures,
+    handle::{Command, FleetHandle, offline},
+    home::{Home, Withdrawal},
+    listener::Greeted,
     session::{self, Gone},
     streams,
 };
 use crate::ca::{Ca, CaError};
 
-/// Handshakes and enrolments in progress; more are refused, agents come back with jitter.
-const MAX_HANDSHAKES: usize = 512;
-/// From here on a peer must prove its address first (QUIC Retry).
-const RETRY_ABOVE: usize = 64;
-/// How long a stop waits until all agents were told.
-const TELL_WITHIN: Duration = Duration::from_secs(3);
-
-/// What the handle asks for.
-#[derive(Debug)]
-pub(super) enum Command {
-    Presences {
-        reply: oneshot::Sender<BTreeMap<AgentId, Presence>>,
-    },
-    Nudge {
-        agent: AgentId,
-    },
-    Withdraw {
-        agent: AgentId,
-        withdrawal: Withdrawal,
-    },
-    Plan {
-        agent: AgentId,
-        assignment: Box<Assignment>,
-        reply: oneshot::Sender<Result<Plan, Failure>>,
-    },
-    Logs {
-        agent: AgentId,
-        query: LogQuery,
-        reply: oneshot::Sender<Result<LogStream, Failure>>,
-    },
-    Disconnect {
-        agent: AgentId,
-        reason: String,
-        reply: oneshot::Sender<()>,
-    },
-}
+mod door;
 
 /// Why the fleet cannot start.
 #[derive(Debug, Error)]
@@ -104,6 +70,8 @@ pub struct FleetOptions {
     pub build: String,
     /// Wall clock.
     pub clock: Clock,
+    /// How many may knock at once.
+    pub admission: AdmissionOptions,
 }
 
 /// What every connection needs.
@@ -114,7 +82,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) build: String,
     pub(super) controller_epoch: u64,
-    pub(super) joins: Arc<JoinLimit>,
+    pub(super) joins: Arc<Joins>,
+    pub(super) figures: Arc<Figures>,
 }
 
 impl Shared {
@@ -137,7 +106,10 @@ impl FleetOptions {
         let endpoint = endpoint::controller(&self.network, address, config, &keys).map_err(listen)?;
         let address = endpoint.local_addr().map_err(listen)?;
         let (commands, inbox) = mpsc::channel(256);
+        let figures = Arc::<Figures>::default();
         let fleet = Fleet {
+            gate: Gate::new(self.admission),
+            admission: self.admission,
             endpoint,
             address,
             inbox,
@@ -147,12 +119,13 @@ impl FleetOptions {
                 clock: self.clock,
                 build: self.build,
                 controller_epoch: self.controller_epoch,
-                joins: Arc::default(),
+                joins: Arc::new(Joins::new(self.admission)),
+                figures: Arc::clone(&figures),
             },
             sessions: HashMap::new(),
             offline: BTreeMap::new(),
         };
-        Ok((fleet, FleetHandle { commands }))
+        Ok((fleet, FleetHandle { commands, figures }))
     }
 }
 
@@ -185,6 +158,8 @@ type Ending = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// The fleet, not yet running.
 pub struct Fleet {
     endpoint: Endpoint,
+    gate: Gate,
+    admission: AdmissionOptions,
     address: SocketAddr,
     inbox: mpsc::Receiver<Command>,
     shared: Shared,
@@ -199,31 +174,29 @@ impl Fleet {
         self.address
     }
 
-    /// Runs until `stop`, then tells every agent and waits at most 3 s for that.
+    /// Runs until `stop`, then tells every agent and waits at most 8 s for that.
     pub async fn run(mut self, stop: Stop) {
+        let origin = tokio::time::Instant::now();
         let mut handshakes = FuturesUnordered::<TaskHandle<Option<Greeted>>>::new();
         let mut endings = FuturesUnordered::<Ending>::new();
         let mut chores = FuturesUnordered::<TaskHandle<()>>::new();
         loop {
+            let opens_in = self.gate.opens_in(origin.elapsed());
             tokio::select! {
                 () = stop.stopped() => break,
-                incoming = self.endpoint.accept() => {
+                incoming = self.endpoint.accept(), if opens_in.is_zero() => {
                     let Some(incoming) = incoming else { break };
-                    if handshakes.len() >= MAX_HANDSHAKES {
-                        incoming.refuse();
-                    } else if handshakes.len() >= RETRY_ABOVE && incoming.may_retry() && !incoming.remote_address_validated() {
-                        // It fails only where a retry is not possible, which was just asked.
-                        let _retried = incoming.retry();
-                    } else {
-                        let task = listener::greet(self.shared.clone(), incoming);
-                        handshakes.push(spawn_scoped("handshake", task));
+                    handshakes.extend(self.knock(incoming, origin.elapsed()));
+                }
+                () = tokio::time::sleep(opens_in), if !opens_in.is_zero() => {}
+                Some(greeted) = handshakes.next() => {
+                    self.shared.figures.handshakes.set(self.gate.held());
+                    match greeted {
+                        Ok(Some(greeted)) => endings.extend(self.begin(greeted)),
+                        Ok(None) => {}
+                        Err(error) => tracing::error!(error = %windflow_kit::error::Chain(&error), "handshake task failed"),
                     }
                 }
-                Some(greeted) = handshakes.next() => match greeted {
-                    Ok(Some(greeted)) => endings.extend(self.begin(greeted)),
-                    Ok(None) => {}
-                    Err(error) => tracing::error!(error = %windflow_kit::error::Chain(&error), "handshake task failed"),
-                },
                 Some(ended) = endings.next() => chores.extend(self.end(ended)),
                 Some(_done) = chores.next() => {}
                 command = self.inbox.recv() => match command {
@@ -233,16 +206,7 @@ impl Fleet {
                 },
             }
         }
-        for entry in self.sessions.values() {
-            entry.connection.close(CLOSE_RESTART, b"the controller stops");
-        }
-        self.endpoint.close(CLOSE_RESTART, b"the controller stops");
-        if tokio::time::timeout(TELL_WITHIN, self.endpoint.wait_idle())
-            .await
-            .is_err()
-        {
-            tracing::warn!("some agents could not be told that the controller stops");
-        }
+        self.farewell().await;
     }
 
     fn begin(&mut self, greeted: Greeted) -> Option<Ending> {

@@ -103,6 +103,7 @@ pub(super) async fn metrics(
         "Deployments with a live feed.",
         format!(" {}", app.feeds()),
     );
+    text.push_str(&app.hosts().metrics());
     text.push_str(&jobs.metrics());
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use windflow_controller::{
     ca::{Ca, ServerCertificate},
-    fleet::{FleetHandle, FleetOptions},
+    fleet::{AdmissionOptions, FleetHandle, FleetOptions},
 };
 use windflow_kit::{Clock, Random, Stop, TaskHandle, task::spawn_scoped};
 use windflow_model::{AgentId, Doc, Presence};
@@ -27,8 +27,8 @@ pub(crate) struct Rig {
     pub(crate) ca: Arc<Ca>,
     pub(crate) handle: FleetHandle,
     pub(crate) address: SocketAddr,
-    _stop: Stop,
-    _fleet: TaskHandle<()>,
+    stop: Stop,
+    fleet: TaskHandle<()>,
     _dir: tempfile::TempDir,
 }
 
@@ -38,6 +38,11 @@ pub(crate) fn rig() -> Rig {
 
 /// With a wall clock of its own.
 pub(crate) fn rig_at(clock: Clock) -> Rig {
+    rig_with(clock, AdmissionOptions::default())
+}
+
+/// With bounds of its own.
+pub(crate) fn rig_with(clock: Clock, admission: AdmissionOptions) -> Rig {
     let dir = tempfile::tempdir().unwrap();
     let ca = Arc::new(Ca::open_or_create(dir.path(), "test", Clock::system(), Random::system()).unwrap());
     let home = Memory::default();
@@ -49,6 +54,7 @@ pub(crate) fn rig_at(clock: Clock) -> Rig {
         certificate: certificate.live(),
         build: "test".to_owned(),
         clock,
+        admission,
     };
     let (fleet, handle) = options.build(Arc::clone(&ca), Arc::new(home.clone())).unwrap();
     let (address, stop) = (fleet.local_addr(), Stop::new());
@@ -57,8 +63,8 @@ pub(crate) fn rig_at(clock: Clock) -> Rig {
         ca,
         handle,
         address,
-        _fleet: spawn_scoped("fleet", fleet.run(stop.clone())),
-        _stop: stop,
+        fleet: spawn_scoped("fleet", fleet.run(stop.clone())),
+        stop,
         _dir: dir,
     }
 }
@@ -89,6 +95,12 @@ pub(crate) async fn steady() -> Steady {
 }
 
 impl Rig {
+    /// Stops it; the hosts are told when this returns.
+    pub(crate) async fn stop(self) {
+        self.stop.trigger();
+        tokio::time::timeout(WITHIN, self.fleet).await.unwrap().unwrap();
+    }
+
     pub(crate) async fn join(&self, key: &HostKey, token: &str) -> Result<EnrollReply, AskError> {
         let request = EnrollRequest::Join {
             versions: VersionRange::SUPPORTED,

@@ -23,8 +23,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
 const CONTROLLER_BIDI: u32 = 16;
-/// Handshakes waiting for the accept loop.
-const MAX_INCOMING: usize = 1_024;
+/// Handshakes waiting for the accept loop: what it takes in a second or two at the default pace.
+const MAX_INCOMING: usize = 2_048;
 
 /// Code of a close on purpose, of a refusal, and of a lane that does not exist.
 pub const CLOSE_DONE: VarInt = VarInt::from_u32(0);
@@ -34,6 +34,31 @@ pub const CLOSE_REFUSED: VarInt = VarInt::from_u32(1);
 pub const CLOSE_PROTOCOL: VarInt = VarInt::from_u32(2);
 /// The controller stops and comes back.
 pub const CLOSE_RESTART: VarInt = VarInt::from_u32(3);
+/// The controller has no time for this lane now.
+pub const CLOSE_BUSY: VarInt = VarInt::from_u32(4);
+
+/// The kind of a close is in these bits of its code, above them is the time to stay away in milliseconds.
+const CLOSE_BITS: u32 = 8;
+
+/// A close code that also says how long to stay away, at most 2^32 ms.
+#[must_use]
+pub fn close_for(code: VarInt, stay_away: Duration) -> VarInt {
+    let millis = u32::try_from(stay_away.as_millis()).unwrap_or(u32::MAX);
+    let kind = code.into_inner() & ((1 << CLOSE_BITS) - 1);
+    VarInt::from_u64(u64::from(millis) << CLOSE_BITS | kind).unwrap_or(code)
+}
+
+/// How long the peer that closed asks to stay away; zero if it does not.
+#[must_use]
+pub fn stay_away(error: &ConnectionError) -> Duration {
+    match error {
+        ConnectionError::ApplicationClosed(close) => {
+            let millis = close.error_code.into_inner() >> CLOSE_BITS;
+            Duration::from_millis(millis.min(u64::from(u32::MAX)))
+        }
+        _ => Duration::ZERO,
+    }
+}
 
 /// Why a controller could not be reached.
 #[derive(Debug, Error)]
@@ -187,5 +212,41 @@ pub fn lane(connection: &Connection) -> Lane {
                 Lane::Control,
             ),
         _ => Lane::Nothing("no such protocol"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use quinn::ApplicationClose;
+
+    use super::*;
+
+    #[test]
+    fn a_close_carries_its_kind_and_a_time() {
+        let check = |code: VarInt, asked: Duration, told: Duration| {
+            let error_code = close_for(code, asked);
+            assert_eq!(error_code.into_inner() & 0xff, code.into_inner());
+            let close = ApplicationClose {
+                error_code,
+                reason: Vec::new().into(),
+            };
+            assert_eq!(
+                stay_away(&ConnectionError::ApplicationClosed(close)),
+                told,
+                "{asked:?}"
+            );
+        };
+        check(CLOSE_RESTART, Duration::ZERO, Duration::ZERO);
+        check(
+            CLOSE_BUSY,
+            Duration::from_millis(1_500),
+            Duration::from_millis(1_500),
+        );
+        check(
+            CLOSE_BUSY,
+            Duration::MAX,
+            Duration::from_millis(u64::from(u32::MAX)),
+        );
+        assert_eq!(stay_away(&ConnectionError::TimedOut), Duration::ZERO);
     }
 }

@@ -39,6 +39,20 @@ pub enum AskError {
 }
 
 impl AskError {
+    /// How long the controller asks to stay away; zero if it does not.
+    #[must_use]
+    pub fn stay_away(&self) -> Duration {
+        let lost = match self {
+            Self::Dial {
+                source: DialError::Connect { source, .. },
+                ..
+            } => Some(source),
+            Self::Exchange(error) => error.lost(),
+            _ => None,
+        };
+        lost.map_or(Duration::ZERO, endpoint::stay_away)
+    }
+
     /// Whether the controller showed another key than the pinned one.
     #[must_use]
     pub fn is_pin_mismatch(&self) -> bool {

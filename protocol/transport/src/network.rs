@@ -4,7 +4,13 @@
 
 use std::{fmt, io, net::SocketAddr, net::UdpSocket, sync::Arc};
 
-use quinn::{AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime};
+use quinn::{
+    AsyncUdpSocket, Endpoint, EndpointConfig, Runtime, ServerConfig, TokioRuntime,
+    udp::{UdpSockRef, UdpSocketState},
+};
+
+/// Wanted for the controller's socket, which a whole fleet writes to at once; the system may give less.
+const SOCKET_BUFFER: usize = 4 << 20;
 
 /// A network of a simulation.
 pub trait SimulatedNetwork: fmt::Debug + Send + Sync + 'static {
@@ -39,11 +45,28 @@ impl Network {
         server: Option<ServerConfig>,
     ) -> io::Result<Endpoint> {
         match &self.0 {
-            None => Endpoint::new(config, server, UdpSocket::bind(address)?, Arc::new(TokioRuntime)),
+            None => {
+                let socket = UdpSocket::bind(address)?;
+                if server.is_some() {
+                    enlarge(&socket);
+                }
+                Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+            }
             Some(network) => {
                 config.rng_seed(Some(network.seed()));
                 Endpoint::new_with_abstract_socket(config, server, network.bind(address)?, network.runtime())
             }
         }
+    }
+}
+
+/// Larger buffers, as far as the system allows: a burst that does not fit is lost and sent again.
+fn enlarge(socket: &UdpSocket) {
+    let enlarged = UdpSocketState::new(UdpSockRef::from(socket)).and_then(|state| {
+        state.set_recv_buffer_size(UdpSockRef::from(socket), SOCKET_BUFFER)?;
+        state.set_send_buffer_size(UdpSockRef::from(socket), SOCKET_BUFFER)
+    });
+    if let Err(error) = enlarged {
+        tracing::debug!(%error, "the UDP socket keeps its small buffers");
     }
 }

@@ -1,6 +1,6 @@
 //! Typed frames over a QUIC stream.
 
-use quinn::{ReadError, RecvStream, SendStream, VarInt, WriteError};
+use quinn::{ConnectionError, ReadError, RecvStream, SendStream, VarInt, WriteError};
 use thiserror::Error;
 use windflow_protocol::{CodecError, Decoded, Decoder, Frame, encode};
 
@@ -22,6 +22,19 @@ pub enum StreamError {
     /// It ended in the middle of a frame.
     #[error("the stream ended in the middle of a frame")]
     Cut,
+}
+
+impl StreamError {
+    /// The end of the connection, if that is what broke the stream.
+    #[must_use]
+    pub fn lost(&self) -> Option<&ConnectionError> {
+        match self {
+            Self::Read(ReadError::ConnectionLost(error)) | Self::Write(WriteError::ConnectionLost(error)) => {
+                Some(error)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Reads frames.

@@ -8,7 +8,7 @@ use std::{
 use windflow_model::{Code, Presence};
 use windflow_protocol::{EnrollReply, EnrollRequest, VersionRange};
 use windflow_tests::{Fleet, Target, wait};
-use windflow_transport::{HostKey, enroll::ask, identity};
+use windflow_transport::{HostKey, Network, enroll::ask, identity};
 
 /// Life of certificates here; renewed after half of it.
 const LIFE_S: &str = "12";
@@ -30,7 +30,10 @@ async fn thirty_hosts_behind_one_address_join_and_only_refused_joins_are_held_ag
             labels: BTreeMap::new(),
             wall_ms: windflow_kit::Clock::system().now_ms(),
         };
-        match ask(fleet.quic(), vec![pin], &request).await.unwrap() {
+        match ask(&Network::default(), fleet.quic(), vec![pin], &request)
+            .await
+            .unwrap()
+        {
             EnrollReply::Granted { agent, .. } => Ok(agent),
             EnrollReply::Refused { denial, .. } => Err(denial),
             other => panic!("{other:?}"),

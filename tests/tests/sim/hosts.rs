@@ -16,7 +16,7 @@ use windflow_agent::{
     enroll::{Identity, JoinRequest, join},
     link::LinkOptions,
 };
-use windflow_controller::{jobs::Jobs, plane::PlaneOptions};
+use windflow_controller::{fleet::AdmissionOptions, jobs::Jobs, plane::PlaneOptions};
 use windflow_engine::{EngineOptions, FakeOptions, FakeTarget};
 use windflow_kit::{BackoffOptions, BoxError, Clock, OnFailure, Random, Secret, Stop, TaskSet};
 use windflow_model::Inventory;
@@ -159,6 +159,7 @@ async fn control(machine: &Machine) -> Result<(), BoxError> {
         quic: SocketAddr::from(([0, 0, 0, 0], PORT)),
         names: vec!["controller".to_owned()],
         agent_certificate_life: Duration::from_secs(24 * 3_600),
+        admission: AdmissionOptions::default(),
     };
     let plane = plane.start().await?;
     Jobs::default().start(&plane.app, &tasks, machine.dir.join("setup-code"));
