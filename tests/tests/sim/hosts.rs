@@ -173,7 +173,7 @@ async fn control(machine: &Machine) -> Result<(), BoxError> {
                 tasks.spawn("request", OnFailure::Log, work);
             }
             None => {
-                let pause = tokio::time::sleep(Duration::from_millis(1));
+                let pause = tokio::time::sleep(Duration::from_millis(10));
                 if stop.run(pause).await.is_none() {
                     let drained = tasks.drain(Duration::from_secs(5)).await;
                     return drained.failure.map_or(Ok(()), |failure| Err(failure.into()));
@@ -265,12 +265,14 @@ fn engine_of(machine: &Machine, clock: &Clock) -> Result<Arc<FakeTarget>, BoxErr
 
 async fn joined(machine: &Machine, clock: &Clock, network: &Network) -> Result<Identity, BoxError> {
     let directory = &machine.ground.directory;
-    let (token, pin) = loop {
+    let known = || {
         let mut known = directory.lock().unwrap();
-        if let (Some(pin), Some(token)) = (known.pin.clone(), known.tokens.pop_front()) {
-            break (token, pin);
+        Some((known.pin.clone()?, known.tokens.pop_front()?))
+    };
+    let (pin, token) = loop {
+        if let Some(known) = known() {
+            break known;
         }
-        drop(known);
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
     let request = JoinRequest {
