@@ -162,18 +162,16 @@ async fn a_host_that_joins_trusts_the_pinned_key_and_no_other_host() {
     let pin = identity::key_hash(&root.certificate).unwrap();
     let (certificate, _key) = root.server(&[NAME]);
     let (server, address) = listen(certificate, &root);
+    let network = Network::default();
     let (_silence, found) = tokio::join!(
         tokio::time::timeout(
             Duration::from_millis(500),
-            ask(&Network::default(), address, vec![pin], &request)
+            ask(&network, address, vec![pin], &request)
         ),
         lane(&server)
     );
     assert_eq!(found, "enrolment");
-    let (refused, _lane) = tokio::join!(
-        ask(&Network::default(), address, vec![[7; 32]], &request),
-        lane(&server)
-    );
+    let (refused, _lane) = tokio::join!(ask(&network, address, vec![[7; 32]], &request), lane(&server));
     assert!(refused.unwrap_err().is_pin_mismatch());
 
     // A host of the same root that plays the controller.
@@ -181,10 +179,7 @@ async fn a_host_that_joins_trusts_the_pinned_key_and_no_other_host() {
     let chain = vec![root.agent(&key, (-1, 1)), root.certificate.clone()];
     let posing = Arc::new(LiveCertificate::new(chain, &key.private_der()).unwrap());
     let (server, address) = listen(posing, &root);
-    let (refused, _lane) = tokio::join!(
-        ask(&Network::default(), address, vec![pin], &request),
-        lane(&server)
-    );
+    let (refused, _lane) = tokio::join!(ask(&network, address, vec![pin], &request), lane(&server));
     assert!(refused.unwrap_err().is_pin_mismatch());
 }
 
