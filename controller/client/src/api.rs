@@ -3,7 +3,7 @@
 use reqwest::Method;
 use windflow_api::{
     Agent, AgentPatch, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, EnrolmentToken,
-    EnrolmentTokenCreate, EnrolmentTokenCreated, HostContainers, Info, LoginRequest, Me, PlanRequest,
+    EnrolmentTokenCreate, EnrolmentTokenCreated, HostContainers, Info, LoginRequest, Me, Page, PlanRequest,
     RemoveRequest, RollbackRequest, Session, SetupRequest, SetupStatus, StackCreate, StackPreview,
     StackUpdate, StackView, ValidateRequest, Validation,
 };
@@ -43,6 +43,8 @@ calls! {
     info() -> Info = get "/api/v1/info";
     /// All hosts.
     agent_list() -> Vec<Agent> = list "/api/v1/agents";
+    /// The first so many hosts, at most 500.
+    agent_page(limit: u32) -> Page<Agent> = get "/api/v1/agents?limit={limit}";
     /// One host.
     agent_show(id: AgentId) -> Agent = get "/api/v1/agents/{id}";
     /// Removes a host.
@@ -109,21 +111,15 @@ impl Client {
     /// # Errors
     /// [`Error`] with the exit code of the refusal.
     pub async fn deployment_list(&self, query: &DeploymentQuery) -> Result<Vec<DeploymentView>> {
-        let parts = [
-            ("stack", query.stack.map(|id| id.to_string())),
-            ("agent", query.agent.map(|id| id.to_string())),
-            ("state", query.state.clone()),
-            ("latest", query.latest.then(|| "true".to_owned())),
-        ];
-        let mut path = "/api/v1/deployments".to_owned();
-        let mut next = '?';
-        for (name, value) in parts {
-            if let Some(value) = value {
-                path.push_str(&format!("{next}{name}={}", encode(&value)));
-                next = '&';
-            }
-        }
-        self.list(&path).await
+        self.list(&deployments(query)).await
+    }
+
+    /// The first page of them.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal.
+    pub async fn deployment_page(&self, query: &DeploymentQuery) -> Result<Page<DeploymentView>> {
+        self.get(&deployments(query)).await
     }
 
     /// Takes a deployment back.
@@ -162,6 +158,25 @@ impl Client {
         let found = stacks.into_iter().find(|stack| stack.stack.name.as_str() == text);
         found.ok_or_else(|| missing("stack", text, names, "windflow stack list"))
     }
+}
+
+fn deployments(query: &DeploymentQuery) -> String {
+    let parts = [
+        ("stack", query.stack.map(|id| id.to_string())),
+        ("agent", query.agent.map(|id| id.to_string())),
+        ("state", query.state.clone()),
+        ("latest", query.latest.then(|| "true".to_owned())),
+        ("limit", query.limit.map(|limit| limit.to_string())),
+    ];
+    let mut path = "/api/v1/deployments".to_owned();
+    let mut next = '?';
+    for (name, value) in parts {
+        if let Some(value) = value {
+            path.push_str(&format!("{next}{name}={}", encode(&value)));
+            next = '&';
+        }
+    }
+    path
 }
 
 fn etag(version: u64) -> String {

@@ -8,10 +8,14 @@ use clap_complete::Shell;
 use crate::output::Format;
 
 mod agent;
+#[cfg(feature = "bench")]
+mod bench;
 mod stack;
 mod value;
 
 pub use agent::{AgentCommand, TokenCommand};
+#[cfg(feature = "bench")]
+pub use bench::{BenchCommand, FleetArgs, ProfileArg};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
 pub use value::Tail;
 use value::{parse_duration, parse_tail};
@@ -60,6 +64,10 @@ pub enum Command {
     Deployment(DeploymentCommand),
     /// Show the log lines of a stack.
     Logs(LogsArgs),
+    /// Measure what a controller carries.
+    #[cfg(feature = "bench")]
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the completion script of a shell.
     Completions {
         /// The shell.
@@ -241,6 +249,15 @@ mod tests {
         check("windflow deployment list --state active", true);
         check("windflow logs web -f --service a,b --tail all -t", true);
         check("windflow logs web --tail many", false);
+        #[cfg(feature = "bench")]
+        {
+            check(
+                "windflow bench fleet --agents 100 --profile idle,deploy-wave --hold 1m",
+                true,
+            );
+            check("windflow bench fleet --agents 0", false);
+            check("windflow bench fleet --agents 10 --profile rest", false);
+        }
         check("windflow completions bash", true);
         check("windflow", false);
         check("windflow stak list", false);

@@ -1,6 +1,8 @@
 //! The commands: each reads its arguments, calls the API and prints.
 
 pub mod agent;
+#[cfg(feature = "bench")]
+mod bench;
 pub mod deployment;
 pub mod logs;
 pub mod session;
@@ -61,6 +63,8 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Stack(command) => Box::pin(stack::run(&session, command)).await,
         Command::Deployment(command) => deployment::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
+        #[cfg(feature = "bench")]
+        Command::Bench(command) => Box::pin(bench::run(&session, command, clock)).await,
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "windflow", &mut std::io::stdout());
             Ok(())

@@ -98,6 +98,19 @@ impl HostKey {
             })
     }
 
+    /// Reads a key from PKCS #8, DER.
+    ///
+    /// # Errors
+    /// [`IdentityError::Key`].
+    pub fn from_der(der: &[u8]) -> Result<Self, IdentityError> {
+        KeyPair::try_from(der)
+            .map(Self)
+            .map_err(|source| IdentityError::Key {
+                what: "the PKCS #8 document".to_owned(),
+                source,
+            })
+    }
+
     /// Loads the key, or makes and keeps one (0600) if there is none.
     ///
     /// # Errors

@@ -32,7 +32,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["model"]),
-    ("client", &["api", "model", "kit"]),
+    // Simulated hosts speak as agents do; what they need of the API the command line brings.
+    ("bench", &["protocol", "transport", "model", "kit"]),
+    ("client", &["api", "bench", "model", "kit"]),
     (
         "controller",
         &["store", "api", "compose", "protocol", "transport", "model", "kit"],
@@ -43,8 +45,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const FREE: &[&str] = &["windflow-tests", "xtask"];
 
 /// Edges that exist only behind a cargo feature: (crate, dependency, feature).
-const BEHIND_FEATURE: &[(&str, &str, &str)] =
-    &[("agent", "protocol", "link"), ("agent", "transport", "link")];
+const BEHIND_FEATURE: &[(&str, &str, &str)] = &[
+    ("agent", "protocol", "link"),
+    ("agent", "transport", "link"),
+    ("client", "bench", "bench"),
+];
 
 /// Packages that may not be in a crate's resolved tree: (package, extra arguments, forbidden, rule).
 const TREES: &[(&str, &[&str], &[&str], &str)] = &[
