@@ -196,7 +196,7 @@ impl Bench {
             } = joined.map_err(BenchError::Join)?;
             held.hosts.push(identity);
             (held.ca, held.server_name) = (Some(Bytes(ca)), server_name);
-            if held.hosts.len() % SAVE_EVERY == 0 {
+            if held.hosts.len().is_multiple_of(SAVE_EVERY) {
                 (self.say)(&format!(
                     "{} of {} hosts have joined",
                     held.hosts.len(),
@@ -312,7 +312,7 @@ impl Bench {
         let mut removals = removals.buffer_unordered(AT_ONCE);
         let mut failed = None;
         while let Some(removed) = removals.next().await {
-            failed = failed.or(removed.err());
+            failed = failed.or_else(|| removed.err());
         }
         match failed {
             None => Ok(()),

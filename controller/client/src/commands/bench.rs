@@ -78,7 +78,7 @@ impl Door for Api {
 
     fn look(&self, number: u64) -> Reply<'_, ()> {
         Box::pin(async move {
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 self.0.agent_page(PAGE).await.map(drop).map_err(boxed)
             } else {
                 let query = DeploymentQuery {
