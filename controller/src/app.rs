@@ -28,6 +28,7 @@ pub mod deployment;
 pub mod error;
 pub mod events;
 mod fanout;
+pub mod group;
 mod heard;
 mod home;
 pub mod hosts;
@@ -40,6 +41,7 @@ pub mod plan;
 pub mod progress;
 pub(crate) mod records;
 mod report;
+pub mod rollout;
 pub mod session;
 pub mod stack;
 mod sweep;
@@ -81,6 +83,7 @@ impl AppOptions {
             hosts: OnceLock::new(),
             heard_before: OnceCell::new(),
             dispatch: Notify::new(),
+            rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             passwords: Passwords::default(),
             setup: SetupCodes::new(self.clock.clone(), self.random.clone()),
             limits: Limits::new(self.clock.clone()),
@@ -113,6 +116,7 @@ struct Inner {
     /// When each host was last heard, as the last start of the controller knew it.
     heard_before: OnceCell<BTreeMap<AgentId, Timestamp>>,
     dispatch: Notify,
+    rollouts: rollout::Watch,
     passwords: Passwords,
     setup: SetupCodes,
     limits: Limits,

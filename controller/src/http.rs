@@ -22,10 +22,12 @@ mod agent;
 mod deployment;
 mod error;
 mod extract;
+mod group;
 mod guard;
 mod install;
 mod live;
 mod logs;
+mod rollout;
 mod session;
 mod stack;
 mod system;
@@ -155,6 +157,20 @@ fn operations() -> OpenApiRouter<Web> {
         .routes(routes!(deployment::deployment_list))
         .routes(routes!(deployment::deployment_view))
         .routes(routes!(deployment::deployment_cancel))
+        .routes(routes!(rollout::rollout_list, rollout::rollout_create))
+        .routes(routes!(rollout::rollout_preview))
+        .routes(routes!(rollout::rollout_view))
+        .routes(routes!(rollout::rollout_hosts))
+        .routes(routes!(rollout::rollout_pause))
+        .routes(routes!(rollout::rollout_resume))
+        .routes(routes!(rollout::rollout_promote))
+        .routes(routes!(rollout::rollout_cancel))
+        .routes(routes!(group::group_list, group::group_create))
+        .routes(routes!(
+            group::group_view,
+            group::group_update,
+            group::group_delete
+        ))
         .routes(routes!(live::deployment_events))
         .routes(routes!(live::event_list))
 }

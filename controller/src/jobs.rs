@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! TaskSet ─┬─ "dispatch"    nudge or 2 s   hosts with open deployments look for work
+//!          ├─ "rollout"     nudge or 1 s   rollouts go as far as they can
 //!          ├─ "expiry"      5 s            deployments whose time in the queue is over
 //!          ├─ "sweep"       60 s           expired tokens and credentials; what a crash left half-done
 //!          ├─ "heard"       60 s           when the connected hosts were last heard, for after a crash
@@ -22,6 +23,7 @@ use windflow_kit::{Chain, OnFailure, TaskSet};
 
 use crate::app::{App, AppResult, lock};
 
+mod rollout;
 mod setup_code;
 
 /// The last runs of all jobs.
@@ -41,6 +43,7 @@ impl Jobs {
     pub fn start(&self, app: &App, tasks: &TaskSet, setup_file: PathBuf) {
         let dispatch = |app: App| async move { app.dispatch_all().await.map(drop) };
         self.every("dispatch", Duration::from_secs(2), app, tasks, dispatch);
+        self.every("rollout", Duration::from_secs(1), app, tasks, rollout::advance);
         let expiry = |app: App| async move { app.expire_all().await.map(drop) };
         self.every("expiry", Duration::from_secs(5), app, tasks, expiry);
         let sweep = |app: App| async move { app.sweep().await.map(drop) };
@@ -66,10 +69,10 @@ impl Jobs {
                 }
                 jobs.note(name, app.now().as_millis(), started.elapsed(), result.is_err());
                 let nudged = async {
-                    if name == "dispatch" {
-                        app.dispatch_wanted().await;
-                    } else {
-                        std::future::pending::<()>().await;
+                    match name {
+                        "dispatch" => app.dispatch_wanted().await,
+                        "rollout" => app.rollouts_wanted().await,
+                        _ => std::future::pending::<()>().await,
                     }
                 };
                 let next = tokio::time::timeout(tick, nudged);

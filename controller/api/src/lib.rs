@@ -9,6 +9,7 @@ pub mod deployment;
 pub mod error;
 pub mod live;
 pub mod page;
+pub mod rollout;
 pub mod session;
 pub mod stack;
 pub mod system;
@@ -22,6 +23,10 @@ pub use deployment::{
 pub use error::ApiError;
 pub use live::{LogFrame, LogParams};
 pub use page::{Page, PageQuery};
+pub use rollout::{
+    GroupCreate, GroupView, RolloutCancel, RolloutCreate, RolloutHost, RolloutHostQuery, RolloutMember,
+    RolloutPreview, RolloutQuery, RolloutView, RolloutWaves,
+};
 pub use session::{LoginRequest, Me, Session, SetupRequest, SetupStatus};
 pub use stack::{Problem, Severity, StackCreate, StackUpdate, StackView, ValidateRequest, Validation};
 pub use system::{Info, Readiness};

@@ -4,8 +4,8 @@ use std::{future::Future, time::Duration};
 
 use windflow_kit::BackoffOptions;
 use windflow_model::{
-    AgentId, AgentRecord, Deployment, DeploymentId, Document, OpId, OrgId, Revision, SessionId, Stack,
-    StackId, TokenId, UserId,
+    AgentId, AgentRecord, Deployment, DeploymentId, Document, Group, GroupId, OpId, OrgId, Revision, Rollout,
+    RolloutId, SessionId, Stack, StackId, TokenId, UserId,
 };
 use windflow_store::{Committed, Entry, EntryPage, Key, Prefix, Table, Txn};
 
@@ -130,6 +130,26 @@ impl App {
         found.ok_or_else(|| AppError::not_found(format!("deployment {id}")))
     }
 
+    pub(crate) async fn need_rollout(
+        &self,
+        op: &'static str,
+        org: OrgId,
+        id: RolloutId,
+    ) -> AppResult<Entry<Rollout>> {
+        let found = self.find(op, &keys::rollout(org, id)).await?;
+        found.ok_or_else(|| AppError::not_found(format!("rollout {id}")))
+    }
+
+    pub(crate) async fn need_group(
+        &self,
+        op: &'static str,
+        org: OrgId,
+        id: GroupId,
+    ) -> AppResult<Entry<Group>> {
+        let found = self.find(op, &keys::group(org, id)).await?;
+        found.ok_or_else(|| AppError::not_found(format!("group {id}")))
+    }
+
     /// Adds the audit record of an act to its transaction.
     pub(crate) fn audited(
         &self,
@@ -177,6 +197,14 @@ impl App {
 
     pub(crate) fn new_deployment_id(&self) -> AppResult<DeploymentId> {
         self.uuid().map(DeploymentId::from_uuid)
+    }
+
+    pub(crate) fn new_rollout_id(&self) -> AppResult<RolloutId> {
+        self.uuid().map(RolloutId::from_uuid)
+    }
+
+    pub(crate) fn new_group_id(&self) -> AppResult<GroupId> {
+        self.uuid().map(GroupId::from_uuid)
     }
 
     pub(crate) fn new_op_id(&self) -> AppResult<OpId> {

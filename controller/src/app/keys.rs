@@ -6,6 +6,9 @@
 //! ORG/dep/~DEP              one deployment            ORG/active/AGT/DEP        not final yet
 //! ORG/stack-dep/STK/~DEP    deployments of a stack    ORG/agent-dep/AGT/~DEP    deployments of a host
 //! ORG/fanout/OP             hosts of a deploy that are still to be queued
+//! ORG/rollout/~ROL          one rollout               ORG/rollout-of/STK        → the one that holds the stack
+//! ORG/order/ROL/N           its hosts by their turns  ORG/turn/ROL/N            a host whose turn came
+//! ORG/group/GRP             a group of hosts          ORG/group-name/NAME       → its id
 //! ORG/agent/AGT             the host                  ORG/agent-name/NAME       → its id
 //! ORG/agent-key/AGT         key and generation        ORG/agent-gone/AGT        tombstone, kept for ever
 //! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
@@ -17,7 +20,9 @@
 //! ```
 //! `~DEP` is the inverted id: a scan gives the newest first.
 
-use windflow_model::{AgentId, DeploymentId, OpId, OrgId, Rev, StackId, StackName, TokenId, UserId};
+use windflow_model::{
+    AgentId, DeploymentId, GroupId, OpId, OrgId, Rev, RolloutId, StackId, StackName, TokenId, UserId,
+};
 use windflow_store::{Key, Prefix};
 
 fn key(org: OrgId, segments: &[&str]) -> Key {
@@ -30,8 +35,12 @@ fn prefix(org: OrgId, segments: &[&str]) -> Prefix {
     Prefix::below(&key(org, segments))
 }
 
+fn newest_first(id: uuid::Uuid) -> String {
+    format!("{:032x}", !id.as_u128())
+}
+
 fn inverted(id: DeploymentId) -> String {
-    format!("{:032x}", !id.uuid().as_u128())
+    newest_first(id.uuid())
 }
 
 /// The deployment whose inverted id is the last segment of a key.
@@ -96,6 +105,39 @@ pub(crate) fn fanout(org: OrgId, op: OpId) -> Key {
 }
 pub(crate) fn fanouts(org: OrgId) -> Prefix {
     prefix(org, &["fanout"])
+}
+pub(crate) fn rollout(org: OrgId, id: RolloutId) -> Key {
+    key(org, &["rollout", &newest_first(id.uuid())])
+}
+pub(crate) fn rollouts(org: OrgId) -> Prefix {
+    prefix(org, &["rollout"])
+}
+pub(crate) fn rollout_of(org: OrgId, stack: StackId) -> Key {
+    key(org, &["rollout-of", &stack.to_string()])
+}
+pub(crate) fn open_rollouts(org: OrgId) -> Prefix {
+    prefix(org, &["rollout-of"])
+}
+pub(crate) fn order(org: OrgId, id: RolloutId, page: u64) -> Key {
+    key(org, &["order", &id.to_string()]).push_u64(page)
+}
+pub(crate) fn orders(org: OrgId, id: RolloutId) -> Prefix {
+    prefix(org, &["order", &id.to_string()])
+}
+pub(crate) fn turn(org: OrgId, id: RolloutId, index: u32) -> Key {
+    key(org, &["turn", &id.to_string()]).push_u64(index.into())
+}
+pub(crate) fn turns(org: OrgId, id: RolloutId) -> Prefix {
+    prefix(org, &["turn", &id.to_string()])
+}
+pub(crate) fn group(org: OrgId, id: GroupId) -> Key {
+    key(org, &["group", &id.to_string()])
+}
+pub(crate) fn groups(org: OrgId) -> Prefix {
+    prefix(org, &["group"])
+}
+pub(crate) fn group_name(org: OrgId, name: &str) -> Key {
+    key(org, &["group-name", name])
 }
 pub(crate) fn agent(org: OrgId, id: AgentId) -> Key {
     key(org, &["agent", &id.to_string()])

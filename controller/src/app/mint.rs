@@ -25,7 +25,7 @@ use crate::context::OpContext;
 /// Hosts per transaction: 7 operations each, and 5 for the rest, stay under the store's 100.
 pub(crate) const CHUNK: usize = 12;
 /// Most hosts of one deploy.
-const MAX_HOSTS: usize = 10_000;
+pub(crate) const MAX_HOSTS: usize = 10_000;
 
 /// What shall be deployed.
 #[derive(Debug, Clone)]
@@ -134,7 +134,8 @@ impl App {
             return Ok(all());
         }
         let stack = self.need_stack(action, op.org, id).await?;
-        let (revision, new) = self.choose(op, action, &stack, targets, &wish, op_id).await?;
+        let agents: Vec<_> = targets.iter().map(|(agent, _)| *agent).collect();
+        let (revision, new) = self.choose(op, action, &stack, &agents, &wish, op_id).await?;
         let mut txn = Txn::new();
         if new {
             let raised = Stack {
@@ -189,12 +190,12 @@ impl App {
     }
 
     /// The revision for a wish, and whether it is new.
-    async fn choose(
+    pub(super) async fn choose(
         &self,
         op: &OpContext,
         action: &'static str,
         stack: &Entry<Stack>,
-        targets: &Targets,
+        agents: &[AgentId],
         wish: &Wish,
         op_id: OpId,
     ) -> AppResult<(Revision, bool)> {
@@ -237,7 +238,7 @@ impl App {
             && newest.want == want
             && newest.digest == digest
             && self
-                .fresh_everywhere(op, action, stack.value.id, targets, latest)
+                .fresh_everywhere(op, action, stack.value.id, agents, latest)
                 .await?
         {
             return Ok((newest, false));
@@ -262,10 +263,10 @@ impl App {
         op: &OpContext,
         action: &'static str,
         stack: StackId,
-        targets: &Targets,
+        agents: &[AgentId],
         rev: Rev,
     ) -> AppResult<bool> {
-        for (agent, _) in targets {
+        for agent in agents {
             let place = self
                 .find::<Placement>(action, &keys::placement(op.org, stack, *agent))
                 .await?;

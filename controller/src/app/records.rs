@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
-    AgentId, DeploymentId, Document, OpId, OrgId, Rev, SessionId, StackId, Timestamp, TokenId, UserId, Want,
+    AgentId, DeploymentId, Document, GroupId, OpId, OrgId, Rev, RolloutId, SessionId, StackId, Timestamp,
+    TokenId, UserId, Want,
     org::User,
+    rollout::{Before, Skip},
 };
 
 macro_rules! documents {
@@ -21,6 +23,8 @@ documents! {
     NameHolder = "name";
     Placement = "placement";
     Fanout = "list of hosts to queue";
+    Order = "order of hosts";
+    Turn = "host of a rollout";
     AgentKey = "host key";
     KeyBinding = "key binding";
     AgentGone = "removed host";
@@ -62,6 +66,31 @@ pub(crate) struct Fanout {
     pub(crate) by: UserId,
     pub(crate) at: Timestamp,
     pub(crate) rest: Vec<(AgentId, DeploymentId)>,
+}
+
+/// Some of the hosts of a rollout, in the order of their turns.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Order {
+    pub(crate) agents: Vec<AgentId>,
+}
+
+/// A host of a rollout whose turn came: written in the transaction that gave it its turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Turn {
+    pub(crate) agent: AgentId,
+    pub(crate) name: String,
+    /// Its deployment; absent if it was passed over.
+    pub(crate) deployment: Option<DeploymentId>,
+    /// The deployment was there already: not this rollout's to take back.
+    pub(crate) adopted: bool,
+    pub(crate) skip: Option<Skip>,
+    pub(crate) before: Before,
+    /// What did not stay well at the gate.
+    pub(crate) unwell: Option<String>,
+    /// The deployment that takes it back.
+    pub(crate) revert: Option<DeploymentId>,
+    /// It is to be taken back, and there is nothing to go back to.
+    pub(crate) no_way_back: bool,
 }
 
 /// When some of the hosts were last heard.
@@ -165,6 +194,8 @@ pub(crate) struct Idempotent {
 pub(crate) enum Made {
     Stack(StackId),
     Deployments(Vec<DeploymentId>),
+    Rollout(RolloutId),
+    Group(GroupId),
 }
 
 /// Who did what to which object.

@@ -131,6 +131,9 @@ impl App {
                 rev: deployment.rev,
                 state: deployment.state.name().to_owned(),
             });
+            if deployment.state.is_terminal() {
+                self.rollouts_look();
+            }
             self.0.progress.moved(&Arc::new(deployment));
         }
     }

@@ -178,8 +178,19 @@ impl App {
                     "Remove it there first, wait until that is done, then delete it.",
                 ));
             }
+            let hold = keys::rollout_of(op.org, id);
+            if let Some(rollout) = self.find::<NameHolder>(OP, &hold).await? {
+                return Err(AppError::conflict(
+                    format!(
+                        "rollout {} of stack \"{}\" is not over yet",
+                        rollout.value.id, was.value.name
+                    ),
+                    "Wait until it is over, or cancel it (`windflow rollout cancel`).",
+                ));
+            }
             // Deploying writes the stack's record, so none can slip in between.
             let txn = Txn::new()
+                .expect(hold, windflow_store::Expect::Absent)
                 .expect(was.key.clone(), was.expect())
                 .delete(was.key.clone());
             let txn = txn.delete(keys::stack_name(op.org, &was.value.name));

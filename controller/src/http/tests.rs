@@ -5,4 +5,5 @@ mod bad_input;
 mod deploy;
 mod hosts;
 mod plan;
+mod rollout;
 mod world;

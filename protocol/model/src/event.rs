@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     doc::Document,
-    id::{AgentId, DeploymentId, StackId},
+    id::{AgentId, DeploymentId, GroupId, RolloutId, StackId},
     revision::Rev,
     time::Timestamp,
 };
@@ -65,6 +65,25 @@ pub enum FleetEventKind {
         rev: Rev,
         /// Name of its state.
         state: String,
+    },
+    /// A rollout moved.
+    RolloutChanged {
+        /// The rollout.
+        rollout: RolloutId,
+        /// Its stack.
+        stack: StackId,
+        /// Name of its state.
+        state: String,
+    },
+    /// A group was made or saved.
+    GroupChanged {
+        /// The group.
+        group: GroupId,
+    },
+    /// A group was deleted.
+    GroupDeleted {
+        /// The group.
+        group: GroupId,
     },
     /// A host's containers changed: one appeared, went, or moved to another state.
     ContainersChanged {

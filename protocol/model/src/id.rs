@@ -190,6 +190,10 @@ ids! {
     TokenId = "tok";
     /// A browser session (the record, not the cookie).
     SessionId = "ses";
+    /// One revision of a stack, brought to many hosts in waves.
+    RolloutId = "rol";
+    /// A saved choice of hosts.
+    GroupId = "grp";
 }
 
 impl OrgId {

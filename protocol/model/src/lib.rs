@@ -17,6 +17,7 @@ pub mod org;
 pub mod plan;
 pub mod progress;
 pub mod revision;
+pub mod rollout;
 pub mod stack;
 pub mod target;
 pub mod time;
@@ -27,7 +28,9 @@ pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
 pub use doc::{Doc, DocError, Document};
 pub use event::{FleetEvent, FleetEventKind};
-pub use id::{AgentId, DeploymentId, IdError, OpId, OrgId, SessionId, StackId, TokenId, UserId};
+pub use id::{
+    AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TokenId, UserId,
+};
 pub use logs::{LogEvent, LogQuery, LogSource};
 pub use plan::{
     Action, Change, Interruption, Pin, Plan, PlanSummary, Reason, ResourceKind, ResourcePlan, ResourceRef,
@@ -35,6 +38,7 @@ pub use plan::{
 };
 pub use progress::{Layer, Progress, StepState, StepView, Steps, Waiting};
 pub use revision::{Rev, Revision, SpecDigest, Want};
+pub use rollout::{Group, HostState, Rollout, RolloutPlan, RolloutState, Selector, Summary, Targets};
 pub use stack::{
     DeployPolicy, ReplaceOrder, RollbackPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec,
 };

@@ -177,6 +177,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Groups in the order of their creation, each with its hosts of this moment. */
+        get: operations["group_list"];
+        put?: never;
+        /** Makes a group. */
+        post: operations["group_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One group with its hosts of this moment. */
+        get: operations["group_view"];
+        /** Saves a group. Rollouts that run keep the hosts they began with. */
+        put: operations["group_update"];
+        post?: never;
+        /** Deletes a group. Its hosts stay. */
+        delete: operations["group_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/info": {
         parameters: {
             query?: never;
@@ -222,6 +259,143 @@ export interface paths {
         get: operations["openapi_document"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rollouts, newest first, without the sums of their waves. */
+        get: operations["rollout_list"];
+        put?: never;
+        /** Brings a stack to hosts in waves. */
+        post: operations["rollout_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Who would be in which wave. Nothing is written. */
+        post: operations["rollout_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One rollout with its sums. */
+        get: operations["rollout_view"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a rollout: what has changed stays, or goes back to what ran before. */
+        post: operations["rollout_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{id}/hosts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The hosts of a rollout, in the order of their turns. */
+        get: operations["rollout_hosts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{id}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Nothing new begins; what has begun goes on. */
+        post: operations["rollout_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{id}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The next wave begins now, whatever this one still waits for. */
+        post: operations["rollout_promote"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A paused rollout goes on where it was. */
+        post: operations["rollout_resume"];
         delete?: never;
         options?: never;
         head?: never;
@@ -641,6 +815,11 @@ export interface components {
             /** @description Name shown to people, unique in the organisation; the host name unless chosen. */
             name: string;
         };
+        /**
+         * @description A number of hosts, or a share of all.
+         * @example 25%
+         */
+        Amount: string;
         /** @description What went wrong, in words for the user. The log of the controller has the rest under `request_id`. */
         ApiError: {
             /**
@@ -656,6 +835,19 @@ export interface components {
             problems?: components["schemas"]["Problem"][];
             /** @description The id under which the controller logged this request. */
             request_id?: string;
+        };
+        /** @description What a host runs again if the rollout is taken back. */
+        Before: {
+            /** @enum {string} */
+            kind: "nothing";
+        } | {
+            /** @enum {string} */
+            kind: "rev";
+            /** @description Which. */
+            rev: components["schemas"]["Rev"];
+        } | {
+            /** @enum {string} */
+            kind: "unknown";
         };
         /** @description What an agent can do; the controller offers nothing that is not listed. Unknown words of newer agents are kept. */
         Capability: string;
@@ -882,6 +1074,26 @@ export interface components {
             /** @description Whether that is the truth of this moment, or the host is silent and since when. */
             view: components["schemas"]["View"];
         };
+        /** @description Why a rollout ended before its time. */
+        EndReason: {
+            /**
+             * Format: int32
+             * @description So many failed.
+             */
+            failed: number;
+            /**
+             * Format: int32
+             * @description So many were tolerated.
+             */
+            limit: number;
+            /** @enum {string} */
+            reason: "failures";
+        } | {
+            /** @description Who. */
+            by: components["schemas"]["Person"];
+            /** @enum {string} */
+            reason: "person";
+        };
         /** @description The container engine of a host. */
         EngineInfo: {
             /** @description Newest API version it speaks, e.g. `1.41`. */
@@ -1026,6 +1238,25 @@ export interface components {
             /** @description Name of its state. */
             state: string;
         } | {
+            /** @enum {string} */
+            kind: "rollout_changed";
+            /** @description The rollout. */
+            rollout: components["schemas"]["RolloutId"];
+            /** @description Its stack. */
+            stack: components["schemas"]["StackId"];
+            /** @description Name of its state. */
+            state: string;
+        } | {
+            /** @description The group. */
+            group: components["schemas"]["GroupId"];
+            /** @enum {string} */
+            kind: "group_changed";
+        } | {
+            /** @description The group. */
+            group: components["schemas"]["GroupId"];
+            /** @enum {string} */
+            kind: "group_deleted";
+        } | {
             /** @description The host. */
             agent: components["schemas"]["AgentId"];
             /** @enum {string} */
@@ -1038,6 +1269,45 @@ export interface components {
              * @description How many.
              */
             lost: number;
+        };
+        /** @description A saved choice of hosts under a name. */
+        Group: {
+            /** @description These hosts belong to it. */
+            agents?: components["schemas"]["AgentId"][];
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Id, never reused. */
+            id: components["schemas"]["GroupId"];
+            /** @description Name, unique in the organisation, 1–64 characters. */
+            name: string;
+            selector?: components["schemas"]["Selector"] | null;
+            /** @description When it was last saved. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description By whom. */
+            updated_by: components["schemas"]["UserId"];
+        };
+        /** @description Makes a group. */
+        GroupCreate: {
+            /** @description These hosts belong to it. */
+            agents?: components["schemas"]["AgentId"][];
+            /** @description Its name, 1–64 characters, unique. */
+            name: string;
+            selector?: components["schemas"]["Selector"] | null;
+        };
+        /**
+         * @description Id with the prefix `grp_`.
+         * @example grp_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        GroupId: string;
+        /** @description A group with the hosts that belong to it right now. */
+        GroupView: components["schemas"]["Group"] & {
+            /** @description Its hosts, by labels and by name, sorted by name. */
+            hosts: components["schemas"]["AgentId"][];
+            /**
+             * Format: int64
+             * @description Version of the record for `If-Match`.
+             */
+            version: number;
         };
         /**
          * @description Result of the container's own health check.
@@ -1054,6 +1324,11 @@ export interface components {
             containers: components["schemas"]["ContainerSummary"][];
             observed_at?: components["schemas"]["Timestamp"] | null;
         };
+        /**
+         * @description What may be said of one host of a rollout right now.
+         * @enum {string}
+         */
+        HostState: "waiting" | "running" | "unknown" | "succeeded" | "failed" | "rolled_back" | "rolling_back" | "rollback_failed" | "unreachable" | "superseded" | "cancelled" | "removed" | "untouched";
         /** @description What this controller is and how hosts reach it. */
         Info: {
             /** @description Architectures for which an agent binary is served, e.g. `x86_64`. */
@@ -1223,6 +1498,11 @@ export interface components {
             name: string;
         };
         /**
+         * @description What happens when more hosts fail than are tolerated.
+         * @enum {string}
+         */
+        OnFailure: "stop" | "rollback";
+        /**
          * @description Id with the prefix `op_`.
          * @example op_01jd4x2m8v7f3k9q0zt5n6r1wc
          */
@@ -1286,6 +1566,21 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_GroupView: {
+            /** @description The entries. */
+            items: (components["schemas"]["Group"] & {
+                /** @description Its hosts, by labels and by name, sorted by name. */
+                hosts: components["schemas"]["AgentId"][];
+                /**
+                 * Format: int64
+                 * @description Version of the record for `If-Match`.
+                 */
+                version: number;
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_HostContainers: {
             /** @description The entries. */
             items: {
@@ -1326,6 +1621,58 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_RolloutHost: {
+            /** @description The entries. */
+            items: {
+                /** @description The host. */
+                agent: components["schemas"]["AgentId"];
+                before?: components["schemas"]["Before"] | null;
+                deployment?: components["schemas"]["DeploymentId"] | null;
+                deployment_state?: components["schemas"]["DeploymentState"] | null;
+                /**
+                 * Format: int32
+                 * @description Its place in the order, from 0.
+                 */
+                index: number;
+                /** @description Its name. */
+                name: string;
+                /** @description Why it is in that state, for the reader. */
+                reason?: string | null;
+                silent_since?: components["schemas"]["Timestamp"] | null;
+                /** @description What may be said of it right now. */
+                state: components["schemas"]["HostState"];
+                /**
+                 * Format: int32
+                 * @description Its wave, from 1.
+                 */
+                wave: number;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_RolloutView: {
+            /** @description The entries. */
+            items: (components["schemas"]["Rollout"] & {
+                /**
+                 * Format: int32
+                 * @description Most hosts that may fail.
+                 */
+                failure_limit: number;
+                /** @description All hosts by state. */
+                summary: components["schemas"]["Summary"];
+                /**
+                 * Format: int64
+                 * @description Version of the record for `If-Match`.
+                 */
+                version: number;
+                /** @description The same per wave, in order; only of a single rollout, not in lists. */
+                wave_summaries?: components["schemas"]["Summary"][];
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_StackView: {
             /** @description The entries. */
             items: (components["schemas"]["Stack"] & {
@@ -1337,6 +1684,47 @@ export interface components {
             })[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
+        };
+        /** @description What stands between two waves. */
+        Pause: {
+            /** @enum {string} */
+            kind: "time";
+            /**
+             * Format: int32
+             * @description Seconds; 0 goes on at once.
+             */
+            seconds: number;
+        } | {
+            /** @enum {string} */
+            kind: "manual";
+        };
+        /** @description Why a rollout waits. */
+        PauseCause: {
+            /** @description Who. */
+            by: components["schemas"]["Person"];
+            /** @enum {string} */
+            cause: "person";
+        } | {
+            /** @enum {string} */
+            cause: "between";
+        } | {
+            /** @enum {string} */
+            cause: "unproven";
+        } | {
+            /** @enum {string} */
+            cause: "overtaken";
+            /**
+             * Format: int32
+             * @description So many hosts by now.
+             */
+            hosts: number;
+        };
+        /** @description A person who did something. */
+        Person: {
+            /** @description Sign-in name at that time. */
+            name: string;
+            /** @description Who. */
+            user: components["schemas"]["UserId"];
         };
         /**
          * @description Fingerprints by part. The name of a part is for people (`container web-db-1`, `service db`, `image busybox:1`); the
@@ -1638,6 +2026,275 @@ export interface components {
             /** @description The revision whose spec shall run again. */
             rev: components["schemas"]["Rev"];
         };
+        /** @description A rollout as the controller keeps it. */
+        Rollout: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description By whom. */
+            created_by: components["schemas"]["Person"];
+            /** @description Id, never reused. */
+            id: components["schemas"]["RolloutId"];
+            /** @description The operation that all its deployments share. */
+            op: components["schemas"]["OpId"];
+            /**
+             * Format: int32
+             * @description Hosts known to have been overtaken when a person let it go on.
+             */
+            overtaken?: number;
+            /** @description How it goes about it. */
+            plan: components["schemas"]["RolloutPlan"];
+            /** @description The revision that it brings. */
+            rev: components["schemas"]["Rev"];
+            /** @description Revisions that take hosts back, by what they had before. */
+            reverts?: [
+                {
+                    /** @enum {string} */
+                    kind: "nothing";
+                } | {
+                    /** @enum {string} */
+                    kind: "rev";
+                    /** @description Which. */
+                    rev: components["schemas"]["Rev"];
+                } | {
+                    /** @enum {string} */
+                    kind: "unknown";
+                },
+                number
+            ][];
+            sealed?: components["schemas"]["Summary"] | null;
+            /** @description The stack. */
+            stack: components["schemas"]["StackId"];
+            /** @description The stack's name at that time. */
+            stack_name: components["schemas"]["StackName"];
+            /**
+             * Format: int32
+             * @description Hosts whose turn came: always the first ones in the order of the waves.
+             */
+            started?: number;
+            /** @description Where it stands. */
+            state: components["schemas"]["RolloutState"];
+            /** @description When the state last moved. */
+            state_at: components["schemas"]["Timestamp"];
+            /** @description Which hosts were meant. */
+            targets: components["schemas"]["Targets"];
+            /** @description When each wave began, or last went on; shorter than `waves` until the last one begins. */
+            wave_at?: components["schemas"]["Timestamp"][];
+            /** @description Sizes of the waves, in order. */
+            waves: number[];
+        };
+        /** @description Ends a rollout. */
+        RolloutCancel: {
+            /**
+             * @description Put every host that it has changed back to what it ran before. Also possible after a rollout has ended.
+             * @default false
+             */
+            rollback: boolean;
+        };
+        /** @description Brings a stack's current spec, or that of an older revision, to hosts in waves. */
+        RolloutCreate: {
+            /** @description How. */
+            plan?: components["schemas"]["RolloutPlan"];
+            rev?: components["schemas"]["Rev"] | null;
+            /** @description The stack. It has one rollout at a time. */
+            stack: components["schemas"]["StackId"];
+            /** @description Which hosts; decided now, once and for all. */
+            targets: components["schemas"]["Targets"];
+        };
+        /** @description One host of a rollout. */
+        RolloutHost: {
+            /** @description The host. */
+            agent: components["schemas"]["AgentId"];
+            before?: components["schemas"]["Before"] | null;
+            deployment?: components["schemas"]["DeploymentId"] | null;
+            deployment_state?: components["schemas"]["DeploymentState"] | null;
+            /**
+             * Format: int32
+             * @description Its place in the order, from 0.
+             */
+            index: number;
+            /** @description Its name. */
+            name: string;
+            /** @description Why it is in that state, for the reader. */
+            reason?: string | null;
+            silent_since?: components["schemas"]["Timestamp"] | null;
+            /** @description What may be said of it right now. */
+            state: components["schemas"]["HostState"];
+            /**
+             * Format: int32
+             * @description Its wave, from 1.
+             */
+            wave: number;
+        };
+        /**
+         * @description Id with the prefix `rol_`.
+         * @example rol_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        RolloutId: string;
+        /** @description A host in the order of a rollout. */
+        RolloutMember: {
+            /** @description The host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description Whether it is connected. */
+            connected: boolean;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Its wave, from 1.
+             */
+            wave: number;
+        };
+        /** @description How a rollout goes about it. What is absent has the value of [`RolloutPlan::default`]. */
+        RolloutPlan: {
+            /** @default null */
+            canary: components["schemas"]["Amount"] | null;
+            /**
+             * Format: int32
+             * @description Seconds that a wave waits for hosts that are not there. After them a host that the deployment never reached
+             *     counts as unreachable, and one that fell silent with it as failed.
+             * @default 600
+             */
+            deadline_s: number;
+            /**
+             * Format: int32
+             * @description Seconds for which every host of a wave must stay well before the next one may begin.
+             * @default 10
+             */
+            gate_s: number;
+            /**
+             * @description Most hosts that may fail; one more is too many. A share is rounded down.
+             * @default 0
+             */
+            max_failures: components["schemas"]["Amount"];
+            /**
+             * @description What then happens.
+             * @default stop
+             */
+            on_failure: components["schemas"]["OnFailure"];
+            /**
+             * @description What stands between two waves, after the gate.
+             * @default {
+             *       "kind": "time",
+             *       "seconds": 0
+             *     }
+             */
+            pause: components["schemas"]["Pause"];
+            /**
+             * @description Size of each further wave. A share is one of all hosts, rounded up; the default is all at once.
+             * @default 100%
+             */
+            wave: components["schemas"]["Amount"];
+        };
+        /** @description Asks who would be in which wave. Nothing is written. */
+        RolloutPreview: {
+            /** @description How. */
+            plan?: components["schemas"]["RolloutPlan"];
+            /** @description Which hosts. */
+            targets: components["schemas"]["Targets"];
+        };
+        /** @description Where a rollout stands, by what is durably known. Waves count from 1. */
+        RolloutState: {
+            /** @enum {string} */
+            phase: "pending";
+        } | {
+            /** @enum {string} */
+            phase: "running";
+            /**
+             * Format: int32
+             * @description The wave.
+             */
+            wave: number;
+        } | {
+            /** @enum {string} */
+            phase: "gate";
+            since?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int32
+             * @description The wave.
+             */
+            wave: number;
+        } | {
+            /** @enum {string} */
+            phase: "paused";
+            until?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int32
+             * @description The wave that goes on, or begins, afterwards.
+             */
+            wave: number;
+            /** @description Why. */
+            why: components["schemas"]["PauseCause"];
+        } | {
+            /** @enum {string} */
+            phase: "succeeded";
+        } | {
+            /** @enum {string} */
+            phase: "incomplete";
+        } | {
+            /** @enum {string} */
+            phase: "stopped";
+            /** @description Why. */
+            why: components["schemas"]["EndReason"];
+        } | {
+            /** @description Who. */
+            by: components["schemas"]["Person"];
+            /** @enum {string} */
+            phase: "cancelled";
+        } | {
+            /** @enum {string} */
+            phase: "rolling_back";
+            /** @description Why. */
+            why: components["schemas"]["EndReason"];
+        } | {
+            /** @enum {string} */
+            phase: "rolled_back";
+            /** @description Why. */
+            why: components["schemas"]["EndReason"];
+        } | {
+            /**
+             * Format: int32
+             * @description So many hosts did not get back in time.
+             */
+            hosts: number;
+            /** @enum {string} */
+            phase: "rollback_failed";
+            /** @description Why it went back. */
+            why: components["schemas"]["EndReason"];
+        };
+        /** @description A rollout with what may be said about it right now. */
+        RolloutView: components["schemas"]["Rollout"] & {
+            /**
+             * Format: int32
+             * @description Most hosts that may fail.
+             */
+            failure_limit: number;
+            /** @description All hosts by state. */
+            summary: components["schemas"]["Summary"];
+            /**
+             * Format: int64
+             * @description Version of the record for `If-Match`.
+             */
+            version: number;
+            /** @description The same per wave, in order; only of a single rollout, not in lists. */
+            wave_summaries?: components["schemas"]["Summary"][];
+        };
+        /** @description Who would be in which wave, by what is known right now. */
+        RolloutWaves: {
+            /**
+             * Format: int32
+             * @description Most hosts that may fail.
+             */
+            failure_limit: number;
+            /** @description All hosts, in the order of their turns: within the plan, hosts that are connected come first. */
+            hosts: components["schemas"]["RolloutMember"][];
+            /** @description Sizes of the waves, in order. */
+            waves: number[];
+        };
+        /**
+         * @description Label selector; all of its parts must hold.
+         * @example site=paris,tier in (web,edge),!spare
+         */
+        Selector: string;
         /** @description A session that was opened. For a browser the credential is in the cookie only. */
         Session: {
             /** @description When the credential ends. */
@@ -1805,11 +2462,96 @@ export interface components {
             /** @description Warnings of the plan. */
             warnings?: string[];
         };
+        /** @description How many hosts of a rollout are in which state. Always adds up: every host is counted exactly once. */
+        Summary: {
+            /**
+             * Format: int32
+             * @description Were taken back before anything changed.
+             */
+            cancelled: number;
+            /**
+             * Format: int32
+             * @description Failed.
+             */
+            failed: number;
+            /**
+             * Format: int32
+             * @description Are no longer hosts of this controller.
+             */
+            removed: number;
+            /**
+             * Format: int32
+             * @description Did not get back.
+             */
+            rollback_failed: number;
+            /**
+             * Format: int32
+             * @description Are back where they were.
+             */
+            rolled_back: number;
+            /**
+             * Format: int32
+             * @description Are on their way back.
+             */
+            rolling_back: number;
+            /**
+             * Format: int32
+             * @description Are at work.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description Have it.
+             */
+            succeeded: number;
+            /**
+             * Format: int32
+             * @description Run something newer.
+             */
+            superseded: number;
+            /**
+             * Format: int32
+             * @description All hosts.
+             */
+            total: number;
+            /**
+             * Format: int32
+             * @description Are silent with it.
+             */
+            unknown: number;
+            /**
+             * Format: int32
+             * @description Were not there in time.
+             */
+            unreachable: number;
+            /**
+             * Format: int32
+             * @description Were never told.
+             */
+            untouched: number;
+            /**
+             * Format: int32
+             * @description Wait for their turn, or for their host.
+             */
+            waiting: number;
+        };
         /**
          * @description A kind of target behind the engine's `Target` trait.
          * @enum {string}
          */
         TargetKind: "docker" | "fake";
+        /** @description Which hosts are meant: all that any of the three names. */
+        Targets: {
+            /**
+             * @description These hosts.
+             * @default []
+             */
+            agents: components["schemas"]["AgentId"][];
+            /** @default null */
+            group: components["schemas"]["GroupId"] | null;
+            /** @default null */
+            selector: components["schemas"]["Selector"] | null;
+        };
         /** Format: date-time */
         Timestamp: string;
         /**
@@ -2271,6 +3013,168 @@ export interface operations {
             };
         };
     };
+    group_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_GroupView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    group_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    group_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    group_update: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that was read. */
+                "If-Match": string;
+            };
+            path: {
+                id: components["schemas"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    group_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["GroupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
     info: {
         parameters: {
             query?: never;
@@ -2342,6 +3246,312 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_list: {
+        parameters: {
+            query?: {
+                /** @description Only of this stack. */
+                stack?: components["schemas"]["StackId"];
+                /** @description Only in this state, e.g. `paused`; `active` means every state that is not final. */
+                state?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RolloutView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolloutCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolloutPreview"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutWaves"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RolloutId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_cancel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that was read. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["RolloutId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolloutCancel"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_hosts: {
+        parameters: {
+            query?: {
+                /** @description Only in this state, e.g. `failed`. */
+                state?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["RolloutId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RolloutHost"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_pause: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that was read. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["RolloutId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_promote: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that was read. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["RolloutId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rollout_resume: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version that was read. */
+                "If-Match"?: string | null;
+            };
+            path: {
+                id: components["schemas"]["RolloutId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RolloutView"];
                 };
             };
             /** @description A refusal or a failure. */

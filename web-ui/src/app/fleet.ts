@@ -12,15 +12,18 @@ const SAID = ["succeeded", "failed", "rolled_back", "rollback_failed"] as const;
 /** Nouns of the cache that an event makes stale. */
 const STALE: Record<FleetEvent["kind"], readonly string[]> = {
   agent_enrolled: ["agents", "tokens"],
-  agent_connected: ["agents", "agent", "deployments", "deployment", "containers"],
-  agent_disconnected: ["agents", "agent", "deployments", "deployment", "containers"],
-  agent_changed: ["agents", "agent"],
-  agent_removed: ["agents", "agent", "deployments", "containers"],
+  agent_connected: ["agents", "agent", "deployments", "deployment", "containers", "rollouts", "rollout"],
+  agent_disconnected: ["agents", "agent", "deployments", "deployment", "containers", "rollouts", "rollout"],
+  agent_changed: ["agents", "agent", "groups"],
+  agent_removed: ["agents", "agent", "deployments", "containers", "groups", "rollouts", "rollout"],
   stack_changed: ["stacks", "stack"],
   stack_deleted: ["stacks", "deployments"],
-  deployment_changed: ["deployments", "deployment", "revisions", "stacks", "stack"],
+  deployment_changed: ["deployments", "deployment", "revisions", "stacks", "stack", "rollouts", "rollout"],
+  rollout_changed: ["rollouts", "rollout", "stacks", "stack"],
+  group_changed: ["groups"],
+  group_deleted: ["groups"],
   containers_changed: ["containers"],
-  gap: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "revisions", "containers", "tokens"],
+  gap: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "revisions", "containers", "tokens", "rollouts", "rollout", "groups"],
 };
 
 export function useFleet() {
