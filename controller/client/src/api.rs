@@ -28,6 +28,8 @@ macro_rules! calls {
     };
 }
 
+mod rollout;
+
 calls! {
     /// Whether the first administrator still has to be made.
     setup_status() -> SetupStatus = get "/api/v1/setup";

@@ -10,12 +10,14 @@ use crate::output::Format;
 mod agent;
 #[cfg(feature = "bench")]
 mod bench;
+mod rollout;
 mod stack;
 mod value;
 
 pub use agent::{AgentCommand, TokenCommand};
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
+pub use rollout::{GroupCommand, RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
 pub use value::Tail;
 use value::{parse_duration, parse_tail};
@@ -62,6 +64,12 @@ pub enum Command {
     /// Deployments.
     #[command(subcommand)]
     Deployment(DeploymentCommand),
+    /// Deploys that go out in waves.
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
+    /// Saved choices of hosts.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Show the log lines of a stack.
     Logs(LogsArgs),
     /// Measure what a controller carries.
@@ -243,6 +251,19 @@ mod tests {
         );
         check("windflow stack deploy web --on h1 --on-label a=b", false);
         check("windflow stack deploy web --detach --wait", false);
+        check(
+            "windflow stack deploy web --selector a=b,!c --canary 10% --wave 25% --pause manual --gate 20s",
+            true,
+        );
+        check(
+            "windflow stack deploy web --group g --max-failures 5% --on-failure rollback",
+            true,
+        );
+        check("windflow stack deploy web --canary some", false);
+        check("windflow stack deploy web --plan p --canary 1", false);
+        check("windflow stack deploy web --selector =b", false);
+        check("windflow group create g", false);
+        check("windflow rollout cancel web --rollback -y", true);
         check("windflow stack plan web --detailed-exitcode", true);
         check("windflow stack rollback web --rev 3 -d", true);
         check("windflow stack remove web -y --volumes", true);

@@ -4,7 +4,9 @@ pub mod agent;
 #[cfg(feature = "bench")]
 mod bench;
 pub mod deployment;
+pub mod group;
 pub mod logs;
+pub mod rollout;
 pub mod session;
 pub mod stack;
 
@@ -62,6 +64,8 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Agent(command) => agent::run(&session, command).await,
         Command::Stack(command) => Box::pin(stack::run(&session, command)).await,
         Command::Deployment(command) => deployment::run(&session, command).await,
+        Command::Rollout(command) => Box::pin(rollout::run(&session, command)).await,
+        Command::Group(command) => group::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
         #[cfg(feature = "bench")]
         Command::Bench(command) => Box::pin(bench::run(&session, command, clock)).await,

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Subcommand};
 use windflow_model::{DeployPolicy, ReplaceOrder};
 
-use super::value::parse_duration;
+use super::{RolloutArgs, value::parse_duration};
 
 /// Compose files of a spec.
 #[derive(Debug, Clone, Default, Args)]
@@ -112,6 +112,9 @@ pub enum StackCommand {
         /// Its policy.
         #[command(flatten)]
         policy: PolicyArgs,
+        /// Its waves.
+        #[command(flatten)]
+        waves: Box<RolloutArgs>,
         /// How to wait.
         #[command(flatten)]
         wait: WaitArgs,

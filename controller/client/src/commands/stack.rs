@@ -31,12 +31,14 @@ pub(super) async fn run(session: &Session<'_>, command: StackCommand) -> Result<
             on,
             plan,
             policy,
+            waves,
             wait,
         } => {
             let how = How {
                 on: &on,
                 plan: plan.as_deref(),
                 policy: &policy,
+                waves: &waves,
                 wait: &wait,
             };
             deploy(session, &client, &name, spec, &how).await

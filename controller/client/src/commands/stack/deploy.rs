@@ -3,16 +3,17 @@
 use std::path::Path;
 
 use windflow_api::{
-    AgentPin, AgentPlan, DeployRequest, StackCreate, StackUpdate, StackView, ValidateRequest, Validation,
+    AgentPin, AgentPlan, DeployRequest, RolloutCreate, RolloutPreview, StackCreate, StackUpdate, StackView,
+    ValidateRequest, Validation,
 };
-use windflow_model::{StackName, StackSpec};
+use windflow_model::{StackName, StackSpec, Targets};
 
 use super::{
-    super::{Session, deployment::conclude},
-    hosts::hosts,
+    super::{Session, deployment::conclude, rollout},
+    hosts::{chosen, hosts},
 };
 use crate::{
-    cli::{OnArgs, PolicyArgs, SpecArgs, WaitArgs},
+    cli::{OnArgs, PolicyArgs, RolloutArgs, SpecArgs, WaitArgs},
     collect::{Source, collect},
     error::{Error, Exit, Result},
     http::Client,
@@ -25,6 +26,8 @@ pub(super) struct How<'a> {
     /// A plan to be carried out and nothing else.
     pub(super) plan: Option<&'a Path>,
     pub(super) policy: &'a PolicyArgs,
+    /// How it goes out in waves, if it shall.
+    pub(super) waves: &'a RolloutArgs,
     pub(super) wait: &'a WaitArgs,
 }
 
@@ -39,6 +42,7 @@ pub(super) async fn deploy(
         on,
         plan,
         policy,
+        waves,
         wait,
     } = *how;
     let planned = plan.map(|path| read_plans(path, name)).transpose()?;
@@ -54,7 +58,19 @@ pub(super) async fn deploy(
     };
     judge(&client.stack_validate(&check).await?)?;
     // The hosts are settled before anything is saved.
+    let targets = match waves.wanted() {
+        true => Some(targets(client, on, waves, known.as_ref()).await?),
+        false => None,
+    };
+    if let Some(targets) = targets.as_ref().filter(|_| waves.show_waves) {
+        let request = RolloutPreview {
+            targets: targets.clone(),
+            plan: waves.plan(),
+        };
+        return rollout::waves(session, &client.rollout_preview(&request).await?);
+    }
     let agents = match &planned {
+        _ if targets.is_some() => Vec::new(),
         // The plan says which hosts it is for.
         Some(pins) if on.on.is_empty() && on.on_label.is_empty() => {
             pins.iter().map(|pin| pin.agent).collect()
@@ -76,6 +92,16 @@ pub(super) async fn deploy(
                 .await?
         }
     };
+    if let Some(targets) = targets {
+        let request = RolloutCreate {
+            stack: stack.stack.id,
+            targets,
+            plan: waves.plan(),
+            rev: None,
+        };
+        let made = client.rollout_create(&request).await?;
+        return rollout::conclude(session, client, made, wait).await;
+    }
     let deployments = client
         .deployment_create(
             stack.stack.id,
@@ -87,6 +113,29 @@ pub(super) async fn deploy(
         )
         .await?;
     conclude(session, client, deployments, wait).await
+}
+
+/// Whom a rollout is for: labels and groups are the controller's to look up.
+async fn targets(
+    client: &Client,
+    on: &OnArgs,
+    waves: &RolloutArgs,
+    known: Option<&StackView>,
+) -> Result<Targets> {
+    let group = match &waves.group {
+        Some(name) => Some(client.group_find(name).await?.group.id),
+        None => None,
+    };
+    let agents = if waves.selector.is_some() || group.is_some() {
+        chosen(client, on).await?.unwrap_or_default()
+    } else {
+        hosts(client, on, known).await?
+    };
+    Ok(Targets {
+        selector: waves.selector.clone(),
+        group,
+        agents,
+    })
 }
 
 /// The pins in what `windflow stack plan -o json` printed.
