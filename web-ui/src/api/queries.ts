@@ -67,3 +67,21 @@ export const useDeployment = (id: Id) => useQuery({
   queryKey: keyed("deployment", id), enabled: has(id),
   queryFn: () => unwrap(client.GET("/api/v1/deployments/{id}", path(id))),
 });
+/** All rollouts, newest first, a page at a time. */
+export const useRollouts = () => useInfiniteQuery({
+  queryKey: ["rollouts", "all"], refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,
+  queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/rollouts", { params: { query: { limit: SHOWN, cursor } } })),
+  getNextPageParam: (last) => last.next_cursor ?? undefined,
+});
+export const useRollout = (id: Id) => useQuery({
+  queryKey: keyed("rollout", id), enabled: has(id), refetchInterval: HEAL_MS,
+  queryFn: () => unwrap(client.GET("/api/v1/rollouts/{id}", path(id))),
+});
+export const useRolloutHosts = (id: Id) => useQuery({
+  queryKey: computed(() => ["rollout", toValue(id), "hosts"]), enabled: has(id), refetchInterval: HEAL_MS,
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/rollouts/{id}/hosts", { params: { ...byId(id), query } }))),
+});
+export const useGroups = () => useQuery({
+  queryKey: ["groups"], refetchInterval: HEAL_MS,
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/groups", { params: { query } }))),
+});

@@ -34,6 +34,8 @@ export const router = createRouter({
         },
         { path: "deployments", name: "deployments", component: () => import("@/features/deployments/DeploymentsPage.vue") },
         { path: "deployments/:id", name: "deployment", component: () => import("@/features/deployments/DeploymentPage.vue"), props: true },
+        { path: "rollouts", name: "rollouts", component: () => import("@/features/rollouts/RolloutsPage.vue") },
+        { path: "rollouts/:id", name: "rollout", component: () => import("@/features/rollouts/RolloutPage.vue"), props: true },
         { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
       ],
     },
