@@ -1,6 +1,6 @@
 //! The driver: one step after the other, each decided by what is stored.
 
-use windflow_model::{HostState, OrgId, Rollout, RolloutId, RolloutState};
+use windflow_model::{DeploymentState, HostState, OrgId, Rollout, RolloutId, RolloutState, rollout::Skip};
 use windflow_store::{Entry, Txn};
 
 use super::{
@@ -64,9 +64,7 @@ impl App {
         {
             return Ok(true);
         }
-        if matches!(rollout.state, RolloutState::Gate { .. })
-            && self.rollout_note_unwell(&was, &survey).await?
-        {
+        if self.rollout_note(&was, &survey).await? {
             return Ok(true);
         }
         match rollout.judge(&survey.sight, self.now()) {
@@ -126,33 +124,59 @@ impl App {
         Ok(())
     }
 
-    /// Writes down which hosts did not stay well. `true` if there was one.
-    async fn rollout_note_unwell(&self, was: &Entry<Rollout>, survey: &Survey) -> AppResult<bool> {
-        const OP: &str = "rollout_unwell";
-        let present = was.value.state.wave();
-        let mut txn = Txn::new().expect(was.key.clone(), was.expect());
-        let mut found = false;
-        let good = survey.hosts.iter().filter(|seen| {
-            Some(seen.wave) == present && seen.state == HostState::Succeeded && seen.connected
-        });
-        let unwell = good.filter_map(|seen| Some((seen, self.rollout_unwell(&was.value, seen)?)));
-        for (seen, what) in unwell.take(RECORDS) {
-            let turn = Turn {
-                unwell: Some(what),
-                ..seen.turn.value.clone()
+    /// Writes down which hosts did not stay well at the gate, and which were overtaken after they had succeeded. `true` if
+    /// there was one.
+    async fn rollout_note(&self, was: &Entry<Rollout>, survey: &Survey) -> AppResult<bool> {
+        const OP: &str = "rollout_note";
+        let rollout = &was.value;
+        let at_gate = match rollout.state {
+            RolloutState::Gate { wave, .. } => Some(wave),
+            _ => None,
+        };
+        let news = survey.hosts.iter().filter_map(|seen| {
+            let turn = &seen.turn.value;
+            let unwell = if Some(seen.wave) == at_gate && seen.state == HostState::Succeeded && seen.connected
+            {
+                self.rollout_unwell(rollout, seen)
+            } else {
+                None
             };
+            let overtaken = seen.is_overtaken().then_some(Skip::Overtaken);
+            (unwell.is_some() || overtaken.is_some()).then(|| {
+                let turn = Turn {
+                    skip: turn.skip.or(overtaken),
+                    unwell: unwell.or_else(|| turn.unwell.clone()),
+                    ..turn.clone()
+                };
+                (seen, turn)
+            })
+        });
+        let news: Vec<_> = news.take(RECORDS).collect();
+        if news.is_empty() {
+            return Ok(false);
+        }
+        let mut txn = Txn::new().expect(was.key.clone(), was.expect());
+        for (seen, turn) in news {
             txn = replace(txn, OP, &seen.turn, &turn)?;
-            found = true;
         }
-        if found {
-            self.commit(OP, txn).await?;
-            self.rollout_told(&was.value);
-        }
-        Ok(found)
+        self.commit(OP, txn).await?;
+        self.rollout_told(rollout);
+        Ok(true)
     }
 }
 
 impl Seen {
+    /// It had succeeded, and something newer came after it.
+    fn is_overtaken(&self) -> bool {
+        self.state == HostState::Superseded
+            && self.turn.value.skip.is_none()
+            && self.revert.is_none()
+            && self
+                .own
+                .as_ref()
+                .is_some_and(|own| *own.state == DeploymentState::Succeeded)
+    }
+
     /// Whether its deployment, or the one that takes it back, may still move.
     fn is_open(&self) -> bool {
         let open =

@@ -1,6 +1,10 @@
 //! What is seen of a rollout's hosts: from their turns, their deployments, and whether they are there.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use windflow_model::{
     AgentId, ContainerState, ContainerSummary, Deployment, DeploymentId, DeploymentState, Health, HostState,
@@ -9,7 +13,10 @@ use windflow_model::{
 };
 use windflow_store::Entry;
 
-use super::super::{App, AppResult, keys, lock, records::Turn};
+use super::super::{
+    App, AppResult, keys, lock,
+    records::{Placement, Turn},
+};
 
 /// Deployments that have ended are remembered up to so many; then all are forgotten and read again.
 const REMEMBERED: usize = 65_536;
@@ -53,9 +60,22 @@ impl App {
     pub(super) async fn rollout_survey(&self, org: OrgId, rollout: &Rollout) -> AppResult<Survey> {
         const OP: &str = "rollout_survey";
         let presences = self.presences(org).await?;
+        // The driver writes it down. After its end a rollout is history: what came later is told by the deployments.
+        let newer: HashSet<_> = if rollout.state.is_terminal() {
+            HashSet::new()
+        } else {
+            let places = self
+                .all::<Placement>(OP, &keys::placements(org, rollout.stack))
+                .await?;
+            let places = places.into_iter().map(|place| place.value);
+            places
+                .filter(|place| place.rev > rollout.rev)
+                .map(|place| place.agent)
+                .collect()
+        };
         let mut hosts = Vec::new();
         for turn in self.all::<Turn>(OP, &keys::turns(org, rollout.id)).await? {
-            hosts.extend(self.rollout_host(org, rollout, turn, &presences).await?);
+            hosts.extend(self.rollout_host(org, rollout, turn, &presences, &newer).await?);
         }
         Ok(self.rollout_sums(rollout, hosts))
     }
@@ -66,6 +86,7 @@ impl App {
         rollout: &Rollout,
         turn: Entry<Turn>,
         presences: &BTreeMap<AgentId, Presence>,
+        newer: &HashSet<AgentId>,
     ) -> AppResult<Option<Seen>> {
         let Some(index) = turn.key.last_u64().and_then(|index| u32::try_from(index).ok()) else {
             return Ok(None);
@@ -85,6 +106,7 @@ impl App {
             skip: turn.value.skip,
             no_way_back: turn.value.no_way_back,
             unwell: turn.value.unwell.is_some(),
+            overtaken: newer.contains(&turn.value.agent),
             silent: !connected,
             overdue,
             over: rollout.state.is_terminal(),

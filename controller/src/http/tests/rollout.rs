@@ -315,24 +315,26 @@ async fn a_newer_deploy_by_hand_is_told_and_holds_it_back() {
     let (third, fourth) = (crowd.agents[2], crowd.agents[3]);
     assert_eq!(crowd.world.deploy(&stack, &[third]).await[0].1, 2);
     assert_eq!(crowd.world.deploy(&stack, &[fourth, third]).await[0].1, 3);
-    crowd.act(id, "promote", None).await;
-    let view = crowd.until(id, "paused").await;
-    assert_eq!(
-        view["state"]["why"],
-        json!({"cause": "overtaken", "hosts": 1}),
-        "{view}"
-    );
-    crowd.act(id, "resume", None).await;
-    let view = crowd.until(id, "paused").await;
-    assert_eq!(view["state"]["why"]["cause"], "unproven");
-    crowd.act(id, "resume", None).await;
-    crowd.until(id, "paused").await;
+    // And the first one, which had succeeded.
+    let first = crowd.agents[0];
+    assert_eq!(crowd.show(id).await["summary"]["succeeded"], 2);
+    crowd.world.deploy(&stack, &[first]).await;
+    assert_eq!(crowd.show(id).await["summary"]["superseded"], 1);
+    let mut causes = Vec::new();
+    for _ in 0..3 {
+        crowd.act(id, "resume", None).await;
+        let view = crowd.until(id, "paused").await;
+        causes.push(view["state"]["why"].clone());
+    }
+    let overtaken = |hosts: u32| json!({"cause": "overtaken", "hosts": hosts});
+    assert_eq!(causes, [overtaken(2), json!({"cause": "unproven"}), overtaken(3)]);
     crowd.act(id, "resume", None).await;
     let view = crowd.until(id, "incomplete").await;
     assert_eq!(
         (&view["summary"]["succeeded"], &view["summary"]["superseded"]),
-        (&json!(2), &json!(2))
+        (&json!(1), &json!(3))
     );
+    assert_eq!(crowd.show(id).await["summary"], view["summary"]);
 }
 
 #[tokio::test]

@@ -77,6 +77,8 @@ pub struct HostFacts<'a> {
     pub no_way_back: bool,
     /// A container did not stay well at the gate.
     pub unwell: bool,
+    /// It has been asked to run something newer since, while the rollout goes on.
+    pub overtaken: bool,
     /// The host is not connected.
     pub silent: bool,
     /// The deadline of its wave, or of the way back, has passed.
@@ -126,6 +128,7 @@ impl HostState {
         match own {
             D::Queued => queued(Self::Waiting),
             D::Succeeded if facts.unwell => Self::Failed,
+            D::Succeeded if facts.overtaken => Self::Superseded,
             D::Succeeded => Self::Succeeded,
             D::RolledBack { .. } => Self::RolledBack,
             D::RollbackFailed { .. } => Self::RollbackFailed,

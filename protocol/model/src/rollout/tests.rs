@@ -284,6 +284,11 @@ fn states_of_hosts() {
         ..HostFacts::default()
     };
     assert_eq!(of(HostFacts { unwell: true, ..well }), H::Failed);
+    let overtaken = HostFacts {
+        overtaken: true,
+        ..well
+    };
+    assert_eq!(of(overtaken), H::Superseded);
     assert_eq!(
         of(HostFacts {
             no_way_back: true,
