@@ -21,3 +21,5 @@ mod kill;
 mod link;
 #[path = "e2e/startup.rs"]
 mod startup;
+#[path = "e2e/waves.rs"]
+mod waves;

@@ -6,12 +6,12 @@ export type Phase = RolloutState["phase"];
 
 export const PHASE_TONES: Record<Phase, Tone> = {
   pending: "info", running: "info", gate: "info", paused: "warn", succeeded: "ok", incomplete: "warn", stopped: "bad",
-  cancelled: "idle", rolling_back: "warn", rolled_back: "bad", rollback_failed: "bad",
+  cancelled: "idle", rolling_back: "warn", rolled_back: "warn", rollback_failed: "bad",
 };
 /** In the order of the summary bar. */
 export const HOST_TONES: Record<HostState, Tone> = {
-  succeeded: "ok", running: "info", rolling_back: "info", unknown: "warn", unreachable: "warn", failed: "bad",
-  rollback_failed: "bad", rolled_back: "bad", waiting: "idle", superseded: "idle", cancelled: "idle", removed: "idle", untouched: "idle",
+  succeeded: "ok", running: "info", rolling_back: "info", rolled_back: "warn", unknown: "warn", unreachable: "warn",
+  failed: "bad", rollback_failed: "bad", waiting: "idle", superseded: "idle", cancelled: "idle", removed: "idle", untouched: "idle",
 };
 
 const ENDED: readonly Phase[] = ["succeeded", "incomplete", "stopped", "cancelled", "rolled_back", "rollback_failed"];
