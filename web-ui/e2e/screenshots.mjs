@@ -175,6 +175,23 @@ try {
   await shot("stack", ["dark", "phone"], `/stacks/${shop}`, "tbody tr");
   await shot("revisions", ["light"], `/stacks/${shop}/revisions`, "ol li");
   await shot("policy", ["light", "phone-dark"], `/stacks/${shop}/policy`, "[data-test=policy]");
+  // In waves: a canary that is good, and a person who is asked.
+  for (const name of ["nas", "studio", "attic"]) {
+    const host = agents.find((one) => one.name === name);
+    const answer = await first.page.request.patch(`${world.base}/api/v1/agents/${host?.id}`, { data: { labels: { site: "home" } } });
+    if (!answer.ok()) throw new Error(`label ${name}: ${answer.status()}`);
+  }
+  await call("post", "groups", { name: "home", selector: "site=home" });
+  await shot("waves", ["light", "phone"], `/stacks/${photos}/deploy`, "[data-test=in-waves]", async (page) => {
+    await page.locator("[data-test=in-waves]").check();
+    await page.locator("[name=selector]").fill("site=home");
+    await page.waitForSelector("[data-test=preview] li");
+  });
+  const waves = await call("post", "rollouts", { stack: photos, targets: { agents: ["nas", "studio", "cabin"].map(id) }, plan: { canary: "1", wave: "1", gate_s: 0, pause: { kind: "manual" } } });
+  await until("the canary is good", async () => (await call("get", `rollouts/${waves.id}`, undefined)).state.phase === "paused", 90_000);
+  await shot("rollout", ["light", "dark", "phone"], `/rollouts/${waves.id}`, "tbody tr");
+  await shot("rollouts", ["light", "phone-dark"], "/rollouts", "tbody tr");
+  await call("post", `rollouts/${waves.id}/cancel`, {});
   await shot("logs", ["dark", "phone"], `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
   await shot("editor", ["light", "phone-dark"], `/stacks/${shop}/edit`, ".cm-content", async (page) => {
     await page.locator(".cm-line", { hasText: "depends_on" }).first().click();
