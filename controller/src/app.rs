@@ -43,6 +43,7 @@ pub(crate) mod records;
 mod report;
 pub mod rollout;
 pub mod session;
+mod spot;
 pub mod stack;
 mod sweep;
 pub mod token;

@@ -97,18 +97,18 @@ pub const SETTINGS: &[Setting] = &[
         key: "link_handshakes",
         env: "WINDFLOW_LINK_HANDSHAKES",
         flag: None,
-        default: "512",
+        default: "1024",
         form: Form::Number,
-        help: "Hosts whose handshake or greeting may be in progress, 16 to 65536; more are refused and come back with \
-               jitter.",
+        help: "Hosts whose handshake or greeting may be in progress, 16 to 65536; more wait.",
     },
     Setting {
         key: "link_handshakes_per_source",
         env: "WINDFLOW_LINK_HANDSHAKES_PER_SOURCE",
         flag: None,
-        default: "256",
+        default: "768",
         form: Form::Number,
-        help: "Of them from one IPv4 address or one IPv6 network of 64 bits, 8 to 65536.",
+        help: "Of them from one IPv4 address or one IPv6 network of 64 bits, 8 to 65536; more are refused and \
+               come back with jitter.",
     },
     Setting {
         key: "link_handshakes_per_s",

@@ -2,7 +2,10 @@
 //! thousand hosts in this process do not count as a slow controller.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -32,6 +35,7 @@ pub(crate) struct Sample {
 #[derive(Debug)]
 pub(crate) struct Prober {
     samples: Arc<Mutex<Vec<Sample>>>,
+    rests: Arc<AtomicBool>,
     stop: Stop,
     thread: Option<JoinHandle<()>>,
 }
@@ -39,18 +43,25 @@ pub(crate) struct Prober {
 impl Prober {
     pub(crate) fn start(door: Arc<dyn Door>, origin: Instant, every: Duration) -> Result<Self, BoxError> {
         let samples = Arc::<Mutex<Vec<Sample>>>::default();
-        let stop = Stop::new();
+        let (stop, rests) = (Stop::new(), Arc::<AtomicBool>::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
-        let (into, until) = (Arc::clone(&samples), stop.clone());
+        let (into, until, rest) = (Arc::clone(&samples), stop.clone(), Arc::clone(&rests));
         let thread = std::thread::Builder::new().name("prober".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(ask(&*door, origin, every, &into, &until)))?;
+        let thread =
+            thread.spawn(move || runtime.block_on(ask(&*door, origin, every, &into, &rest, &until)))?;
         Ok(Self {
             samples,
+            rests,
             stop,
             thread: Some(thread),
         })
+    }
+
+    /// Whether nobody looks: what a fleet costs that is left alone.
+    pub(crate) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::Relaxed);
     }
 
     /// Requests that were sent from then on and are answered, or not, by now.
@@ -74,7 +85,14 @@ impl Drop for Prober {
     }
 }
 
-async fn ask(door: &dyn Door, origin: Instant, every: Duration, into: &Mutex<Vec<Sample>>, stop: &Stop) {
+async fn ask(
+    door: &dyn Door,
+    origin: Instant,
+    every: Duration,
+    into: &Mutex<Vec<Sample>>,
+    rests: &AtomicBool,
+    stop: &Stop,
+) {
     let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut asked = FuturesUnordered::new();
@@ -83,6 +101,9 @@ async fn ask(door: &dyn Door, origin: Instant, every: Duration, into: &Mutex<Vec
         tokio::select! {
             () = stop.stopped() => return,
             _ = ticks.tick() => {
+                if rests.load(Ordering::Relaxed) {
+                    continue;
+                }
                 number += 1;
                 asked.push(async move {
                     let begun = Instant::now();

@@ -109,6 +109,7 @@ impl Running {
     /// Nothing happens for a while.
     pub(crate) async fn idle(&self, hold: Duration) -> Vec<Row> {
         const BENCH: &str = "fleet-idle";
+        self.prober.rest(true);
         // What the connects have left to do is not idleness.
         tokio::time::sleep(SETTLE * 3).await;
         self.board.begin();
@@ -145,6 +146,10 @@ impl Running {
             "hosts",
             real(self.board.counts().lost),
         ));
+        // Then somebody looks for a moment.
+        let from = self.board.now();
+        self.prober.rest(false);
+        tokio::time::sleep(SETTLE * 5).await;
         rows.extend(probe::rows(BENCH, &self.prober.since(from)));
         rows
     }

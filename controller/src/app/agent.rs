@@ -1,20 +1,20 @@
 //! Hosts, as people see and change them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use windflow_api::{Agent, AgentPatch, Page, PageQuery};
 use windflow_model::{
     Absence, AgentId, AgentRecord, Code, Deployment, DeploymentEvent, DeploymentState, Failure,
     FleetEventKind, Presence,
 };
-use windflow_store::{Entry, Txn};
+use windflow_store::{Entry, MAX_OPS, Txn};
 
 use super::{
     App, AppError, AppResult,
     db::{hold, put, replace},
     heard::not_since_start,
     keys,
-    records::{AgentGone, AgentKey, KeyBinding, NameHolder, Placement},
+    records::{AgentGone, AgentKey, KeyBinding, NameHolder},
 };
 use crate::context::OpContext;
 
@@ -143,10 +143,21 @@ impl App {
                     .await?;
             }
         }
-        for place in self.all::<Placement>(OP, &keys::all_placements(op.org)).await? {
-            if place.value.agent == id {
-                self.commit(OP, Txn::new().delete(place.key)).await?;
-            }
+        // By the host's own deployments: its placements among those of all hosts are few.
+        let own = self.keys_below(OP, &keys::agent_deployments(op.org, id)).await?;
+        let own = own.iter().filter_map(keys::deployment_of);
+        let own = own
+            .map(|deployment| keys::deployment(op.org, deployment))
+            .collect();
+        let own = self.find_each::<Deployment>(OP, own).await?.into_iter().flatten();
+        let stacks: BTreeSet<_> = own.map(|entry| entry.value.stack).collect();
+        let places: Vec<_> = stacks
+            .iter()
+            .map(|stack| keys::placement(op.org, *stack, id))
+            .collect();
+        for chunk in places.chunks(MAX_OPS) {
+            let txn = chunk.iter().cloned().fold(Txn::new(), Txn::delete);
+            self.commit(OP, txn).await?;
         }
         self.forget_containers(id);
         let tombstone = self.find::<AgentGone>(OP, &keys::agent_gone(op.org, id)).await?;

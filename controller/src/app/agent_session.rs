@@ -53,10 +53,11 @@ impl App {
         generation: u64,
     ) -> AppResult<AgentRecord> {
         let op = OpContext::system(agent.to_string());
-        self.known_key(&op, agent, key, generation).await?;
-        let record = self
-            .find::<AgentRecord>("agent_admit", &keys::agent(op.org, agent))
-            .await?;
+        let at = keys::agent(op.org, agent);
+        let (_known, record) = tokio::try_join!(
+            self.known_key(&op, agent, key, generation),
+            self.find::<AgentRecord>("agent_admit", &at),
+        )?;
         record.map(|entry| entry.value).ok_or_else(|| removed(agent))
     }
 
@@ -95,12 +96,14 @@ impl App {
         const OP: &str = "agent_connected";
         let org = OpContext::system("").org;
         let epoch = self.retry(|| async {
-            let key = self.find::<AgentKey>(OP, &keys::agent_key(org, agent)).await?;
-            let key = key.ok_or_else(|| removed(agent))?;
-            let record = self
-                .need_agent(OP, org, agent)
-                .await
-                .map_err(|_| removed(agent))?;
+            let (key, record) = (keys::agent_key(org, agent), keys::agent(org, agent));
+            let (key, record) = tokio::try_join!(
+                self.find::<AgentKey>(OP, &key),
+                self.find::<AgentRecord>(OP, &record),
+            )?;
+            let (Some(key), Some(record)) = (key, record) else {
+                return Err(removed(agent));
+            };
             let next = AgentKey {
                 used: key.value.used.max(facts.generation),
                 session_epoch: key.value.session_epoch + 1,
@@ -118,7 +121,7 @@ impl App {
         let epoch = epoch.await?;
         tracing::info!(agent = %agent, remote = facts.remote, build = facts.build, session = epoch, "host connected");
         self.publish(FleetEventKind::AgentConnected { agent });
-        self.dispatch();
+        // No dispatch: a session looks for its work by itself as soon as the host has said what it holds.
         Ok(epoch)
     }
 

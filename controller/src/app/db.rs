@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use windflow_kit::BackoffOptions;
 use windflow_model::{
     AgentId, AgentRecord, Deployment, DeploymentId, Document, Group, GroupId, OpId, OrgId, Revision, Rollout,
@@ -15,6 +16,8 @@ use super::{
 };
 use crate::context::OpContext;
 
+/// Reads of one operation under way at once.
+const READS: usize = 64;
 /// Rounds of a compare-and-swap before giving up: each lost round means that somebody else got on.
 const ROUNDS: u32 = 32;
 
@@ -29,6 +32,19 @@ impl App {
         key: &Key,
     ) -> AppResult<Option<Entry<T>>> {
         self.table().get(key).await.map_err(AppError::store(operation))
+    }
+
+    /// Several at once, in the order of the keys: the store answers them from one snapshot, where one after the other each
+    /// would wait for its own.
+    pub(crate) async fn find_each<T: Document>(
+        &self,
+        operation: &'static str,
+        keys: Vec<Key>,
+    ) -> AppResult<Vec<Option<Entry<T>>>> {
+        let reads = keys
+            .into_iter()
+            .map(|key| async move { self.find(operation, &key).await });
+        stream::iter(reads).buffered(READS).try_collect().await
     }
 
     pub(crate) async fn all<T: Document>(

@@ -127,14 +127,10 @@ impl App {
 
     async fn views(&self, op: &OpContext, ids: &[DeploymentId]) -> AppResult<Vec<DeploymentView>> {
         let silent = Silent::of(self, op).await?;
-        let mut out = Vec::with_capacity(ids.len());
-        for id in ids {
-            let found = self
-                .find::<Deployment>("deployment_view", &keys::deployment(op.org, *id))
-                .await?;
-            out.extend(found.map(|entry| self.show(entry.value, &silent)));
-        }
-        Ok(out)
+        let keys = ids.iter().map(|id| keys::deployment(op.org, *id)).collect();
+        let found = self.find_each::<Deployment>("deployment_view", keys).await?;
+        let found = found.into_iter().flatten();
+        Ok(found.map(|entry| self.show(entry.value, &silent)).collect())
     }
 
     fn show(&self, mut deployment: Deployment, silent: &Silent) -> DeploymentView {
@@ -207,12 +203,15 @@ impl App {
                 .scan(&prefix, after.as_ref(), limit)
                 .await
                 .map_err(AppError::store(OP))?;
-            for (key, _) in page.records {
-                let Some(id) = keys::deployment_of(&key) else {
-                    continue;
-                };
+            let ids = page
+                .records
+                .iter()
+                .filter_map(|(key, _)| keys::deployment_of(key));
+            let ids: Vec<_> = ids.collect();
+            let all = ids.iter().map(|id| keys::deployment(op.org, *id)).collect();
+            let all = self.find_each::<Deployment>(OP, all).await?;
+            for (id, found) in ids.into_iter().zip(all) {
                 looked_at += 1;
-                let found = self.find::<Deployment>(OP, &keys::deployment(op.org, id)).await?;
                 items.extend(
                     found
                         .filter(|one| fits(&one.value, query))
@@ -241,14 +240,13 @@ impl App {
         limit: usize,
     ) -> AppResult<Page<DeploymentView>> {
         let (org, silent) = (op.org, Silent::of(self, op).await?);
-        let deployment = async |id| {
-            self.find::<Deployment>(operation, &keys::deployment(org, id))
-                .await
-        };
         let mut after = None;
         if let Some(cursor) = &query.cursor {
             let id = cursor.parse().map_err(|_| bad_cursor())?;
-            let last = deployment(id).await?.ok_or_else(bad_cursor)?.value;
+            let last = self
+                .find::<Deployment>(operation, &keys::deployment(org, id))
+                .await?;
+            let last = last.ok_or_else(bad_cursor)?.value;
             after = Some(keys::placement(org, last.stack, last.agent));
         }
         let prefix = match query.stack {
@@ -261,8 +259,11 @@ impl App {
         let last = page.entries.last().map(|entry| entry.value.deployment);
         let more = last.filter(|_| page.next.is_some());
         let mut items = Vec::new();
-        for place in page.entries {
-            let found = deployment(place.value.deployment).await?;
+        let all = page
+            .entries
+            .iter()
+            .map(|place| keys::deployment(org, place.value.deployment));
+        for found in self.find_each::<Deployment>(operation, all.collect()).await? {
             let fitting = found.filter(|one| fits(&one.value, query));
             items.extend(fitting.map(|one| self.show(without_steps(one.value), &silent)));
         }

@@ -7,14 +7,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use windflow_model::{
-    AgentId, Code, Deployment, DeploymentEvent, DeploymentId, DeploymentState, OpId, Pin, Rev, Revision,
-    Stack, StackId, Steps, Timestamp, Want,
+    AgentId, Code, Deployment, DeploymentId, DeploymentState, OpId, Pin, Rev, Revision, Stack, StackId,
+    Steps, Timestamp, Want,
 };
-use windflow_store::{Entry, Expect, Key, Txn};
+use windflow_store::{Entry, Key, Txn};
 
 use super::{
     App, AppError, AppResult,
-    db::{create, put, replace},
+    db::{create, replace},
     idempotency::IdempotencyKey,
     keys,
     pins::{self, Pins},
@@ -150,20 +150,16 @@ impl App {
         }
         let (now, rest) = targets.split_at(targets.len().min(CHUNK));
         let mut moved = Vec::new();
-        for (agent, deployment) in now {
-            txn = self
-                .queue(
-                    txn,
-                    op,
-                    action,
-                    &stack.value,
-                    &revision,
-                    *agent,
-                    *deployment,
-                    wish.pins().and_then(|pins| pins.get(agent)).cloned(),
-                    &mut moved,
-                )
-                .await?;
+        for (spot, (agent, deployment)) in self.spots(op, action, id, now).await?.into_iter().zip(now) {
+            if !spot.there {
+                return Err(AppError::not_found(format!("host {agent}")));
+            }
+            let pin = wish.pins().and_then(|pins| pins.get(agent)).cloned();
+            let deployment = Deployment {
+                pin,
+                ..self.fresh(op, &stack.value, &revision, *agent, *deployment)
+            };
+            txn = self.queue_at(txn, op, action, spot, deployment, &mut moved)?;
         }
         if !rest.is_empty() {
             let fanout = Fanout {
@@ -266,77 +262,12 @@ impl App {
         agents: &[AgentId],
         rev: Rev,
     ) -> AppResult<bool> {
-        for agent in agents {
-            let place = self
-                .find::<Placement>(action, &keys::placement(op.org, stack, *agent))
-                .await?;
-            if place.is_some_and(|place| place.value.rev >= rev) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let places = agents.iter().map(|agent| keys::placement(op.org, stack, *agent));
+        let places = self.find_each::<Placement>(action, places.collect()).await?;
+        Ok(!places.into_iter().flatten().any(|place| place.value.rev >= rev))
     }
 
-    /// Adds one host: its deployment, its placement, and the end of what waited there before.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one row of the transaction that `mint_once` builds"
-    )]
-    pub(super) async fn queue(
-        &self,
-        mut txn: Txn,
-        op: &OpContext,
-        action: &'static str,
-        stack: &Stack,
-        revision: &Revision,
-        agent: AgentId,
-        id: DeploymentId,
-        pin: Option<Pin>,
-        moved: &mut Vec<Deployment>,
-    ) -> AppResult<Txn> {
-        self.need_agent(action, op.org, agent).await?;
-        txn = txn.expect(keys::agent(op.org, agent), Expect::Present);
-        let key = keys::placement(op.org, stack.id, agent);
-        let place = self.find::<Placement>(action, &key).await?;
-        txn = txn.expect(key.clone(), expect(place.as_ref()));
-        if let Some(place) = &place {
-            let old = self
-                .find::<Deployment>(action, &keys::deployment(op.org, place.value.deployment))
-                .await?;
-            if let Some(old) = old.filter(|old| old.value.state == DeploymentState::Queued) {
-                let mut ended = old.value.clone();
-                let event = DeploymentEvent::Superseded { by: revision.rev };
-                ended.state = old.value.state.next(&event).map_err(AppError::internal(action))?;
-                ended.state_at = self.now();
-                txn = replace(txn, action, &old, &ended)?;
-                txn = txn.delete(keys::active(op.org, agent, ended.id));
-                moved.push(ended);
-            }
-        }
-        let reached = place.is_some_and(|place| place.value.reached);
-        let placement = Placement {
-            stack: stack.id,
-            agent,
-            rev: revision.rev,
-            deployment: id,
-            want: revision.want,
-            reached,
-            gone: false,
-        };
-        txn = put(txn, action, key, &placement)?;
-        let deployment = Deployment {
-            pin,
-            ..self.fresh(op, stack, revision, agent, id)
-        };
-        txn = create(txn, action, keys::deployment(op.org, id), &deployment)?;
-        moved.push(deployment);
-        Ok(txn
-            .put(keys::stack_deployment(op.org, stack.id, id), Vec::new())
-            .put(keys::agent_deployment(op.org, agent, id), Vec::new())
-            .put(keys::active(op.org, agent, id), Vec::new()))
-    }
-
-    fn fresh(
+    pub(super) fn fresh(
         &self,
         op: &OpContext,
         stack: &Stack,
@@ -371,10 +302,6 @@ impl App {
     pub(crate) fn is_over(deployment: &Deployment, now: Timestamp) -> bool {
         deployment.state == DeploymentState::Queued && deployment.expires_at.is_some_and(|at| at <= now)
     }
-}
-
-fn expect<T>(entry: Option<&Entry<T>>) -> Expect {
-    entry.map_or(Expect::Absent, |entry| Expect::Version(entry.version))
 }
 
 /// The agent in a key of the index of open deployments.

@@ -186,15 +186,11 @@ impl App {
         org: OrgId,
         agent: AgentId,
     ) -> AppResult<Vec<Deployment>> {
-        let mut found = Vec::new();
-        for key in self.keys_below(operation, &keys::active_of(org, agent)).await? {
-            let Ok(id) = key.last().parse() else { continue };
-            let entry = self
-                .find::<Deployment>(operation, &keys::deployment(org, id))
-                .await?;
-            found.extend(entry.map(|entry| entry.value));
-        }
-        Ok(found)
+        let open = self.keys_below(operation, &keys::active_of(org, agent)).await?;
+        let ids = open.iter().filter_map(|key| key.last().parse().ok());
+        let all = ids.map(|id| keys::deployment(org, id)).collect();
+        let found = self.find_each::<Deployment>(operation, all).await?;
+        Ok(found.into_iter().flatten().map(|entry| entry.value).collect())
     }
 
     /// What the host's journal holds, after a (re)connect: takes over states it reached meanwhile, puts offers it

@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use windflow_model::{Deployment, DeploymentEvent, Presence};
+use windflow_model::{AgentId, Deployment, DeploymentEvent, DeploymentState, Presence};
 use windflow_store::Txn;
 
 use super::{
-    App, AppResult, keys,
+    App, AppResult, keys, lock,
     mint::agent_of,
     records::{AgentGone, Credential, EnrolToken, Fanout, Idempotent},
 };
@@ -18,20 +18,41 @@ const TOKEN_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 const IDEMPOTENT_KEPT: Duration = Duration::from_secs(24 * 3_600);
 
 impl App {
-    /// Lets every connected host with open deployments look for work. A nudge that got lost costs one tick.
+    /// Lets every connected host with deployments that wait look for work. A nudge that got lost costs one tick.
     pub(crate) async fn dispatch_all(&self) -> AppResult<usize> {
+        const OP: &str = "dispatch";
         let org = OpContext::system("").org;
-        let presences = self.hosts().presences().await;
-        let open = self.keys_below("dispatch", &keys::all_active(org)).await?;
-        let agents: BTreeSet<_> = open.iter().filter_map(agent_of).collect();
-        let mut nudged = 0;
-        for agent in agents {
-            if matches!(presences.get(&agent), Some(Presence::Connected { .. })) {
-                self.hosts().nudge(agent).await;
-                nudged += 1;
-            }
+        let open = self.keys_below(OP, &keys::all_active(org)).await?;
+        if open.is_empty() {
+            return Ok(0);
         }
-        Ok(nudged)
+        let presences = self.hosts().presences().await;
+        let there = |agent: &AgentId| matches!(presences.get(agent), Some(Presence::Connected { .. }));
+        // What has begun on a host needs no look: of a fleet in the middle of a deploy, that is nearly all.
+        let ids = open
+            .iter()
+            .filter(|key| agent_of(key).as_ref().is_some_and(there));
+        let ids = ids.filter_map(|key| key.last().parse().ok());
+        let open = ids.map(|id| keys::deployment(org, id)).collect();
+        let open = self
+            .find_each::<Deployment>(OP, open)
+            .await?
+            .into_iter()
+            .flatten();
+        let mut agents = lock(&self.0.reoffer)
+            .keys()
+            .copied()
+            .filter(there)
+            .collect::<BTreeSet<_>>();
+        let waits = |one: &Deployment| {
+            let early = matches!(one.state, DeploymentState::Queued | DeploymentState::Offered);
+            early || one.cancel_requested
+        };
+        agents.extend(open.filter(|one| waits(&one.value)).map(|one| one.value.agent));
+        for agent in &agents {
+            self.hosts().nudge(*agent).await;
+        }
+        Ok(agents.len())
     }
 
     /// Ends deployments whose time in the queue is over.
@@ -39,12 +60,19 @@ impl App {
         const OP: &str = "deployment_expire";
         let org = OpContext::system("").org;
         let mut expired = 0;
-        for key in self.keys_below(OP, &keys::all_active(org)).await? {
-            let Ok(id) = key.last().parse() else { continue };
-            let found = self.find::<Deployment>(OP, &keys::deployment(org, id)).await?;
-            if found.is_some_and(|found| Self::is_over(&found.value, self.now())) {
+        let open = self.keys_below(OP, &keys::all_active(org)).await?;
+        let ids = open.iter().filter_map(|key| key.last().parse().ok());
+        let open = ids.map(|id| keys::deployment(org, id)).collect();
+        for found in self
+            .find_each::<Deployment>(OP, open)
+            .await?
+            .into_iter()
+            .flatten()
+        {
+            if Self::is_over(&found.value, self.now()) {
                 let event = DeploymentEvent::Expired;
-                self.deployment_move(OP, org, id, None, |_| event.clone()).await?;
+                self.deployment_move(OP, org, found.value.id, None, |_| event.clone())
+                    .await?;
                 expired += 1;
             }
         }

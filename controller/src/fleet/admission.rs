@@ -19,6 +19,8 @@ const BURST: Duration = Duration::from_millis(250);
 const JOIN_BURST: Duration = Duration::from_secs(5);
 /// No host that may join is sent away for longer.
 const LONGEST: Duration = Duration::from_secs(120);
+/// When all places are taken: how soon somebody looks again, if none comes free before.
+const FULL_FOR: Duration = Duration::from_millis(50);
 /// How long a handshake may take, and how long when more than half of all places are taken.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(2));
 
@@ -39,8 +41,9 @@ impl Default for AdmissionOptions {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            handshakes: 512,
-            handshakes_per_source: 256,
+            handshakes: 1_024,
+            // A site behind one address comes back whole, and leaves a quarter to others.
+            handshakes_per_source: 768,
             handshakes_per_s: u32::try_from(processors).unwrap_or(1).saturating_mul(500),
             joins_per_s: 20,
         }
@@ -54,8 +57,8 @@ pub(super) enum Verdict {
     Begin(Place, Duration),
     /// Prove the address first.
     Prove,
-    /// Too many: in all, or (`true`) from this source.
-    Refuse(bool),
+    /// Too many from this source.
+    Refuse,
 }
 
 /// Where a packet comes from, as far as one party controls it.
@@ -115,9 +118,13 @@ impl Gate {
         }
     }
 
-    /// How long the next first packet has to wait in the socket's queue; zero if it may be looked at.
+    /// How long the next first packet has to wait in the socket's queue; zero if it may be looked at. What does not fit
+    /// into the queue is refused there.
     pub(super) fn opens_in(&self, now: Duration) -> Duration {
-        self.pace.wait(now)
+        let full = self.held() >= self.options.handshakes;
+        self.pace
+            .wait(now)
+            .max(if full { FULL_FOR } else { Duration::ZERO })
     }
 
     /// Places that are taken.
@@ -143,11 +150,8 @@ impl Gate {
         if !proven && (held.all >= handshakes.div_ceil(8) || of_source >= per_source.div_ceil(8)) {
             return Verdict::Prove;
         }
-        if held.all >= handshakes {
-            return Verdict::Refuse(false);
-        }
         if of_source >= per_source {
-            return Verdict::Refuse(true);
+            return Verdict::Refuse;
         }
         let patience = if held.all >= handshakes / 2 {
             PATIENCE.1
@@ -253,7 +257,7 @@ mod tests {
         let shown = match &verdict {
             Verdict::Begin(_, patience) => format!("begin {}", patience.as_secs()),
             Verdict::Prove => "prove".to_owned(),
-            Verdict::Refuse(of_source) => format!("refuse {of_source}"),
+            Verdict::Refuse => "refuse".to_owned(),
         };
         assert_eq!(shown, expected);
         drop(verdict);
@@ -270,15 +274,9 @@ mod tests {
         check(&[("10.0.0.1", 2)], "10.0.0.2", false, "prove");
         check(&[("10.0.0.1", 2)], "10.0.0.2", true, "begin 10");
         // One source fills its share, and no more than that.
-        check(&[("10.0.0.1", 8)], "10.0.0.1", true, "refuse true");
+        check(&[("10.0.0.1", 8)], "10.0.0.1", true, "refuse");
         check(&[("10.0.0.1", 8)], "10.0.0.2", true, "begin 2");
-        check(&[("10.0.0.1", 8)], "::ffff:10.0.0.1", true, "refuse true");
-        check(
-            &[("10.0.0.1", 8), ("10.0.0.2", 8)],
-            "10.0.0.3",
-            true,
-            "refuse false",
-        );
+        check(&[("10.0.0.1", 8)], "::ffff:10.0.0.1", true, "refuse");
         // A forged address is asked for a proof before anything else: its owner is never refused by it.
         check(&[("10.0.0.1", 8)], "10.0.0.1", false, "prove");
         // All of an IPv6 network is one source.
@@ -286,7 +284,7 @@ mod tests {
             &[("2001:db8::1", 4), ("2001:db8::2", 4)],
             "2001:db8::3",
             true,
-            "refuse true",
+            "refuse",
         );
         check(
             &[("2001:db8::1", 4), ("2001:db8::2", 4)],
@@ -294,6 +292,19 @@ mod tests {
             true,
             "begin 2",
         );
+    }
+
+    #[test]
+    fn the_queue_waits_while_all_places_are_taken() {
+        let mut gate = Gate::new(OPTIONS);
+        let mut begin = |address: &str| match gate.judge(address.parse().unwrap(), true, Duration::ZERO) {
+            Verdict::Begin(place, _) => place,
+            other => panic!("{other:?}"),
+        };
+        let mut places: Vec<_> = (0..16).map(|n| begin(["10.0.0.1", "10.0.0.2"][n % 2])).collect();
+        assert_eq!(gate.opens_in(Duration::ZERO), FULL_FOR);
+        places.pop();
+        assert_eq!(gate.opens_in(Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

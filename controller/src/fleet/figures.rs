@@ -31,7 +31,6 @@ pub(super) struct Figures {
     pub(super) handshakes: Count,
     pub(super) begun: Count,
     pub(super) proofs: Count,
-    pub(super) refused_all: Count,
     pub(super) refused_source: Count,
     pub(super) failed: Count,
     pub(super) late: Count,
@@ -46,7 +45,7 @@ impl Figures {
     /// In the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let begun = "windflow_link_handshakes_total";
-        let rows: [(&str, &str, &str, &str, &Count); 12] = [
+        let rows: [(&str, &str, &str, &str, &Count); 11] = [
             (
                 "gauge",
                 "windflow_link_handshakes",
@@ -62,7 +61,6 @@ impl Figures {
                 &self.begun,
             ),
             ("", begun, "{end=\"address_to_prove\"}", "", &self.proofs),
-            ("", begun, "{end=\"refused_all_taken\"}", "", &self.refused_all),
             ("", begun, "{end=\"refused_source\"}", "", &self.refused_source),
             ("", begun, "{end=\"failed\"}", "", &self.failed),
             ("", begun, "{end=\"late\"}", "", &self.late),

@@ -41,13 +41,8 @@ impl Fleet {
                 // It fails only where a retry is not possible, which was just asked.
                 let _asked = incoming.retry();
             }
-            Verdict::Refuse(of_source) => {
-                let count = if of_source {
-                    &figures.refused_source
-                } else {
-                    &figures.refused_all
-                };
-                count.add();
+            Verdict::Refuse => {
+                figures.refused_source.add();
                 incoming.refuse();
             }
         }

@@ -1,0 +1,144 @@
+//! A stack on hosts: what is known of it there, read together, and the rows of a transaction that queues it.
+
+use windflow_model::{
+    AgentId, AgentRecord, Deployment, DeploymentEvent, DeploymentId, DeploymentState, Pin, Revision, Stack,
+    StackId,
+};
+use windflow_store::{Entry, Expect, Txn};
+
+use super::{
+    App, AppError, AppResult,
+    db::{create, put, replace},
+    keys,
+    records::Placement,
+};
+use crate::context::OpContext;
+
+/// What is known of a stack on one host.
+#[derive(Debug)]
+pub(super) struct Spot {
+    /// The host exists.
+    pub(super) there: bool,
+    pub(super) place: Option<Entry<Placement>>,
+    /// What waits there and makes way.
+    pub(super) waiting: Option<Entry<Deployment>>,
+}
+
+impl App {
+    /// What is known of a stack on hosts.
+    pub(super) async fn spots(
+        &self,
+        op: &OpContext,
+        action: &'static str,
+        stack: StackId,
+        hosts: &[(AgentId, DeploymentId)],
+    ) -> AppResult<Vec<Spot>> {
+        let there = hosts
+            .iter()
+            .map(|(agent, _)| keys::agent(op.org, *agent))
+            .collect();
+        let places = hosts
+            .iter()
+            .map(|(agent, _)| keys::placement(op.org, stack, *agent))
+            .collect();
+        let (there, places) = tokio::try_join!(
+            self.find_each::<AgentRecord>(action, there),
+            self.find_each::<Placement>(action, places),
+        )?;
+        // A host without one is asked for a deployment that does not exist yet: its own.
+        let last = |place: &Option<Entry<Placement>>, own| {
+            place.as_ref().map_or(own, |place| place.value.deployment)
+        };
+        let olds = places
+            .iter()
+            .zip(hosts)
+            .map(|(place, (_, own))| keys::deployment(op.org, last(place, *own)));
+        let olds = self.find_each::<Deployment>(action, olds.collect()).await?;
+        let all = there.into_iter().zip(places).zip(olds);
+        Ok(all
+            .map(|((there, place), old)| Spot {
+                there: there.is_some(),
+                place,
+                waiting: old.filter(|old| old.value.state == DeploymentState::Queued),
+            })
+            .collect())
+    }
+
+    /// Adds one host, which is looked at first.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one row of a transaction that its caller builds"
+    )]
+    pub(super) async fn queue(
+        &self,
+        txn: Txn,
+        op: &OpContext,
+        action: &'static str,
+        stack: &Stack,
+        revision: &Revision,
+        agent: AgentId,
+        id: DeploymentId,
+        pin: Option<Pin>,
+        moved: &mut Vec<Deployment>,
+    ) -> AppResult<Txn> {
+        let spots = self.spots(op, action, stack.id, &[(agent, id)]).await?;
+        let spot = spots.into_iter().find(|spot| spot.there);
+        let spot = spot.ok_or_else(|| AppError::not_found(format!("host {agent}")))?;
+        let deployment = Deployment {
+            pin,
+            ..self.fresh(op, stack, revision, agent, id)
+        };
+        self.queue_at(txn, op, action, spot, deployment, moved)
+    }
+
+    /// Adds one host: its deployment, its placement, and the end of what waited there before.
+    pub(super) fn queue_at(
+        &self,
+        mut txn: Txn,
+        op: &OpContext,
+        action: &'static str,
+        spot: Spot,
+        deployment: Deployment,
+        moved: &mut Vec<Deployment>,
+    ) -> AppResult<Txn> {
+        let Deployment {
+            id,
+            agent,
+            stack,
+            rev,
+            ..
+        } = deployment;
+        txn = txn.expect(keys::agent(op.org, agent), Expect::Present);
+        let key = keys::placement(op.org, stack, agent);
+        txn = txn.expect(key.clone(), expect(spot.place.as_ref()));
+        if let Some(old) = spot.waiting {
+            let mut ended = old.value.clone();
+            let event = DeploymentEvent::Superseded { by: rev };
+            ended.state = old.value.state.next(&event).map_err(AppError::internal(action))?;
+            ended.state_at = self.now();
+            txn = replace(txn, action, &old, &ended)?;
+            txn = txn.delete(keys::active(op.org, agent, ended.id));
+            moved.push(ended);
+        }
+        let placement = Placement {
+            stack,
+            agent,
+            rev,
+            deployment: id,
+            want: deployment.want,
+            reached: spot.place.is_some_and(|place| place.value.reached),
+            gone: false,
+        };
+        txn = put(txn, action, key, &placement)?;
+        txn = create(txn, action, keys::deployment(op.org, id), &deployment)?;
+        moved.push(deployment);
+        Ok(txn
+            .put(keys::stack_deployment(op.org, stack, id), Vec::new())
+            .put(keys::agent_deployment(op.org, agent, id), Vec::new())
+            .put(keys::active(op.org, agent, id), Vec::new()))
+    }
+}
+
+fn expect<T>(entry: Option<&Entry<T>>) -> Expect {
+    entry.map_or(Expect::Absent, |entry| Expect::Version(entry.version))
+}
