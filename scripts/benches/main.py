@@ -8,12 +8,15 @@ import agent_footprint
 import compose_up
 import deploy_latency
 import enrol
+import fleet_storm
 import harness
+import link_idle
 import log_relay
 import rollback
 
 BENCHES = {"agent-footprint": agent_footprint, "compose-up": compose_up,
            "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol,
+           "link-idle": link_idle, "fleet-storm": fleet_storm,
            "rollback": rollback}
 
 
@@ -54,7 +57,7 @@ def main():
         load = os.getloadavg()[0]
         print(f"{name}: measuring (load {load:.1f} on {os.cpu_count()} processors"
               f"{'; not quiet: trust sizes, not times' if load > 1 else ''})", file=sys.stderr)
-        with harness.World() as world:
+        with harness.World(engine=getattr(BENCHES[name], "ENGINE", True)) as world:
             rows += BENCHES[name].measure(world)
     table(rows)
     if file:
