@@ -49,6 +49,7 @@ class Fleet:
         with open(out, "wb") as rows:
             process = subprocess.Popen([str(word) for word in command], stdout=rows, stderr=subprocess.PIPE, text=True,
                                        env=self.world.env)
+            self.world.processes.append(process)
             said = []
             for line in process.stderr:
                 said.append(line)
