@@ -54,7 +54,12 @@ pub struct Identity {
     pub ca: Vec<u8>,
     /// What it remembers of its controller.
     pub membership: Membership,
+    /// The highest controller epoch seen.
+    epoch: u64,
 }
+
+/// The file with the highest epoch seen.
+const EPOCH: &str = "controller.epoch";
 
 /// What an operator gives to join.
 #[derive(Debug, Clone)]
@@ -289,6 +294,7 @@ fn keep(dir: &Path, key: HostKey, granted: Granted, addresses: Vec<String>) -> R
         certificate: granted.certificate,
         ca: granted.ca,
         membership,
+        epoch: read_epoch(dir)?,
     })
 }
 
@@ -323,6 +329,7 @@ impl Identity {
                 .map_err(files)?
                 .to_vec(),
             membership,
+            epoch: read_epoch(dir)?,
         }))
     }
 
@@ -350,23 +357,44 @@ impl Identity {
 
     /// The highest controller epoch seen; 0 at first.
     #[must_use]
-    pub fn controller_epoch(&self) -> u64 {
-        identity::read_private(&self.dir.join("controller.epoch"))
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
-            .unwrap_or(0)
+    pub const fn controller_epoch(&self) -> u64 {
+        self.epoch
     }
 
     /// Keeps a controller epoch, on disk when it returns.
     ///
     /// # Errors
     /// [`EnrollError::Files`].
-    pub fn keep_epoch(&self, epoch: u64) -> Result<(), EnrollError> {
-        identity::write_private(&self.dir.join("controller.epoch"), epoch.to_string().as_bytes()).map_err(
-            |source| EnrollError::Files {
+    pub fn keep_epoch(&mut self, epoch: u64) -> Result<(), EnrollError> {
+        let text = epoch_text(epoch);
+        identity::write_private(&self.dir.join(EPOCH), text.as_bytes()).map_err(|source| {
+            EnrollError::Files {
                 dir: self.dir.clone(),
                 source,
-            },
-        )
+            }
+        })?;
+        self.epoch = epoch;
+        Ok(())
+    }
+}
+
+/// The number twice: a damaged one must not pass for a lower one, which would let an older controller in.
+fn epoch_text(epoch: u64) -> String {
+    format!("epoch {epoch} {epoch}\n")
+}
+
+fn read_epoch(dir: &Path) -> Result<u64, EnrollError> {
+    let path = dir.join(EPOCH);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        Err(_) => return Err(EnrollError::Epoch { path }),
+    };
+    // Earlier builds wrote one number, which counted starts.
+    let number = text.split([' ', '\n']).find_map(|word| word.parse().ok());
+    match number {
+        Some(epoch) if text == epoch_text(epoch) => Ok(epoch),
+        Some(epoch) if epoch < 1_000_000 && text.trim() == epoch.to_string() => Ok(epoch),
+        _ => Err(EnrollError::Epoch { path }),
     }
 }

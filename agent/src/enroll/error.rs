@@ -71,6 +71,16 @@ pub enum EnrollError {
         #[source]
         source: IdentityError,
     },
+    /// `controller.epoch`.
+    #[error(
+        "{} is damaged: this host no longer knows which controller is the newest; delete the file if no older copy of the \
+         controller can be running, then start again",
+        path.display()
+    )]
+    Epoch {
+        /// Which file.
+        path: PathBuf,
+    },
     /// `controller.toml`.
     #[error("{} is not readable; enrol this host again", path.display())]
     Membership {

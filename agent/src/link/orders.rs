@@ -1,5 +1,6 @@
 //! Orders of the controller, into the engine.
 
+use windflow_engine::ApplyError;
 use windflow_kit::error::Chain;
 use windflow_model::{Code, DeploymentEvent, Doc, DocError, Failure, Timestamp};
 use windflow_protocol::{AgentFrame, Assignment, AssignmentHead, Report, Withdrawal, session::AgentAction};
@@ -18,6 +19,10 @@ pub(super) async fn assign(link: &Link, doc: Doc<Assignment>) -> Option<AgentAct
     let order = report::order(assignment.clone());
     let error = link.engine.apply(order).await.err()?;
     tracing::warn!(stack = %assignment.name, rev = %assignment.rev, error = %Chain(&error), "assignment refused");
+    if matches!(error, ApplyError::Diverged { .. }) {
+        // The journal has it, and its report says which revision is held. Another word could only come before that one.
+        return None;
+    }
     let head = AssignmentHead {
         deployment: assignment.deployment,
         name: assignment.name,

@@ -53,14 +53,8 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
         }
         Err(error) => Some(lost(&error, link)),
     };
-    connection.close(
-        CLOSE_DONE,
-        if left.is_none() {
-            b"the agent was stopped"
-        } else {
-            b""
-        },
-    );
+    let why = left.as_ref().map_or("the agent was stopped", |left| &left.reason);
+    connection.close(CLOSE_DONE, why.as_bytes());
     // The farewell must leave the socket before it closes.
     let _in_time = tokio::time::timeout(Duration::from_secs(2), keep.wait_idle()).await;
     left
@@ -290,7 +284,7 @@ impl Live {
         }
     }
 
-    fn opened(&mut self, link: &Link, opened: Opened) -> Result<Vec<AgentAction>, Left> {
+    fn opened(&mut self, link: &mut Link, opened: Opened) -> Result<Vec<AgentAction>, Left> {
         let hello = opened.hello;
         if hello.controller_epoch > link.identity.controller_epoch() {
             // On disk before any order of it is taken: that is what refuses an older copy later.

@@ -271,14 +271,18 @@ pub(crate) fn hold(txn: Txn, operation: &'static str, key: Key, id: impl ToStrin
     create(txn, operation, key, &NameHolder { id: id.to_string() })
 }
 
-/// Raises the number of this controller's start; durable when it returns.
+/// Raises the number of this controller's start; durable when it returns. It is the time of the start, in milliseconds
+/// since 1970, or one more than the last one if the clock was set back: of two controllers made from one copy of the data
+/// the numbers differ, so that a host that has seen the later one refuses the other.
 ///
 /// # Errors
 /// If the store cannot be read or written.
 pub async fn raise_epoch(store: &windflow_store::SharedStore) -> Result<u64, windflow_store::StoreError> {
     let table = Table::<Epoch>::new(store.clone());
     let was = table.get(&keys::epoch()).await?;
-    let epoch = was.as_ref().map_or(0, |entry| entry.value.epoch) + 1;
+    let now = u64::try_from(store.clock().now_ms()).unwrap_or(0);
+    let last = was.as_ref().map_or(0, |entry| entry.value.epoch);
+    let epoch = now.max(last + 1);
     let expect = was.map_or(windflow_store::Expect::Absent, |entry| entry.expect());
     table.put(keys::epoch(), expect, &Epoch { epoch }).await?;
     Ok(epoch)

@@ -363,11 +363,11 @@ async fn sessions_and_tokens_outlive_a_controller_that_is_killed() {
         let numbers = parts.filter_map(|rest| rest.split([',', '}']).next()?.parse::<u64>().ok());
         numbers.collect::<Vec<_>>()
     };
-    assert_eq!(epochs(&fleet), [1]);
     for starts in 2..=3 {
         fleet.controller.kill().await;
         fleet.restart_controller().await;
-        assert_eq!(epochs(&fleet).last(), Some(&starts));
+        let all = epochs(&fleet);
+        assert!(all.len() == starts && all.is_sorted_by(|a, b| a < b), "{all:?}");
     }
     check(&line, "whoami", OK, &["admin"], &[]).await;
     // The token from before the crash still lets one host in.
