@@ -6,7 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use self::acts::unasked;
 use crate::history::{Container, Event, What};
+
+mod acts;
 
 /// States that are final.
 const FINAL: [&str; 9] = [
@@ -44,6 +47,7 @@ pub fn judge(events: &[Event]) -> Verdict {
     deployments(events, &mut out);
     journals(events, &mut out);
     ends(events, &mut out);
+    acts::acts(events, &mut out);
     out.faults = events
         .iter()
         .filter(|event| event.who == "world" && matches!(event.what, What::Fault { .. }))
@@ -61,7 +65,7 @@ fn deployments(events: &[Event], out: &mut Verdict) {
     for event in events {
         let at = event.at_ms;
         match &event.what {
-            What::Journal { op, state, .. } => {
+            What::Journal { op, state, .. } | What::Told { op, state, .. } => {
                 journalled.entry(op).or_default().insert(state);
             }
             What::Stored {

@@ -32,6 +32,7 @@ const PASSWORD: &str = "a password for tests";
 pub struct Fleet {
     /// The controller's process.
     pub controller: Program,
+    root: PathBuf,
     dir: TempDir,
     http: SocketAddr,
     quic: SocketAddr,
@@ -54,6 +55,19 @@ pub fn free_port() -> u16 {
         TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok()
     };
     ports.find(free).expect("a free port")
+}
+
+/// A folder in memory, where there is one. For whatever kills processes often: what they wrote is there after a kill, and
+/// no test has to wait for a disk. A power cut needs a disk.
+#[must_use]
+pub fn memory() -> PathBuf {
+    let shared = Path::new("/dev/shm");
+    let usable = tempfile::tempdir_in(shared).is_ok();
+    if usable {
+        shared.to_path_buf()
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 /// A spec of one Compose file.
@@ -84,9 +98,39 @@ impl Fleet {
     /// # Panics
     /// If it does not come up.
     pub async fn start_with(env: &[(&str, &str)]) -> Self {
+        Self::start_in(&std::env::temp_dir(), env).await
+    }
+
+    /// As [`Fleet::start_with`], everything of it and of its hosts in folders below `root`.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start_in(root: &Path, env: &[(&str, &str)]) -> Self {
+        Self::prepared(root, env, |_| true)
+            .await
+            .expect("nothing is prepared")
+    }
+
+    /// As [`Fleet::start_in`]; `prepare` gets the empty data directory first, and `None` comes back if it says no.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn start_on(root: &Path, prepare: impl FnOnce(&Path) -> bool) -> Option<Self> {
+        let prepare = |data: &Path| {
+            fs::create_dir_all(data).expect("a folder");
+            prepare(data)
+        };
+        Self::prepared(root, &[], prepare).await
+    }
+
+    async fn prepared(
+        root: &Path,
+        env: &[(&str, &str)],
+        prepare: impl FnOnce(&Path) -> bool,
+    ) -> Option<Self> {
         let dir = tempfile::Builder::new()
             .prefix("wft-fleet-")
-            .tempdir()
+            .tempdir_in(root)
             .expect("a folder");
         let http = SocketAddr::from(([127, 0, 0, 1], free_port()));
         let controller = Program::new("controller", dir.path().join("controller.log"));
@@ -106,8 +150,12 @@ impl Fleet {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
+            root: root.to_path_buf(),
             dir,
         };
+        if !prepare(&fleet.data_dir()) {
+            return None;
+        }
         fleet.start_controller();
         let code_file = fleet.data_dir().join("setup-code");
         let code = until("the controller prints its setup code", START_WITHIN, async || {
@@ -130,10 +178,17 @@ impl Fleet {
             .await
             .expect("the setup code works");
         fleet.client = client(parsed, session.token.map(Secret::new));
-        fleet
+        Some(fleet)
     }
 
     fn start_controller(&mut self) {
+        let launch = self.launch();
+        self.controller.start(&launch);
+    }
+
+    /// How the controller is started.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
         let mut launch = Launch::ours(
             "windflow-controller",
             [
@@ -149,7 +204,22 @@ impl Fleet {
         for (name, value) in &self.env {
             launch = launch.env(name, value);
         }
-        self.controller.start(&launch);
+        launch
+    }
+
+    /// Starts the controller again on its data and ports, and waits until it says that it is ready: its clock may be so
+    /// wrong that nobody is let in.
+    ///
+    /// # Panics
+    /// If it does not come up.
+    pub async fn restart_ignored(&mut self) {
+        let before = self.controller.said().matches("controller is ready").count();
+        self.start_controller();
+        until("the controller is ready again", START_WITHIN, async || {
+            assert!(self.controller.is_running(), "the controller has ended");
+            (self.controller.said().matches("controller is ready").count() > before).then_some(())
+        })
+        .await;
     }
 
     /// Starts the controller again on its data and ports, and waits until it is ready.
@@ -229,10 +299,32 @@ impl Fleet {
     /// # Panics
     /// If that fails.
     pub async fn enrol_by(&self, name: &str, target: Target, address: SocketAddr) -> Host {
-        let mut host = Host::new(name, target);
+        let host = Host::new_in(&self.root, name, target);
+        self.join(host, address).await
+    }
+
+    /// As [`Fleet::enrol`]; `prepare` gets the empty state directory first, and `None` comes back if it says no.
+    ///
+    /// # Panics
+    /// If that fails.
+    pub async fn enrol_on(
+        &self,
+        name: &str,
+        target: Target,
+        prepare: impl FnOnce(&Path) -> bool,
+    ) -> Option<Host> {
+        let host = Host::new_in(&self.root, name, target);
+        fs::create_dir_all(host.state_dir()).expect("a folder");
+        if !prepare(&host.state_dir()) {
+            return None;
+        }
+        Some(self.join(host, self.quic).await)
+    }
+
+    async fn join(&self, mut host: Host, address: SocketAddr) -> Host {
         let token = self.token().await;
         let _said = host.enrol(address, &self.pin, &token).await.ok();
-        let found = self.client.agent_find(name).await;
+        let found = self.client.agent_find(host.name()).await;
         host.set_id(found.expect("the host is in the list").record.id);
         host
     }

@@ -6,11 +6,12 @@ use std::sync::{
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 /// One line of a history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// Simulated milliseconds since the start.
+    /// Milliseconds since the start, simulated or real.
     pub at_ms: u64,
     /// `world`, `operator`, `controller` or a host.
     pub who: String,
@@ -52,6 +53,21 @@ pub enum What {
         rev: u64,
         op: String,
         state: String,
+    },
+    /// The host has on disk that an operation got this far; of a stack it may hold a newer one by now.
+    Told {
+        stack: String,
+        rev: u64,
+        op: String,
+        state: String,
+    },
+    /// The engine of a host did something to a container. `place` is the service and its number.
+    Act {
+        action: String,
+        id: String,
+        stack: String,
+        place: String,
+        rev: u64,
     },
     /// The host is about to carry out a step, or has.
     Step {
@@ -97,17 +113,29 @@ pub struct Container {
 pub struct History {
     events: Arc<Mutex<Vec<Event>>>,
     now_ms: Arc<AtomicU64>,
+    began: Option<Instant>,
 }
 
 impl History {
+    /// By the real time since now.
+    pub fn ticking() -> Self {
+        Self {
+            began: Some(Instant::now()),
+            ..Self::default()
+        }
+    }
+
     /// The simulated time of what follows.
     pub fn set_now(&self, ms: u64) {
         self.now_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// The simulated time, ms.
+    /// The time, simulated or since the start, ms.
     pub fn now(&self) -> u64 {
-        self.now_ms.load(Ordering::Relaxed)
+        match self.began {
+            Some(began) => u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            None => self.now_ms.load(Ordering::Relaxed),
+        }
     }
 
     /// Writes an event down.

@@ -39,10 +39,19 @@ impl Host {
     /// If there is no folder for it.
     #[must_use]
     pub fn new(name: &str, target: Target) -> Self {
+        Self::new_in(&std::env::temp_dir(), name, target)
+    }
+
+    /// As [`Host::new`], its folder below `root`.
+    ///
+    /// # Panics
+    /// If there is no folder for it.
+    #[must_use]
+    pub fn new_in(root: &Path, name: &str, target: Target) -> Self {
         let prefix = format!("wft-{name}-");
         let dir = tempfile::Builder::new()
             .prefix(&prefix)
-            .tempdir()
+            .tempdir_in(root)
             .expect("a folder");
         Self {
             agent: Program::new(&format!("agent {name}"), dir.path().join("agent.log")),
@@ -129,11 +138,17 @@ impl Host {
 
     /// Starts the agent. Does not wait for anything.
     pub fn start(&mut self) {
+        let launch = self.launch();
+        self.agent.start(&launch);
+    }
+
+    /// How the agent is started.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
         let target = match self.target {
             Target::Fake => "fake",
             Target::Docker => "docker",
         };
-        let launch = self.command(&["run", "--target", target]);
-        self.agent.start(&launch);
+        self.command(&["run", "--target", target])
     }
 }

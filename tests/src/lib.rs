@@ -7,6 +7,8 @@
 //! ```
 //! - [`fleet`] starts it and brings it into the state a test begins from; [`host`] is one agent.
 //! - [`program`] is one process; [`proxy`] what may go wrong on the way; [`project`] what a stack left on the engine.
+//! - [`engine`] is a container engine that runs nothing; [`evidence`] what a dead process has on disk.
+//! - [`history`] is what happened; [`checker`] judges it.
 //! - [`wait`] waits on conditions with a bound.
 #![forbid(unsafe_code)]
 #![expect(
@@ -17,6 +19,8 @@
 )]
 
 pub mod checker;
+pub mod engine;
+pub mod evidence;
 pub mod fleet;
 pub mod history;
 pub mod host;

@@ -1,17 +1,19 @@
 //! A UDP proxy between agents and a controller: what may go wrong on the way, on demand.
 //!
 //! ```text
-//! "proxy" task: front socket ─▶ per agent a flow ─▶ "up" task ─(delay)─▶ its own socket ─▶ controller
-//!                            ◄────────────────── "down" task ◄─(delay)──────────────────┘
+//! "proxy" task: front socket ─▶ per agent a flow ─▶ Shape ─▶ "up" task (waits) ─▶ its own socket ─▶ controller
+//!          ◄── "down late" task (waits) ◄── Shape ◄── "down" task ◄──────────────────┘
 //! UdpProxy ── watch<Faults> ─▶ all tasks · watch<socket> per flow: a rebind puts in a new one
 //! ```
 //! Channels hold 4,096 packets; what does not fit is lost, as on a wire.
 
+mod shape;
+
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use tokio::{
@@ -21,18 +23,10 @@ use tokio::{
 };
 use windflow_kit::{OnFailure, Random, Stop, TaskSet};
 
-const QUEUE: usize = 4_096;
+pub use self::shape::Faults;
+use self::shape::{Packet, Shape};
 
-/// What is wrong at the moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Faults {
-    /// Nothing reaches the controller.
-    pub drop_up: bool,
-    /// Nothing reaches the agents.
-    pub drop_down: bool,
-    /// Every packet is this late, each way.
-    pub delay: Duration,
-}
+const QUEUE: usize = 4_096;
 
 type Flows = Arc<Mutex<HashMap<SocketAddr, watch::Sender<Arc<UdpSocket>>>>>;
 
@@ -40,6 +34,7 @@ type Flows = Arc<Mutex<HashMap<SocketAddr, watch::Sender<Arc<UdpSocket>>>>>;
 #[derive(Debug)]
 pub struct UdpProxy {
     address: SocketAddr,
+    controller: watch::Sender<SocketAddr>,
     faults: watch::Sender<Faults>,
     flows: Flows,
     tasks: TaskSet,
@@ -57,14 +52,24 @@ impl UdpProxy {
     /// # Panics
     /// If there is no socket.
     pub async fn start(controller: SocketAddr) -> Self {
+        Self::start_seeded(controller, 0).await
+    }
+
+    /// As [`UdpProxy::start`]; `seed` draws which packets are hit.
+    ///
+    /// # Panics
+    /// If there is no socket.
+    pub async fn start_seeded(controller: SocketAddr, seed: u64) -> Self {
         let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.expect("a socket"));
         let address = front.local_addr().expect("its address");
         let (faults, seen) = watch::channel(Faults::default());
+        let (controller, target) = watch::channel(controller);
         let flows = Flows::default();
         let tasks = TaskSet::new(Stop::new(), Random::system());
         let inner = Inner {
             front,
-            controller,
+            random: Random::seeded(seed),
+            controller: target,
             faults: seen,
             flows: Arc::clone(&flows),
             tasks: tasks.clone(),
@@ -75,6 +80,7 @@ impl UdpProxy {
         });
         Self {
             address,
+            controller,
             faults,
             flows,
             tasks,
@@ -101,6 +107,15 @@ impl UdpProxy {
         });
     }
 
+    /// From now on packets go to another controller, from new addresses.
+    ///
+    /// # Panics
+    /// If there is no socket.
+    pub async fn switch(&self, controller: SocketAddr) {
+        self.controller.send_replace(controller);
+        self.rebind().await;
+    }
+
     /// Everything is well again.
     pub fn heal(&self) {
         self.set(Faults::default());
@@ -116,8 +131,8 @@ impl UdpProxy {
             let flows = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
             flows.values().cloned().collect()
         };
+        let remote = *self.controller.borrow();
         for sender in &senders {
-            let remote = sender.borrow().peer_addr().expect("a connected socket");
             sender.send_replace(upstream(remote).await);
         }
         senders.len()
@@ -132,17 +147,16 @@ async fn upstream(controller: SocketAddr) -> Arc<UdpSocket> {
 
 struct Inner {
     front: Arc<UdpSocket>,
-    controller: SocketAddr,
+    random: Random,
+    controller: watch::Receiver<SocketAddr>,
     faults: watch::Receiver<Faults>,
     flows: Flows,
     tasks: TaskSet,
 }
 
-type Packet = (Instant, Vec<u8>);
-
 impl Inner {
     async fn run(self) {
-        let mut queues: HashMap<SocketAddr, mpsc::Sender<Packet>> = HashMap::new();
+        let mut queues: HashMap<SocketAddr, (mpsc::Sender<Packet>, Shape)> = HashMap::new();
         let mut buffer = vec![0; 65_536];
         loop {
             // An unreachable-port answer to an earlier packet ends up here: nothing to do with this one.
@@ -153,43 +167,50 @@ impl Inner {
             if faults.drop_up {
                 continue;
             }
-            let packet = buffer.get(..len).unwrap_or_default().to_vec();
-            let queue = match queues.entry(from) {
+            let packet = buffer.get(..len).unwrap_or_default();
+            let (queue, shape) = match queues.entry(from) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(new) => new.insert(self.flow(from).await),
+                Entry::Vacant(new) => {
+                    let shape = Shape::new(self.random.clone(), Instant::now());
+                    new.insert((self.flow(from).await, shape))
+                }
             };
-            let _full = queue.try_send((Instant::now() + faults.delay, packet));
+            for passed in shape.pass(&faults, Instant::now(), packet) {
+                let _full = queue.try_send(passed);
+            }
         }
     }
 
     async fn flow(&self, agent: SocketAddr) -> mpsc::Sender<Packet> {
-        let (sender, socket) = watch::channel(upstream(self.controller).await);
+        let controller = *self.controller.borrow();
+        let (sender, socket) = watch::channel(upstream(controller).await);
         self.flows
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(agent, sender);
-        let (queue, mut waiting) = mpsc::channel::<Packet>(QUEUE);
+        let (queue, waiting) = mpsc::channel::<Packet>(QUEUE);
         let (up, stop) = (socket.clone(), self.tasks.stop().clone());
         self.tasks.spawn("up", OnFailure::Log, async move {
+            let mut line = Line::new(waiting);
             let pass = async {
-                while let Some((due, packet)) = waiting.recv().await {
-                    tokio::time::sleep_until(due).await;
+                while let Some(packet) = line.next().await {
                     let socket = up.borrow().clone();
                     let _lost = socket.send(&packet).await;
                 }
             };
             stop.run(pass).await;
         });
-        let (late, mut waiting) = mpsc::channel::<Packet>(QUEUE);
+        let (late, waiting) = mpsc::channel::<Packet>(QUEUE);
         let (faults, stop) = (self.faults.clone(), self.tasks.stop().clone());
+        let shape = Shape::new(self.random.clone(), Instant::now());
         self.tasks.spawn("down", OnFailure::Log, async move {
-            stop.run(receive(socket, faults, late)).await;
+            stop.run(receive(socket, faults, shape, late)).await;
         });
         let (front, stop) = (Arc::clone(&self.front), self.tasks.stop().clone());
         self.tasks.spawn("down late", OnFailure::Log, async move {
+            let mut line = Line::new(waiting);
             let pass = async {
-                while let Some((due, packet)) = waiting.recv().await {
-                    tokio::time::sleep_until(due).await;
+                while let Some(packet) = line.next().await {
                     let _lost = front.send_to(&packet, agent).await;
                 }
             };
@@ -199,9 +220,50 @@ impl Inner {
     }
 }
 
+/// Packets that wait for their time, soonest first: who is late is overtaken.
+struct Line {
+    waiting: mpsc::Receiver<Packet>,
+    heap: BinaryHeap<Reverse<(Instant, u64, Vec<u8>)>>,
+    number: u64,
+}
+
+impl Line {
+    fn new(waiting: mpsc::Receiver<Packet>) -> Self {
+        Self {
+            waiting,
+            heap: BinaryHeap::new(),
+            number: 0,
+        }
+    }
+
+    /// The next packet whose time has come; `None` when no more come.
+    async fn next(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let due = self.heap.peek().map(|Reverse((due, _, _))| *due);
+            let soonest = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = soonest => return self.heap.pop().map(|Reverse((_, _, packet))| packet),
+                packet = self.waiting.recv() => {
+                    let (due, packet) = packet?;
+                    // Those of the same instant stay in their order.
+                    self.number += 1;
+                    self.heap.push(Reverse((due, self.number, packet)));
+                }
+            }
+        }
+    }
+}
+
 async fn receive(
     mut socket: watch::Receiver<Arc<UdpSocket>>,
     faults: watch::Receiver<Faults>,
+    mut shape: Shape,
     late: mpsc::Sender<Packet>,
 ) {
     let mut buffer = vec![0; 65_536];
@@ -213,8 +275,10 @@ async fn receive(
             received = current.recv(&mut buffer) => {
                 let faults = *faults.borrow();
                 if let Ok(len) = received && !faults.drop_down {
-                    let packet = buffer.get(..len).unwrap_or_default().to_vec();
-                    let _full = late.try_send((Instant::now() + faults.delay, packet));
+                    let packet = buffer.get(..len).unwrap_or_default();
+                    for passed in shape.pass(&faults, Instant::now(), packet) {
+                        let _full = late.try_send(passed);
+                    }
                 }
             }
         }

@@ -108,6 +108,23 @@ impl Client {
             .await
     }
 
+    /// Deploys to hosts, once: the same request with the same key again gets what the first one made. Send it again
+    /// when no answer came.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal; a conflict if the key came with another request.
+    pub async fn deployment_create_once(
+        &self,
+        id: StackId,
+        request: &DeployRequest,
+        key: &str,
+    ) -> Result<Vec<DeploymentView>> {
+        let path = format!("/api/v1/stacks/{id}/deployments");
+        let request = self.request(Method::POST, &path).json(request);
+        let page: Page<DeploymentView> = self.json(request.header("Idempotency-Key", key)).await?;
+        Ok(page.items)
+    }
+
     /// The deployments that fit, newest first; with `latest`, by stack and host.
     ///
     /// # Errors

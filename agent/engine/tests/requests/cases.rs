@@ -16,8 +16,9 @@ use windflow_engine::{
 use windflow_kit::{Clock, OnFailure, Random, Stop, TaskSet};
 use windflow_model::{OpId, Rev, StackSpec, Want};
 use windflow_store::MemStore;
+use windflow_tests::engine::{EngineOptions as Recording, SimulatedEngine};
 
-use crate::{engine::RecordingEngine, normal};
+use crate::normal;
 
 const APIS: [&str; 2] = ["1.51", "1.41"];
 /// Name of the project in all goldens.
@@ -36,10 +37,20 @@ fn cases() -> Vec<PathBuf> {
     cases
 }
 
+/// An engine that writes down what it is asked to change.
+fn engine(dir: &Path, api: &str) -> SimulatedEngine {
+    let options = Recording {
+        api: api.to_owned(),
+        record: true,
+        ..Recording::default()
+    };
+    SimulatedEngine::start(dir, options)
+}
+
 /// What our engine asks for; a refusal is `{"refused": why}`.
 async fn ours(case: &Path, api: &str) -> Value {
     let scratch = tempfile::tempdir().unwrap();
-    let fake = RecordingEngine::start(scratch.path(), api);
+    let fake = engine(scratch.path(), api);
     let docker = DockerOptions {
         host: Some(fake.host()),
         ..DockerOptions::default()
@@ -103,7 +114,7 @@ async fn ours(case: &Path, api: &str) -> Value {
 /// What docker compose asks for.
 async fn theirs(compose: &str, case: &Path, api: &str) -> Value {
     let scratch = tempfile::tempdir().unwrap();
-    let fake = RecordingEngine::start(scratch.path(), api);
+    let fake = engine(scratch.path(), api);
     #[expect(
         clippy::disallowed_methods,
         reason = "the counterpart of the test is a program"

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::engine::Recorded;
+use windflow_tests::engine::{Recorded, id};
 
 /// Labels with a value of each engine's own.
 const OWN: [&str; 2] = ["com.docker.compose.version", "com.docker.compose.image"];
@@ -25,7 +25,7 @@ pub(crate) fn of(recorded: &[Recorded], dir: &Path) -> Value {
             "/networks/create" => ('f', one.body["Name"].as_str().unwrap_or_default().to_owned()),
             _ => continue,
         };
-        text = text.replace(&crate::engine::id(prefix, &name), &format!("<{name}>"));
+        text = text.replace(&id(prefix, &name), &format!("<{name}>"));
     }
     text = text.replace(&dir.to_string_lossy().into_owned(), "${DIR}");
     let mut out: Vec<Value> = serde_json::from_str(&text).unwrap();

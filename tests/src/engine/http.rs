@@ -8,53 +8,53 @@ use std::{
 use serde_json::Value;
 
 /// One request.
-pub(crate) struct Request {
-    pub(crate) method: String,
+pub(super) struct Request {
+    pub(super) method: String,
     /// Without version and query.
-    pub(crate) path: String,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
 }
 
 impl Request {
-    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 
-    pub(crate) fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 }
 
 /// One answer.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn json(status: u16, value: &Value) -> Self {
+    pub(super) fn json(status: u16, value: &Value) -> Self {
         Self {
             status,
             body: value.to_string().into_bytes(),
         }
     }
 
-    pub(crate) fn empty(status: u16) -> Self {
+    pub(super) fn empty(status: u16) -> Self {
         Self {
             status,
             body: Vec::new(),
         }
     }
 
-    pub(crate) fn fault(status: u16, message: &str) -> Self {
+    pub(super) fn fault(status: u16, message: &str) -> Self {
         Self::json(status, &serde_json::json!({ "message": message }))
     }
 }
 
 /// Reads the next request of a connection; `None` at its end.
-pub(crate) fn read(from: &mut BufReader<UnixStream>) -> Option<Request> {
+pub(super) fn read(from: &mut BufReader<UnixStream>) -> Option<Request> {
     let mut line = String::new();
     from.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let mut words = line.split_whitespace();
@@ -87,7 +87,7 @@ pub(crate) fn read(from: &mut BufReader<UnixStream>) -> Option<Request> {
     // `/v1.51/containers/…`
     let bare = match path.strip_prefix("/v") {
         Some(rest) if rest.starts_with(|first: char| first.is_ascii_digit()) => {
-            rest.find('/').map_or("/", |at| &rest[at..])
+            rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/")
         }
         _ => path,
     };
@@ -107,7 +107,7 @@ fn chunks(from: &mut BufReader<UnixStream>) -> Option<Vec<u8>> {
         let length = usize::from_str_radix(line.trim(), 16).ok()?;
         let mut piece = vec![0; length + 2];
         from.read_exact(&mut piece).ok()?;
-        body.extend_from_slice(&piece[..length]);
+        body.extend_from_slice(piece.get(..length)?);
         if length == 0 {
             return Some(body);
         }
@@ -132,7 +132,32 @@ fn plain(text: &str) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-pub(crate) fn write(to: &mut UnixStream, api: &str, head: bool, answer: &Answer) -> std::io::Result<()> {
+/// Answers a request whose body has no end that is known.
+pub(super) fn begin(to: &mut UnixStream, api: &str) -> std::io::Result<()> {
+    let start = format!(
+        "HTTP/1.1 200 OK\r\nApi-Version: {api}\r\nServer: Docker/28 (linux)\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    );
+    to.write_all(start.as_bytes())
+}
+
+/// A piece of such a body.
+pub(super) fn chunk(to: &mut UnixStream, text: &str) -> std::io::Result<()> {
+    to.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())
+}
+
+/// Whether the caller has hung up.
+pub(super) fn is_gone(stream: &mut UnixStream) -> std::io::Result<bool> {
+    stream.set_nonblocking(true)?;
+    let read = stream.read(&mut [0; 64]);
+    stream.set_nonblocking(false)?;
+    match read {
+        Ok(read) => Ok(read == 0),
+        Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn write(to: &mut UnixStream, api: &str, head: bool, answer: &Answer) -> std::io::Result<()> {
     let start = format!(
         "HTTP/1.1 {} X\r\nApi-Version: {api}\r\nOstype: linux\r\nServer: Docker/28 (linux)\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
         answer.status,
