@@ -21,6 +21,7 @@ use windflow_store::SharedStore;
 pub mod agent;
 mod agent_enrol;
 mod agent_session;
+pub mod audit;
 mod compose;
 pub mod container;
 mod db;

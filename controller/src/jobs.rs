@@ -5,6 +5,7 @@
 //!          ├─ "rollout"     nudge or 1 s   rollouts go as far as they can
 //!          ├─ "expiry"      5 s            deployments whose time in the queue is over
 //!          ├─ "sweep"       60 s           expired tokens and credentials; what a crash left half-done
+//!          ├─ "audit"       1 s            audit records under the next seal of their chain
 //!          ├─ "heard"       60 s           when the connected hosts were last heard, for after a crash
 //!          └─ "setup-code"  2 s            while no user exists: a code on the console and in the data directory
 //! ```
@@ -48,6 +49,8 @@ impl Jobs {
         self.every("expiry", Duration::from_secs(5), app, tasks, expiry);
         let sweep = |app: App| async move { app.sweep().await.map(drop) };
         self.every("sweep", Duration::from_secs(60), app, tasks, sweep);
+        let audit = |app: App| async move { app.audit_seal().await.map(drop) };
+        self.every("audit", Duration::from_secs(1), app, tasks, audit);
         let heard = |app: App| async move { app.note_heard().await.map(drop) };
         self.every("heard", Duration::from_secs(60), app, tasks, heard);
         let code = move |app: App| setup_code::keep(app, setup_file.clone());

@@ -30,12 +30,16 @@ pub struct Event {
 pub enum What {
     /// Something was broken, or mended.
     Fault { text: String },
+    /// A host is known to the controller by this id.
+    Joined { agent: String },
     /// A process has started.
     Started { boot: u64 },
     /// A request went out.
     Asked { request: u64, text: String },
     /// Its answer said yes: what it names must never be lost.
     Granted { request: u64, deployments: Vec<String> },
+    /// The same request with the same key was answered again.
+    Repeated { request: u64, deployments: Vec<String> },
     /// Its answer said no, or came not at all.
     Denied { request: u64, why: String },
     /// The controller has this deployment on disk.
@@ -47,6 +51,10 @@ pub enum What {
         op: String,
         state: String,
     },
+    /// The controller has this epoch on disk, before it does anything else.
+    Epoch { epoch: u64 },
+    /// The controller gave a host's session this number.
+    Session { agent: String, epoch: u64 },
     /// The host has this state of a stack in its journal.
     Journal {
         stack: String,
@@ -92,7 +100,17 @@ pub enum What {
         /// Whether it is the newest of its stack on its host; then also what shall run.
         newest: bool,
         services: Vec<String>,
+        /// Whether its services cannot become healthy.
+        hopeless: bool,
     },
+    /// What the audit trail says of a deployment in the end.
+    Audited {
+        deployment: String,
+        from: Option<String>,
+        to: String,
+    },
+    /// What a check of the whole audit trail found.
+    AuditChecked { records: usize, problems: Vec<String> },
     /// The end of the run.
     End,
 }

@@ -25,7 +25,11 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Mutex;
 use windflow_compose::collect::IntoMap as _;
-use windflow_kit::{Clock, error::Chain};
+use windflow_kit::{
+    Clock,
+    error::Chain,
+    seeded::{self, Bug},
+};
 use windflow_model::{DeploymentEvent, DeploymentState, Failure, OpId, OrgId, StackName, Steps, Timestamp};
 use windflow_store::{Key, Op, Prefix, Store, StoreError, Txn};
 
@@ -253,7 +257,7 @@ impl Journal {
         let probe = txn.ops().first().cloned();
         match self.store.txn(txn.clone()).await {
             Ok(_) => Ok(()),
-            Err(StoreError::Unknown { path, source }) => {
+            Err(StoreError::Unknown { path, source }) if !seeded::is(Bug::UnknownIsFailed) => {
                 let there = match probe {
                     Some(Op::Put { key, value }) => self
                         .store

@@ -5,7 +5,12 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{sync::broadcast, time::Instant};
 use windflow_engine::StackProgress;
-use windflow_kit::{Stop, TaskHandle, error::Chain, task::spawn_scoped};
+use windflow_kit::{
+    Stop, TaskHandle,
+    error::Chain,
+    seeded::{self, Bug},
+    task::spawn_scoped,
+};
 use windflow_model::{Code, Doc, Document, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, VersionRange,
@@ -227,6 +232,11 @@ impl Live {
         while let Some(action) = queue.pop_front() {
             match action {
                 AgentAction::Send(frame) => {
+                    if seeded::is(Bug::ReportForgotten)
+                        && let AgentFrame::Report { seq, .. } = &frame
+                    {
+                        let _forgotten = link.engine.reports_ack(*seq).await;
+                    }
                     if let Err(error) = self.writer.feed(&frame) {
                         tracing::error!(error = %Chain(&error), "frame dropped");
                     }

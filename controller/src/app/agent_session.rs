@@ -1,5 +1,6 @@
 //! A host's certificate and sessions: who is let in, and what is durably known of it.
 
+use windflow_kit::seeded::{self, Bug};
 use windflow_model::{AgentId, AgentRecord, Code, FleetEventKind, Inventory, Timestamp};
 use windflow_store::{Entry, Txn};
 
@@ -106,7 +107,7 @@ impl App {
             };
             let next = AgentKey {
                 used: key.value.used.max(facts.generation),
-                session_epoch: key.value.session_epoch + 1,
+                session_epoch: key.value.session_epoch + u64::from(!seeded::is(Bug::SessionEpochReused)),
                 ..key.value.clone()
             };
             let seen = AgentRecord {

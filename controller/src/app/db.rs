@@ -1,9 +1,12 @@
-//! Typed reads, transactions with their audit record, and the retry on a lost race.
+//! Typed reads, transactions, and the retry on a lost race.
 
 use std::{future::Future, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use windflow_kit::BackoffOptions;
+use windflow_kit::{
+    BackoffOptions,
+    seeded::{self, Bug},
+};
 use windflow_model::{
     AgentId, AgentRecord, Deployment, DeploymentId, Document, Group, GroupId, OpId, OrgId, Revision, Rollout,
     RolloutId, SessionId, Stack, StackId, TokenId, UserId,
@@ -12,9 +15,8 @@ use windflow_store::{Committed, Entry, EntryPage, Key, Prefix, Table, Txn};
 
 use super::{
     App, AppError, AppResult, keys,
-    records::{AuditRecord, Epoch, NameHolder},
+    records::{Epoch, NameHolder},
 };
-use crate::context::OpContext;
 
 /// Reads of one operation under way at once.
 const READS: usize = 64;
@@ -166,43 +168,6 @@ impl App {
         found.ok_or_else(|| AppError::not_found(format!("group {id}")))
     }
 
-    /// Adds the audit record of an act to its transaction.
-    pub(crate) fn audited(
-        &self,
-        txn: Txn,
-        op: &OpContext,
-        action: &'static str,
-        object: impl ToString,
-        detail: impl Into<String>,
-    ) -> AppResult<Txn> {
-        let id = self.0.random.uuid_v7(&self.0.clock)?;
-        let record = AuditRecord {
-            at: self.now(),
-            user: op.user,
-            user_name: op.user_name.clone(),
-            action: action.to_owned(),
-            object: object.to_string(),
-            detail: detail.into(),
-            request: op.request.clone(),
-            remote: op.remote.clone(),
-        };
-        // UUIDv7 as fixed-width hex: sorts by time.
-        let key = keys::audit(op.org, &id.simple().to_string());
-        put(txn, action, key, &record)
-    }
-
-    /// An audit record of its own, for acts that change nothing, like a refused sign-in.
-    pub(crate) async fn audit(
-        &self,
-        op: &OpContext,
-        action: &'static str,
-        object: impl ToString + Send,
-        detail: impl Into<String> + Send,
-    ) -> AppResult<()> {
-        let txn = self.audited(Txn::new(), op, action, object, detail)?;
-        self.commit(action, txn).await.map(drop)
-    }
-
     fn uuid(&self) -> AppResult<uuid::Uuid> {
         Ok(self.0.random.uuid_v7(&self.0.clock)?)
     }
@@ -282,7 +247,11 @@ pub async fn raise_epoch(store: &windflow_store::SharedStore) -> Result<u64, win
     let was = table.get(&keys::epoch()).await?;
     let now = u64::try_from(store.clock().now_ms()).unwrap_or(0);
     let last = was.as_ref().map_or(0, |entry| entry.value.epoch);
-    let epoch = now.max(last + 1);
+    let epoch = if seeded::is(Bug::EpochReused) {
+        last.max(1)
+    } else {
+        now.max(last + 1)
+    };
     let expect = was.map_or(windflow_store::Expect::Absent, |entry| entry.expect());
     table.put(keys::epoch(), expect, &Epoch { epoch }).await?;
     Ok(epoch)

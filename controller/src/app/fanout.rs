@@ -3,7 +3,13 @@
 use windflow_model::{AgentId, DeploymentId, OpId, Revision, Stack};
 use windflow_store::{Entry, Txn};
 
-use super::{App, AppResult, db::replace, keys, mint::CHUNK, records::Fanout};
+use super::{
+    App, AppResult,
+    db::replace,
+    keys,
+    mint::{CHUNK, transitions},
+    records::Fanout,
+};
 use crate::context::OpContext;
 
 impl App {
@@ -58,6 +64,8 @@ impl App {
         // As in the first transaction: a delete at the same time must notice.
         txn = replace(txn, operation, &stack, &stack.value)?;
         txn = txn.expect(list.key.clone(), list.expect());
+        let detail = format!("rev {rev}");
+        txn = self.audited_moves(txn, &by, operation, stack.value.id, detail, transitions(&moved))?;
         self.commit(operation, txn).await?;
         self.tell_moved(moved);
         Ok(true)

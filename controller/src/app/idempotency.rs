@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: the same request again gets what the first one made; kept for 24 h.
 
 use serde::Serialize;
+use windflow_kit::seeded::{self, Bug};
 use windflow_model::Code;
 use windflow_store::{Key, Txn};
 
@@ -41,7 +42,9 @@ impl IdempotencyKey {
 impl App {
     /// What the first request with this key made, if there was one.
     pub(crate) async fn made_before(&self, key: Option<&IdempotencyKey>) -> AppResult<Option<Made>> {
-        let Some(key) = key else { return Ok(None) };
+        let Some(key) = key.filter(|_| !seeded::is(Bug::NoIdempotency)) else {
+            return Ok(None);
+        };
         let Some(found) = self.find::<Idempotent>("idempotency", &key.key).await? else {
             return Ok(None);
         };
@@ -61,7 +64,9 @@ impl App {
         key: Option<&IdempotencyKey>,
         made: impl FnOnce() -> Made,
     ) -> AppResult<Txn> {
-        let Some(key) = key else { return Ok(txn) };
+        let Some(key) = key.filter(|_| !seeded::is(Bug::NoIdempotency)) else {
+            return Ok(txn);
+        };
         let record = Idempotent {
             request_sha256: key.request_sha256.clone(),
             made: made(),

@@ -14,7 +14,8 @@
 //! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
 //! ORG/heard/N               when the hosts of a shard were last heard
 //! ORG/user/USR              a user with its password  ORG/user-name/NAME        → its id
-//! ORG/audit/TIME-UUID       audit record
+//! ORG/audit/TIME-UUID       audit record              ORG/audit-open/TIME-UUID  not under a seal yet
+//! ORG/audit-seal/N          seal over records         ORG/audit-head            the newest seal
 //! sys/key/SPKI              public key → host         sys/cred/HASH             session or API token
 //! sys/epoch                 controller_epoch          sys/setup                 the first user exists
 //! ```
@@ -183,6 +184,24 @@ pub(crate) fn user_name(org: OrgId, name: &str) -> Key {
 }
 pub(crate) fn audit(org: OrgId, id: &str) -> Key {
     key(org, &["audit", id])
+}
+pub(crate) fn audits(org: OrgId) -> Prefix {
+    prefix(org, &["audit"])
+}
+pub(crate) fn audit_open(org: OrgId, id: &str) -> Key {
+    key(org, &["audit-open", id])
+}
+pub(crate) fn audits_open(org: OrgId) -> Prefix {
+    prefix(org, &["audit-open"])
+}
+pub(crate) fn audit_seal(org: OrgId, number: u64) -> Key {
+    key(org, &["audit-seal"]).push_u64(number)
+}
+pub(crate) fn audit_seals(org: OrgId) -> Prefix {
+    prefix(org, &["audit-seal"])
+}
+pub(crate) fn audit_head(org: OrgId) -> Key {
+    key(org, &["audit-head"])
 }
 pub(crate) fn public_key(spki: &str) -> Key {
     Key::new(["sys", "key", spki])

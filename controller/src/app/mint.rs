@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use windflow_kit::seeded::{self, Bug};
 use windflow_model::{
     AgentId, Code, Deployment, DeploymentId, DeploymentState, OpId, Pin, Rev, Revision, Stack, StackId,
     Steps, Timestamp, Want,
@@ -18,11 +19,11 @@ use super::{
     idempotency::IdempotencyKey,
     keys,
     pins::{self, Pins},
-    records::{Fanout, Made, Placement},
+    records::{Fanout, Made, Placement, Transition},
 };
 use crate::context::OpContext;
 
-/// Hosts per transaction: 7 operations each, and 5 for the rest, stay under the store's 100.
+/// Hosts per transaction: 7 operations each, and 6 for the rest, stay under the store's 100.
 pub(crate) const CHUNK: usize = 12;
 /// Most hosts of one deploy.
 pub(crate) const MAX_HOSTS: usize = 10_000;
@@ -179,7 +180,7 @@ impl App {
             revision.rev,
             targets.len()
         );
-        txn = self.audited(txn, op, action, id, detail)?;
+        txn = self.audited_moves(txn, op, action, id, detail, transitions(&moved))?;
         self.commit(action, txn).await?;
         self.tell_moved(moved);
         Ok(all())
@@ -233,9 +234,10 @@ impl App {
         if let Some(newest) = newest
             && newest.want == want
             && newest.digest == digest
-            && self
-                .fresh_everywhere(op, action, stack.value.id, agents, latest)
-                .await?
+            && (seeded::is(Bug::RevisionReused)
+                || self
+                    .fresh_everywhere(op, action, stack.value.id, agents, latest)
+                    .await?)
         {
             return Ok((newest, false));
         }
@@ -302,6 +304,19 @@ impl App {
     pub(crate) fn is_over(deployment: &Deployment, now: Timestamp) -> bool {
         deployment.state == DeploymentState::Queued && deployment.expires_at.is_some_and(|at| at <= now)
     }
+}
+
+/// What the audit record says of deployments that were made, and of those that they put an end to.
+pub(crate) fn transitions(moved: &[Deployment]) -> Vec<Transition> {
+    let one = |now: &Deployment| {
+        let made = now.state == DeploymentState::Queued;
+        Transition {
+            deployment: now.id,
+            from: (!made).then(|| DeploymentState::Queued.name().to_owned()),
+            to: now.state.name().to_owned(),
+        }
+    };
+    moved.iter().map(one).collect()
 }
 
 /// The agent in a key of the index of open deployments.

@@ -34,6 +34,8 @@ documents! {
     UserRecord = "user";
     Idempotent = "remembered answer";
     AuditRecord = "audit record";
+    AuditSeal = "audit seal";
+    SealHead = "newest audit seal";
     Epoch = "controller epoch";
 }
 
@@ -212,6 +214,37 @@ pub(crate) struct AuditRecord {
     pub(crate) detail: String,
     pub(crate) request: String,
     pub(crate) remote: String,
+    /// Deployments that it moved, in this transaction.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) transitions: Vec<Transition>,
+}
+
+/// A deployment went from one state to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Transition {
+    pub(crate) deployment: DeploymentId,
+    /// `None`: it was made.
+    pub(crate) from: Option<String>,
+    pub(crate) to: String,
+}
+
+/// A link of the chain over all audit records.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AuditSeal {
+    /// From 1, without gaps.
+    pub(crate) number: u64,
+    /// Hash of the seal before.
+    pub(crate) previous: String,
+    pub(crate) at: Timestamp,
+    /// Id and SHA-256 of each record.
+    pub(crate) records: Vec<(String, String)>,
+}
+
+/// The newest seal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SealHead {
+    pub(crate) number: u64,
+    pub(crate) hash: String,
 }
 
 /// Number of this start of the controller.

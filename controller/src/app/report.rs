@@ -9,6 +9,7 @@ use std::{
     sync::Arc,
 };
 
+use windflow_kit::seeded::{self, Bug};
 use windflow_model::{
     AgentId, Deployment, DeploymentEvent, DeploymentId, DeploymentState, FleetEventKind, OrgId, Progress,
     Revision, Steps,
@@ -17,6 +18,7 @@ use windflow_store::Txn;
 
 use super::{
     App, AppResult,
+    audit::transition,
     db::{put, replace},
     keys, lock,
     records::Placement,
@@ -34,11 +36,12 @@ impl App {
     pub(crate) async fn deployment_move(
         &self,
         operation: &'static str,
-        org: OrgId,
+        op: &OpContext,
         id: DeploymentId,
         steps: Option<&Steps>,
         decide: impl Fn(&Deployment) -> DeploymentEvent + Sync,
     ) -> AppResult<Option<Deployment>> {
+        let org = op.org;
         let moved = self.retry(|| async {
             let Some(was) = self.find::<Deployment>(operation, &keys::deployment(org, id)).await? else {
                 return Ok(None);
@@ -70,6 +73,11 @@ impl App {
                 txn = txn.delete(keys::active(org, now.agent, id));
             }
             txn = self.place(txn, operation, org, &was.value, &now).await?;
+            if let Some(transition) = transition(Some(&was.value), &now)
+                && !seeded::is(Bug::MoveUnaudited)
+            {
+                txn = self.audited_moves(txn, op, operation, id, "", vec![transition])?;
+            }
             self.commit(operation, txn).await?;
             Ok(Some((now, true)))
         });
@@ -156,7 +164,7 @@ impl App {
         if let Some(known) = lock(&self.0.reoffer).get_mut(&agent) {
             known.remove(&id);
         }
-        self.deployment_move(OP, op.org, id, report.steps.as_ref(), |_| report.event.clone())
+        self.deployment_move(OP, &op, id, report.steps.as_ref(), |_| report.event.clone())
             .await
             .map(drop)
     }
@@ -197,7 +205,8 @@ impl App {
     /// never got back to the queue, and remembers what it should hold and does not.
     pub(crate) async fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> AppResult<()> {
         const OP: &str = "agent_held";
-        let org = OpContext::system("").org;
+        let op = OpContext::system(agent.to_string());
+        let org = op.org;
         let mut lost = HashSet::new();
         for deployment in self.active_on(OP, org, agent).await? {
             let same = held
@@ -208,12 +217,15 @@ impl App {
                 .any(|held| held.owner == Some(deployment.stack) && held.rev > deployment.rev);
             match same.and_then(|held| event_of(&held.state)) {
                 Some(event) => {
-                    self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                    self.deployment_move(OP, &op, deployment.id, None, |_| event.clone())
                         .await?;
                 }
-                None if same.is_none() && deployment.state == DeploymentState::Offered => {
+                None if same.is_none()
+                    && deployment.state == DeploymentState::Offered
+                    && !seeded::is(Bug::OfferedOnce) =>
+                {
                     let event = DeploymentEvent::Withdrawn;
-                    self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                    self.deployment_move(OP, &op, deployment.id, None, |_| event.clone())
                         .await?;
                 }
                 // The outbox says how it ended.
@@ -236,7 +248,8 @@ impl App {
     /// What shall be sent to a host now: the newest revision per stack. Older ones that only waited are superseded.
     pub(crate) async fn assignments(&self, agent: AgentId) -> AppResult<Vec<Assignment>> {
         const OP: &str = "assignments";
-        let org = OpContext::system("").org;
+        let op = OpContext::system("dispatch");
+        let org = op.org;
         let lost = lock(&self.0.reoffer).get(&agent).cloned().unwrap_or_default();
         let mut newest = BTreeMap::<_, Deployment>::new();
         for deployment in self.active_on(OP, org, agent).await? {
@@ -244,7 +257,8 @@ impl App {
                 deployment.state,
                 DeploymentState::Queued | DeploymentState::Offered
             );
-            if !waits && !lost.contains(&deployment.id) {
+            let again = deployment.state == DeploymentState::Offered && seeded::is(Bug::OfferedOnce);
+            if again || !waits && !lost.contains(&deployment.id) {
                 continue;
             }
             let place = keys::placement(org, deployment.stack, agent);
@@ -263,7 +277,7 @@ impl App {
                 None => None,
             };
             if let Some(event) = end {
-                self.deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                self.deployment_move(OP, &op, deployment.id, None, |_| event.clone())
                     .await?;
                 continue;
             }
@@ -283,7 +297,7 @@ impl App {
             if deployment.state == DeploymentState::Queued {
                 let event = DeploymentEvent::Offered;
                 let moved = self
-                    .deployment_move(OP, org, deployment.id, None, |_| event.clone())
+                    .deployment_move(OP, &op, deployment.id, None, |_| event.clone())
                     .await?;
                 if moved.is_none_or(|moved| moved.state != DeploymentState::Offered) {
                     continue;

@@ -58,7 +58,8 @@ impl App {
     /// Ends deployments whose time in the queue is over.
     pub(crate) async fn expire_all(&self) -> AppResult<usize> {
         const OP: &str = "deployment_expire";
-        let org = OpContext::system("").org;
+        let op = OpContext::system("expiry");
+        let org = op.org;
         let mut expired = 0;
         let open = self.keys_below(OP, &keys::all_active(org)).await?;
         let ids = open.iter().filter_map(|key| key.last().parse().ok());
@@ -71,7 +72,7 @@ impl App {
         {
             if Self::is_over(&found.value, self.now()) {
                 let event = DeploymentEvent::Expired;
-                self.deployment_move(OP, org, found.value.id, None, |_| event.clone())
+                self.deployment_move(OP, &op, found.value.id, None, |_| event.clone())
                     .await?;
                 expired += 1;
             }

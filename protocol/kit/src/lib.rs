@@ -6,6 +6,7 @@
 //! - [`backoff`] — retry delays with full jitter.
 //! - [`error`] — prints an error with its causes, once, at the edge.
 //! - [`secret`] — values that cannot be printed and are wiped when dropped.
+//! - [`seeded`] — deliberate bugs that the fault suite has to find; in no product.
 //! - [`lock`] — one process per data directory.
 //! - [`settings`] — a table of settings, from which the loader and the printed reference both come.
 //! - [`mod@trace`], [`build`] — logs on stderr; version, commit, target.
@@ -20,6 +21,7 @@ pub mod error;
 pub mod lock;
 pub mod random;
 pub mod secret;
+pub mod seeded;
 pub mod settings;
 pub mod stop;
 pub mod task;

@@ -51,6 +51,8 @@ pub(crate) struct Ground {
 pub(crate) struct Directory {
     pub(crate) pin: Option<String>,
     pub(crate) tokens: VecDeque<String>,
+    /// What each request made.
+    pub(crate) made: BTreeMap<u64, Vec<windflow_model::DeploymentId>>,
     pub(crate) stacks: BTreeMap<String, windflow_model::StackId>,
     pub(crate) agents: BTreeMap<String, windflow_model::AgentId>,
     /// Deployments that are not final, as the last list said.
@@ -228,6 +230,8 @@ async fn host(machine: &Machine) -> Result<(), BoxError> {
         }
     };
     let id = identity.membership.agent;
+    let agent = id.to_string();
+    ground.history.note(&machine.name, What::Joined { agent });
     ground
         .directory
         .lock()

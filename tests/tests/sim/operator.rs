@@ -1,11 +1,13 @@
 //! The person who asks: requests to the controller, and what is written down of their answers.
 
-use windflow_api::{DeployRequest, DeploymentQuery, EnrolmentTokenCreate, RemoveRequest, RollbackRequest};
+use windflow_api::{
+    DeployRequest, DeploymentQuery, DeploymentView, EnrolmentTokenCreate, RemoveRequest, RollbackRequest,
+};
 use windflow_controller::{
-    app::{App, AppError},
+    app::{App, AppError, idempotency::IdempotencyKey},
     context::OpContext,
 };
-use windflow_model::{Rev, SpecFile, StackSpec};
+use windflow_model::{DeploymentState, Rev, SpecFile, StackSpec};
 
 use windflow_tests::history::What;
 
@@ -23,6 +25,12 @@ pub(crate) enum Request {
         stack: String,
         compose: String,
         hosts: Vec<String>,
+        /// Asks twice, as one does whose first answer was lost.
+        again: bool,
+    },
+    /// Takes back the deployments of an earlier request, where it is not too late.
+    Cancel {
+        number: u64,
     },
     Rollback {
         stack: String,
@@ -68,7 +76,7 @@ pub(crate) async fn serve(app: App, ground: Ground, number: u64, request: Reques
             text: format!("{request:?}"),
         },
     );
-    match answer(&app, &ground, request).await {
+    match answer(&app, &ground, number, request).await {
         Ok(deployments) => ground.history.note(
             "operator",
             What::Granted {
@@ -87,7 +95,7 @@ pub(crate) async fn serve(app: App, ground: Ground, number: u64, request: Reques
     ground.directory.lock().unwrap().answered = number;
 }
 
-async fn answer(app: &App, ground: &Ground, request: Request) -> Result<Vec<String>, AppError> {
+async fn answer(app: &App, ground: &Ground, number: u64, request: Request) -> Result<Vec<String>, AppError> {
     let op = OpContext::system("operator");
     let stack_of = |name: &str| ground.directory.lock().unwrap().stacks[name];
     let agents_of = |names: &[String]| {
@@ -133,6 +141,7 @@ async fn answer(app: &App, ground: &Ground, request: Request) -> Result<Vec<Stri
             stack,
             compose,
             hosts,
+            again,
         } => {
             let id = stack_of(&stack);
             let held = app.stack_view(&op, id).await?;
@@ -142,7 +151,29 @@ async fn answer(app: &App, ground: &Ground, request: Request) -> Result<Vec<Stri
                 rev: None,
                 pins: Vec::new(),
             };
-            app.deployment_create(&op, id, request, None).await?
+            let key = IdempotencyKey::new(&op, &format!("request-{number}"), &number)?;
+            let first = app.deployment_create(&op, id, request.clone(), Some(&key)).await;
+            if !again {
+                first?
+            } else {
+                if let Ok(first) = &first {
+                    ground.history.note(
+                        "operator",
+                        What::Repeated {
+                            request: number,
+                            deployments: ids(first),
+                        },
+                    );
+                }
+                app.deployment_create(&op, id, request, Some(&key)).await?
+            }
+        }
+        Request::Cancel { number } => {
+            let made = ground.directory.lock().unwrap().made.get(&number).cloned();
+            for id in made.into_iter().flatten() {
+                let _too_late = app.deployment_cancel(&op, id).await;
+            }
+            return Ok(Vec::new());
         }
         Request::Rollback { stack, back } => {
             let id = stack_of(&stack);
@@ -170,7 +201,13 @@ async fn answer(app: &App, ground: &Ground, request: Request) -> Result<Vec<Stri
         }
         Request::Account => return account(app, ground, &op).await,
     };
-    Ok(made.iter().map(|view| view.deployment.id.to_string()).collect())
+    let list = made.iter().map(|view| view.deployment.id).collect();
+    ground.directory.lock().unwrap().made.insert(number, list);
+    Ok(ids(&made))
+}
+
+fn ids(made: &[DeploymentView]) -> Vec<String> {
+    made.iter().map(|view| view.deployment.id.to_string()).collect()
 }
 
 async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<String>, AppError> {
@@ -190,10 +227,16 @@ async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<Strin
         for view in &page.items {
             let one = &view.deployment;
             let newest = newest.contains(&one.id);
-            let mut services = Vec::new();
-            if newest && !one.want.is_absent() {
-                let revision = app.revision_view(op, one.stack, one.rev).await?;
+            let (mut services, mut hopeless) = (Vec::new(), false);
+            if !one.want.is_absent() {
+                // What went back runs what it went back to.
+                let rev = match &one.state {
+                    DeploymentState::RolledBack { to: Some(to), .. } => *to,
+                    _ => one.rev,
+                };
+                let revision = app.revision_view(op, one.stack, rev).await?;
                 let content = &revision.spec.files[0].content;
+                hopeless = content.contains("fake/");
                 let names = content
                     .lines()
                     .skip(1)
@@ -211,12 +254,28 @@ async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<Strin
                     state: one.state.name().to_owned(),
                     newest,
                     services,
+                    hopeless,
                 },
             );
         }
         match page.next_cursor {
             Some(cursor) => query.cursor = Some(cursor),
-            None => return Ok(Vec::new()),
+            None => break,
         }
     }
+    for one in app.audit_moves(op).await? {
+        let (deployment, from, to) = (one.deployment, one.from, one.to);
+        ground
+            .history
+            .note("controller", What::Audited { deployment, from, to });
+    }
+    let verdict = app.audit_verify(op).await?;
+    ground.history.note(
+        "controller",
+        What::AuditChecked {
+            records: verdict.sealed + verdict.open,
+            problems: verdict.problems,
+        },
+    );
+    Ok(Vec::new())
 }

@@ -244,7 +244,10 @@ impl World<'_> {
         if hosts.is_empty() {
             hosts.push(self.machines[1].name.clone());
         }
-        match self.random.up_to(9) {
+        match self.random.up_to(10) {
+            10 if self.requests > 0 => Request::Cancel {
+                number: self.requests - self.random.up_to(2).min(self.requests - 1),
+            },
             0 => Request::Remove { stack, hosts },
             1 => Request::Rollback {
                 stack,
@@ -271,6 +274,7 @@ impl World<'_> {
                     stack,
                     compose: compose(&services),
                     hosts,
+                    again: self.random.up_to(3) == 0,
                 }
             }
         }

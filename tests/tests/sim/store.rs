@@ -56,6 +56,20 @@ fn read(key: &Key, value: &[u8]) -> Option<What> {
                 state: text(&held["state"], "phase"),
             })
         }
+        ["agent-key", agent] => {
+            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
+            let epoch = held["session_epoch"].as_u64().filter(|epoch| *epoch > 0)?;
+            Some(What::Session {
+                agent: (*agent).to_owned(),
+                epoch,
+            })
+        }
+        ["epoch"] => {
+            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
+            Some(What::Epoch {
+                epoch: held["epoch"].as_u64().unwrap_or_default(),
+            })
+        }
         ["engine", "stack", _] => {
             let record: Value = serde_json::from_slice(value).ok()?;
             Some(What::Journal {

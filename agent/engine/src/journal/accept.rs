@@ -1,5 +1,6 @@
 //! Taking orders, taking them back, and forgetting what the controller has.
 
+use windflow_kit::seeded::{self, Bug};
 use windflow_model::{DeploymentEvent, DeploymentState, OpId, Rev, StackName};
 use windflow_store::Txn;
 
@@ -156,6 +157,20 @@ impl Journal {
         if state == DeploymentState::Cancelled {
             return Ok(CancelOutcome::Cancelled);
         }
+        if seeded::is(Bug::CancelledGoesOn)
+            && let Some(record) = self.record(stack).await
+        {
+            let (mut inner, mut pending) = (self.inner.lock().await, Vec::new());
+            let (subject, now) = (record.subject(), self.now());
+            let event = DeploymentEvent::Cancelled;
+            let txn = inner
+                .outbox
+                .add(Txn::new(), &mut pending, &subject, event, None, now)?;
+            self.commit(inner.outbox.sealed(txn, &pending)).await?;
+            inner.outbox.took(pending);
+            self.mirror(&inner);
+            return Ok(CancelOutcome::Cancelled);
+        }
         let moved = self.event(stack, op, DeploymentEvent::Cancelled, None).await?;
         let state = self.state(stack, op).await.unwrap_or(state);
         Ok(match moved {
@@ -203,10 +218,10 @@ fn check(order: &Order, held: Option<&StackRecord>) -> Check {
             })
         };
     }
-    if order.rev == held.rev && order.op == held.op {
+    if order.rev == held.rev && order.op == held.op && !seeded::is(Bug::OrderTakenTwice) {
         return Check::Same(held.state.clone());
     }
-    if order.rev > held.rev {
+    if order.rev > held.rev || order.op == held.op && seeded::is(Bug::OrderTakenTwice) {
         Check::Fresh
     } else {
         Check::Refuse(ApplyError::Diverged {

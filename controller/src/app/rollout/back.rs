@@ -147,7 +147,7 @@ impl App {
             revision.rev,
             hosts.len()
         );
-        txn = self.audited(txn, op, OP, after.id, detail)?;
+        txn = self.audited_moves(txn, op, OP, after.id, detail, transitions(&moved))?;
         self.commit(OP, txn).await?;
         self.rollout_queued(moved).await;
         self.rollout_told(&after);

@@ -81,6 +81,10 @@ impl App {
         txn = replace(txn, OP, was, &after)?;
         // As every mint does: a delete at the same time must notice.
         txn = replace(txn, OP, &stack, &stack.value)?;
+        if !moved.is_empty() {
+            let detail = format!("stack {} rev {}", rollout.stack_name, rollout.rev);
+            txn = self.audited_moves(txn, op, OP, rollout.id, detail, transitions(&moved))?;
+        }
         self.commit(OP, txn).await?;
         self.rollout_queued(moved).await;
         self.rollout_told(&after);

@@ -1,6 +1,7 @@
 //! One redb transaction: several of ours, each all or nothing, under one commit.
 
 use redb::{Database, ReadableDatabase as _, ReadableTable, Table, TableDefinition, WriteTransaction};
+use windflow_kit::seeded::{self, Bug};
 
 use crate::{
     error::StoreError,
@@ -65,6 +66,10 @@ pub(super) fn commit(database: &Database, quick_repair: bool, txns: &[&Txn]) -> 
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(quick_repair);
     let before = version_in(&txn.open_table(META)?)?;
+    if seeded::is(Bug::AckBeforeSync) && before % 2 == 1 {
+        txn.set_quick_repair(false);
+        let _unsynced = txn.set_durability(redb::Durability::None);
+    }
     let outcome = apply(&txn, before, txns)?;
     if outcome.version == before {
         txn.abort()?;

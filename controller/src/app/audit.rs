@@ -1,0 +1,280 @@
+//! The audit trail: a record of every act and of every transition of a deployment, in the transaction that it is about,
+//! and a chain of hashes over all records.
+//!
+//! ```text
+//! transaction ── audit/ID (the record) + audit-open/ID ──► Store          with the change, or not at all
+//! job "audit" ── reads audit-open, writes audit-seal/N ──► Store          every second, CHAIN_PER_SEAL records a seal
+//!                seal N = hash of seal N-1, and the hash of each of its records
+//! ```
+//! A chain in the transactions themselves would put all of them into one line: each would wait for the disk of the one
+//! before. So a record is chained a moment after it is written; until then it stands in `audit-open`. Who changes,
+//! removes or inserts a sealed record breaks the chain; [`App::audit_verify`] says where.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest as _, Sha256};
+use windflow_model::{Deployment, OrgId};
+use windflow_store::{Key, Txn};
+
+use super::{
+    App, AppError, AppResult,
+    db::{create, put, replace},
+    keys,
+    records::{AuditRecord, AuditSeal, SealHead, Transition},
+};
+use crate::context::OpContext;
+
+/// Records under one seal: with the seal and the head below the store's 100 operations.
+const CHAIN_PER_SEAL: usize = 90;
+/// The hash before the first seal.
+const GENESIS: &str = "";
+
+/// What a check of the whole trail found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditVerdict {
+    /// Records that are sealed.
+    pub sealed: usize,
+    /// Records that wait for the next seal.
+    pub open: usize,
+    /// Number and hash of the newest seal: noted elsewhere, it vouches for everything before.
+    pub head: Option<(u64, String)>,
+    /// What is not as it was written; empty if all is well.
+    pub problems: Vec<String>,
+}
+
+/// A deployment's step from one state to another, as the audit trail has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedMove {
+    /// The deployment.
+    pub deployment: String,
+    /// The state before; `None` when it was made.
+    pub from: Option<String>,
+    /// The state after.
+    pub to: String,
+}
+
+/// What there is to say about a deployment's change, if its state is another one.
+pub(crate) fn transition(was: Option<&Deployment>, now: &Deployment) -> Option<Transition> {
+    let from = was.map(|was| was.state.name().to_owned());
+    let to = now.state.name().to_owned();
+    (from.as_ref() != Some(&to)).then_some(Transition {
+        deployment: now.id,
+        from,
+        to,
+    })
+}
+
+impl App {
+    /// Adds the audit record of an act to its transaction.
+    pub(crate) fn audited(
+        &self,
+        txn: Txn,
+        op: &OpContext,
+        action: &'static str,
+        object: impl ToString,
+        detail: impl Into<String>,
+    ) -> AppResult<Txn> {
+        self.audited_moves(txn, op, action, object, detail, Vec::new())
+    }
+
+    /// The same, for an act that moves deployments.
+    pub(crate) fn audited_moves(
+        &self,
+        txn: Txn,
+        op: &OpContext,
+        action: &'static str,
+        object: impl ToString,
+        detail: impl Into<String>,
+        transitions: Vec<Transition>,
+    ) -> AppResult<Txn> {
+        // UUIDv7 as fixed-width hex: sorts by time.
+        let id = self.0.random.uuid_v7(&self.0.clock)?.simple().to_string();
+        let record = AuditRecord {
+            at: self.now(),
+            user: op.user,
+            user_name: op.user_name.clone(),
+            action: action.to_owned(),
+            object: object.to_string(),
+            detail: detail.into(),
+            request: op.request.clone(),
+            remote: op.remote.clone(),
+            transitions,
+        };
+        let txn = put(txn, action, keys::audit(op.org, &id), &record)?;
+        Ok(txn.put(keys::audit_open(op.org, &id), Vec::new()))
+    }
+
+    /// An audit record of its own, for acts that change nothing, like a refused sign-in.
+    pub(crate) async fn audit(
+        &self,
+        op: &OpContext,
+        action: &'static str,
+        object: impl ToString + Send,
+        detail: impl Into<String> + Send,
+    ) -> AppResult<()> {
+        let txn = self.audited(Txn::new(), op, action, object, detail)?;
+        self.commit(action, txn).await.map(drop)
+    }
+
+    /// Chains what is not chained yet.
+    pub(crate) async fn audit_seal(&self) -> AppResult<usize> {
+        let org = OpContext::system("").org;
+        let mut sealed = 0;
+        loop {
+            let more = self.retry(|| self.audit_seal_once(org)).await?;
+            sealed += more;
+            if more < CHAIN_PER_SEAL {
+                return Ok(sealed);
+            }
+        }
+    }
+
+    async fn audit_seal_once(&self, org: OrgId) -> AppResult<usize> {
+        const OP: &str = "audit_seal";
+        let page = self
+            .0
+            .store
+            .scan(&keys::audits_open(org), None, CHAIN_PER_SEAL)
+            .await;
+        let open = page.map_err(AppError::store(OP))?.records;
+        if open.is_empty() {
+            return Ok(0);
+        }
+        let head = self.find::<SealHead>(OP, &keys::audit_head(org)).await?;
+        let mut txn = Txn::new();
+        let mut records = Vec::with_capacity(open.len());
+        for (key, _) in &open {
+            let id = key.last().to_string();
+            if let Some(hash) = self.audit_hash(OP, &keys::audit(org, &id)).await? {
+                records.push((id, hash));
+            }
+            txn = txn.delete(key.clone());
+        }
+        let seal = AuditSeal {
+            number: head.as_ref().map_or(1, |head| head.value.number + 1),
+            previous: head
+                .as_ref()
+                .map_or_else(|| GENESIS.to_owned(), |head| head.value.hash.clone()),
+            at: self.now(),
+            records,
+        };
+        let next = SealHead {
+            number: seal.number,
+            hash: seal.hash(),
+        };
+        txn = create(txn, OP, keys::audit_seal(org, seal.number), &seal)?;
+        txn = match &head {
+            Some(head) => replace(txn, OP, head, &next)?,
+            None => create(txn, OP, keys::audit_head(org), &next)?,
+        };
+        self.commit(OP, txn).await?;
+        Ok(open.len())
+    }
+
+    /// Hash of a record as it is stored.
+    async fn audit_hash(&self, operation: &'static str, key: &Key) -> AppResult<Option<String>> {
+        let record = self.0.store.get(key).await.map_err(AppError::store(operation))?;
+        Ok(record.map(|record| hex::encode(Sha256::digest(&record.value))))
+    }
+
+    /// Checks every seal and every record under one.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn audit_verify(&self, op: &OpContext) -> AppResult<AuditVerdict> {
+        const OP: &str = "audit_verify";
+        let org = op.org;
+        let mut problems = Vec::new();
+        let mut unsealed = BTreeMap::new();
+        for key in self.keys_below(OP, &keys::audits(org)).await? {
+            unsealed.insert(key.last().to_string(), key);
+        }
+        let (mut number, mut previous, mut sealed) = (0, GENESIS.to_owned(), 0);
+        for entry in self.all::<AuditSeal>(OP, &keys::audit_seals(org)).await? {
+            let seal = entry.value;
+            number += 1;
+            if seal.number != number {
+                problems.push(format!(
+                    "seal {number} is missing: the next one is {}",
+                    seal.number
+                ));
+                number = seal.number;
+            }
+            if seal.previous != previous {
+                problems.push(format!(
+                    "seal {number} does not follow the one before it: one of the two was changed"
+                ));
+            }
+            for (id, hash) in &seal.records {
+                let found = match unsealed.remove(id) {
+                    Some(key) => self.audit_hash(OP, &key).await?,
+                    None => None,
+                };
+                sealed += 1;
+                match found {
+                    Some(found) if found == *hash => {}
+                    Some(_) => problems.push(format!("record {id} (seal {number}) was changed")),
+                    None => problems.push(format!("record {id} (seal {number}) is missing, or sealed twice")),
+                }
+            }
+            previous = seal.hash();
+        }
+        let head = self.find::<SealHead>(OP, &keys::audit_head(org)).await?;
+        let head = head.map(|head| (head.value.number, head.value.hash));
+        if head != (number > 0).then(|| (number, previous)) {
+            problems.push("the newest seal is not the one that was written last".to_owned());
+        }
+        let open = self.keys_below(OP, &keys::audits_open(org)).await?;
+        for key in &open {
+            if unsealed.remove(&key.last().to_string()).is_none() {
+                problems.push(format!("record {} waits for a seal and is missing", key.last()));
+            }
+        }
+        for id in unsealed.keys() {
+            problems.push(format!("record {id} was put in without a seal"));
+        }
+        Ok(AuditVerdict {
+            sealed,
+            open: open.len(),
+            head,
+            problems,
+        })
+    }
+
+    /// Every transition of a deployment that the trail has, in no order.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub async fn audit_moves(&self, op: &OpContext) -> AppResult<Vec<AuditedMove>> {
+        let records = self
+            .all::<AuditRecord>("audit_moves", &keys::audits(op.org))
+            .await?;
+        let moves = records.into_iter().flat_map(|entry| entry.value.transitions);
+        Ok(moves
+            .map(|one| AuditedMove {
+                deployment: one.deployment.to_string(),
+                from: one.from,
+                to: one.to,
+            })
+            .collect())
+    }
+}
+
+impl AuditSeal {
+    /// Over all that it says, field by field with lengths, so that no two seals read the same.
+    fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut field = |text: &str| {
+            hash.update((text.len() as u64).to_be_bytes());
+            hash.update(text);
+        };
+        field(&self.number.to_string());
+        field(&self.previous);
+        field(&self.at.as_millis().to_string());
+        for (id, digest) in &self.records {
+            field(id);
+            field(digest);
+        }
+        hex::encode(hash.finalize())
+    }
+}

@@ -1,0 +1,100 @@
+//! What runs in the end: I6, I7, I8.
+
+use std::collections::BTreeSet;
+
+use super::{CONVERGED_MS, Verdict};
+use crate::history::{Container, Event, What};
+
+/// I6 and I7 by what runs in the end.
+pub(super) fn ends(events: &[Event], out: &mut Verdict) {
+    let quiet = events
+        .iter()
+        .find(|event| event.what == What::Quiet)
+        .map(|event| event.at_ms);
+    let end = events.iter().find(|event| event.what == What::End);
+    match (quiet, end) {
+        (Some(quiet), Some(end)) if end.at_ms - quiet <= CONVERGED_MS + 1_000 => {}
+        (Some(quiet), Some(end)) => out.broken.push(format!(
+            "I7: it took {} ms from the last fault until everything had ended",
+            end.at_ms - quiet
+        )),
+        _ => out.broken.push("I7: the run has no end".to_owned()),
+    }
+    for event in events {
+        if let What::Ended {
+            deployment,
+            state,
+            hopeless: true,
+            ..
+        } = &event.what
+            && state == "succeeded"
+        {
+            out.broken.push(format!(
+                "I8: {deployment} is succeeded with a service that cannot be healthy"
+            ));
+        }
+    }
+    for event in events {
+        let What::Runs { containers } = &event.what else {
+            continue;
+        };
+        doubled(&event.who, containers, out);
+    }
+    for event in events {
+        let What::Ended {
+            deployment,
+            stack,
+            agent,
+            state,
+            newest: true,
+            services,
+            ..
+        } = &event.what
+        else {
+            continue;
+        };
+        if state != "succeeded" && state != "rolled_back" {
+            continue;
+        }
+        let Some(runs) = events.iter().find_map(|one| match &one.what {
+            What::Runs { containers } if one.who == *agent => Some(containers),
+            _ => None,
+        }) else {
+            out.broken.push(format!("I7: nobody knows what {agent} runs"));
+            continue;
+        };
+        let wanted: BTreeSet<String> = services
+            .iter()
+            .map(|service| format!("{stack}-{service}-1"))
+            .collect();
+        let found: BTreeSet<String> = runs
+            .iter()
+            .filter(|one| one.project == *stack && one.running)
+            .map(|one| one.name.clone())
+            .collect();
+        if wanted != found {
+            out.broken.push(format!(
+                "I7: {deployment} ({stack} on {agent}) is {state} with {wanted:?}, but {found:?} runs"
+            ));
+        }
+        let idle: Vec<&str> = runs
+            .iter()
+            .filter(|one| one.project == *stack && !one.running)
+            .map(|one| one.name.as_str())
+            .collect();
+        if !idle.is_empty() {
+            out.broken
+                .push(format!("I6: {stack} on {agent} left {idle:?} behind"));
+        }
+    }
+}
+
+fn doubled(who: &str, containers: &[Container], out: &mut Verdict) {
+    let mut seen = BTreeSet::new();
+    for one in containers.iter().filter(|one| one.running) {
+        if !seen.insert((&one.project, &one.service)) {
+            out.broken
+                .push(format!("I6: {who} runs {} of {} twice", one.service, one.project));
+        }
+    }
+}
