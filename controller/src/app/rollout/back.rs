@@ -11,6 +11,7 @@ use super::{
         App, AppResult,
         db::{create, replace},
         keys,
+        mint::transitions,
         records::{Placement, Turn},
     },
     advance::RECORDS,

@@ -11,13 +11,14 @@ use super::{
         App, AppError, AppResult,
         db::{create, replace},
         keys,
+        mint::transitions,
         records::{Order, Placement, Turn},
     },
     create::PAGE,
 };
 use crate::context::OpContext;
 
-/// Hosts per transaction: 8 operations each, and 2 for the rest, stay under the store's 100.
+/// Hosts per transaction: 8 operations each, and 4 for the rest, stay under the store's 100.
 pub(super) const AT_ONCE: u32 = 10;
 /// Deployments of a host that are looked at for what ran there before.
 const LOOKED_AT: usize = 1_000;
