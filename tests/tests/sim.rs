@@ -16,6 +16,9 @@
     reason = "a test fails by panicking, in its harness too"
 )]
 
+#[cfg(feature = "seeded-bugs")]
+#[path = "sim/bugs.rs"]
+mod bugs;
 #[path = "sim/disk.rs"]
 mod disk;
 #[path = "sim/entropy.rs"]

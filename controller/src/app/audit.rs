@@ -221,7 +221,7 @@ impl App {
         }
         let head = self.find::<SealHead>(OP, &keys::audit_head(org)).await?;
         let head = head.map(|head| (head.value.number, head.value.hash));
-        if head != (number > 0).then(|| (number, previous)) {
+        if head != (number > 0).then_some((number, previous)) {
             problems.push("the newest seal is not the one that was written last".to_owned());
         }
         let open = self.keys_below(OP, &keys::audits_open(org)).await?;

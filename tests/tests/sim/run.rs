@@ -53,17 +53,32 @@ pub(crate) enum Turn {
 
 /// Runs a seed on a thread of its own, so that nothing of an earlier run is left in it.
 pub(crate) fn run(seed: u64, shape: Shape) -> Vec<Event> {
+    match on_a_thread(seed, shape, || ()) {
+        Ok(events) => events,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
+/// Runs a seed with a deliberate bug; `None` if the bug does not even let the run end.
+#[cfg(feature = "seeded-bugs")]
+pub(crate) fn run_with(seed: u64, shape: Shape, bug: windflow_kit::seeded::Bug) -> Option<Vec<Event>> {
+    on_a_thread(seed, shape, move || windflow_kit::seeded::plant(Some(bug))).ok()
+}
+
+fn on_a_thread(
+    seed: u64,
+    shape: Shape,
+    first: impl FnOnce() + Send + 'static,
+) -> std::thread::Result<Vec<Event>> {
     let thread = std::thread::Builder::new()
         .name(format!("seed {seed}"))
         .stack_size(8 << 20);
     let handle = thread.spawn(move || {
         entropy::seed(seed);
+        first();
         World::new(seed, shape).run()
     });
-    match handle.unwrap().join() {
-        Ok(events) => events,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
+    handle.unwrap().join()
 }
 
 pub(crate) struct World<'a> {
