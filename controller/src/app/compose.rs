@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use windflow_api::{Problem, Severity, Validation};
 use windflow_compose::{self as compose, Files, discover};
+use windflow_kit::blocking;
 use windflow_model::{StackName, StackSpec};
 
 use super::{AppError, AppResult};
@@ -17,7 +18,7 @@ const ROOT: &str = "/windflow-stack";
 
 /// Checks a spec. Never fails for what is wrong with it.
 pub(crate) async fn validate(name: Option<StackName>, spec: StackSpec) -> AppResult<Validation> {
-    let work = tokio::task::spawn_blocking(move || check(name.as_ref(), &spec)).await;
+    let work = blocking::run(move || check(name.as_ref(), &spec)).await;
     work.map_err(AppError::internal("stack_validate"))
 }
 

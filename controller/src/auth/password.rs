@@ -5,7 +5,7 @@ use argon2::{
     password_hash::phc::PasswordHash,
 };
 use tokio::sync::Semaphore;
-use windflow_kit::{Random, Secret};
+use windflow_kit::{Random, Secret, blocking};
 
 use crate::app::{AppError, AppResult};
 
@@ -68,7 +68,7 @@ impl Passwords {
         work: impl FnOnce() -> AppResult<T> + Send + 'static,
     ) -> AppResult<T> {
         let _turn = self.turns.acquire().await.map_err(failed)?;
-        tokio::task::spawn_blocking(work).await.map_err(failed)?
+        blocking::run(work).await.map_err(failed)?
     }
 }
 

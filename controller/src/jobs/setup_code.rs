@@ -4,6 +4,8 @@ use std::{io::Write as _, path::PathBuf};
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
 
+use windflow_kit::blocking;
+
 use crate::app::{App, AppError, AppResult};
 
 const OP: &str = "setup-code";
@@ -33,9 +35,7 @@ pub(super) async fn keep(app: App, file: PathBuf) -> AppResult<()> {
         out.write_all(text.as_bytes())?;
         fs_err::rename(draft, path)
     };
-    let written = tokio::task::spawn_blocking(write)
-        .await
-        .map_err(AppError::internal(OP))?;
+    let written = blocking::run(write).await.map_err(AppError::internal(OP))?;
     written.map_err(AppError::internal(OP))?;
     // For the person at the console: neither a log line nor piped data.
     let mut console = std::io::stdout();

@@ -1,6 +1,7 @@
 //! The process kit: what every WindFlow process needs and no WindFlow noun.
 //!
 //! - [`task`] — the only place that starts tasks: every task has a name, an owner and a policy.
+//! - [`blocking`] — work that holds its thread.
 //! - [`stop`] — the token that ends a process, and the signals that trigger it.
 //! - [`clock`], [`random`] — time and chance as handles that are passed in, so tests and simulations own both.
 //! - [`backoff`] — retry delays with full jitter.
@@ -15,6 +16,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backoff;
+pub mod blocking;
 pub mod build;
 pub mod clock;
 pub mod error;

@@ -153,6 +153,7 @@ mod tests {
             state: "succeeded".to_owned(),
             newest: false,
             services: Vec::new(),
+            hopeless: false,
         };
         check(&[("o", granted(1, "a")), ("c", ended("a"))], &[]);
         check(&[("o", granted(1, "a")), ("o", granted(2, "a"))], &["I1"]);

@@ -277,6 +277,7 @@ impl Run {
                 state,
                 newest: newest.contains(&one.id),
                 services: services.clone(),
+                hopeless: false,
             };
             [stored, ended]
         });

@@ -99,6 +99,7 @@ async fn round(world: &World, disk: &Disk, traffic: &Traffic, sum: &mut Sum, con
                 state,
                 newest: false,
                 services: Vec::new(),
+                hopeless: false,
             };
             history.note("controller", what);
             history.note("controller", ended);

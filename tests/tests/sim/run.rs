@@ -75,6 +75,7 @@ fn on_a_thread(
         .stack_size(8 << 20);
     let handle = thread.spawn(move || {
         entropy::seed(seed);
+        windflow_kit::blocking::in_turn();
         first();
         World::new(seed, shape).run()
     });

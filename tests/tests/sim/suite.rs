@@ -42,6 +42,9 @@ fn judged(seed: u64, events: &[Event], sum: &mut Sum) {
     sum.faults += verdict.faults;
     sum.simulated_ms += events.iter().map(|event| event.at_ms).max().unwrap_or(0);
     let mut broken = verdict.broken;
+    if !verdict.audited {
+        broken.push("I9: nobody looked at the audit trail".to_owned());
+    }
     if verdict.granted < GRANTED_AT_LEAST || verdict.faults < FAULTS_AT_LEAST {
         broken.push(format!(
             "too little happened: {} granted, {} faults",

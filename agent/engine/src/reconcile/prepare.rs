@@ -9,6 +9,7 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::time::Instant;
 use windflow_compose::Loaded;
+use windflow_kit::blocking;
 use windflow_model::{Code, ContainerState, Failure, Want};
 
 use super::context::{Early, Shared};
@@ -38,7 +39,7 @@ pub(super) async fn loaded(shared: &Arc<Shared>, order: &Order, write: bool) -> 
 
 async fn read(shared: &Arc<Shared>, order: &Order, write: bool) -> Result<load::Read, Early> {
     let (order, work_dir) = (order.clone(), shared.options.work_dir.clone());
-    let work = tokio::task::spawn_blocking(move || {
+    let work = blocking::run(move || {
         let read = load::load(&order, &work_dir)?;
         if write {
             load::materialise(&order, &work_dir)?;
@@ -64,7 +65,7 @@ pub(super) async fn input(
 ) -> Result<PlanInput, Early> {
     let project = Arc::new(loaded.project);
     let (secret, of) = (*shared.journal.secret(), Arc::clone(&project));
-    let digests = tokio::task::spawn_blocking(move || {
+    let digests = blocking::run(move || {
         ContentDigests::of(&of, &secret, |path| {
             match fs_err::read(path) {
                 Ok(bytes) => Ok(Some(bytes)),
