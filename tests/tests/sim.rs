@@ -19,6 +19,8 @@
 #[cfg(feature = "seeded-bugs")]
 #[path = "sim/bugs.rs"]
 mod bugs;
+#[path = "sim/child.rs"]
+mod child;
 #[path = "sim/disk.rs"]
 mod disk;
 #[path = "sim/entropy.rs"]

@@ -8,7 +8,7 @@ use std::sync::{
 use windflow_kit::seeded::Bug;
 use windflow_tests::checker;
 
-use crate::run::{Shape, run_with};
+use crate::{child, run::Shape};
 
 /// Seeds after which a bug counts as not found: those of `sim_seeds_break_no_invariant`.
 const SEEDS: u64 = 200;
@@ -23,7 +23,8 @@ fn soak_sim_every_deliberate_bug_is_found() {
             scope.spawn(|| {
                 while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = (1..=SEEDS).find_map(|seed| {
-                        let Some(events) = run_with(seed, Shape::default(), *bug) else {
+                        let place = Bug::ALL.iter().position(|one| one == bug);
+                        let Ok(events) = child::run(seed, Shape::default(), place) else {
                             return Some((seed, "the run does not come to its end".to_owned()));
                         };
                         let first = checker::judge(&events).broken.into_iter().next()?;

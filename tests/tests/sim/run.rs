@@ -1,25 +1,21 @@
 //! One run: machines, work, faults, and a quiet end; all of it drawn from the seed.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use windflow_engine::Target as _;
-use windflow_kit::{Clock, Random};
+use windflow_kit::Random;
 use windflow_model::ContainerState;
 use windflow_tests::history::{Container, Event, History, What, lines};
 
 use crate::{
-    entropy,
     hosts::{self, Ground, Machine},
     operator::{Request, compose},
     world::Broken,
 };
 
 /// What a run is made of.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Shape {
     pub(crate) agents: usize,
     pub(crate) stacks: usize,
@@ -51,37 +47,6 @@ pub(crate) enum Turn {
     Mend(Broken),
 }
 
-/// Runs a seed on a thread of its own, so that nothing of an earlier run is left in it.
-pub(crate) fn run(seed: u64, shape: Shape) -> Vec<Event> {
-    match on_a_thread(seed, shape, || ()) {
-        Ok(events) => events,
-        Err(panic) => std::panic::resume_unwind(panic),
-    }
-}
-
-/// Runs a seed with a deliberate bug; `None` if the bug does not even let the run end.
-#[cfg(feature = "seeded-bugs")]
-pub(crate) fn run_with(seed: u64, shape: Shape, bug: windflow_kit::seeded::Bug) -> Option<Vec<Event>> {
-    on_a_thread(seed, shape, move || windflow_kit::seeded::plant(Some(bug))).ok()
-}
-
-fn on_a_thread(
-    seed: u64,
-    shape: Shape,
-    first: impl FnOnce() + Send + 'static,
-) -> std::thread::Result<Vec<Event>> {
-    let thread = std::thread::Builder::new()
-        .name(format!("seed {seed}"))
-        .stack_size(8 << 20);
-    let handle = thread.spawn(move || {
-        entropy::seed(seed);
-        windflow_kit::blocking::in_turn();
-        first();
-        World::new(seed, shape).run()
-    });
-    handle.unwrap().join()
-}
-
 pub(crate) struct World<'a> {
     pub(crate) shape: Shape,
     pub(crate) random: Random,
@@ -96,19 +61,13 @@ pub(crate) struct World<'a> {
     _root: tempfile::TempDir,
 }
 
-/// The time at which all runs of this process begin: certificates are checked against the real clock.
-fn begins_ms() -> i64 {
-    static BEGINS: OnceLock<i64> = OnceLock::new();
-    *BEGINS.get_or_init(|| Clock::system().now_ms())
-}
-
 impl World<'_> {
-    fn new(seed: u64, shape: Shape) -> Self {
+    pub(crate) fn new(seed: u64, shape: Shape, begins_ms: i64) -> Self {
         let root = tempfile::tempdir().unwrap();
         let history = History::default();
         let ground = Ground {
             seed,
-            begins_ms: begins_ms(),
+            begins_ms,
             history: history.clone(),
             weather: Arc::default(),
             directory: Arc::default(),
@@ -152,7 +111,8 @@ impl World<'_> {
         }
     }
 
-    fn run(mut self) -> Vec<Event> {
+    /// The run, from its beginning to its end.
+    pub(crate) fn run(mut self) -> Vec<Event> {
         self.set_up();
         let storm_ends = self.history.now() + self.shape.storm_ms;
         self.plan(1, Turn::Request);

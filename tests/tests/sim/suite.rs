@@ -13,7 +13,11 @@ use windflow_tests::{
     history::{Event, What, lines},
 };
 
-use crate::run::{Shape, run};
+use crate::{child, run::Shape};
+
+fn run(seed: u64, shape: Shape) -> Vec<Event> {
+    child::run(seed, shape, None).unwrap()
+}
 
 /// Below this a run has proved nothing, and fails.
 const GRANTED_AT_LEAST: usize = 15;
