@@ -51,6 +51,10 @@ pub(crate) fn run(seed: u64, shape: Shape, bug: Option<usize>) -> Result<Vec<Eve
         begins_ms: begins_ms(),
         history: room.path().join("history.jsonl"),
     };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this test program itself, waited for here; a run ends by its own simulated time"
+    )]
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["child::a_run", "--exact", "--ignored", "--nocapture"])
         .env(JOB, serde_json::to_string(&job).unwrap())
