@@ -142,12 +142,15 @@ impl App {
         }
         let head = self.find::<SealHead>(OP, &keys::audit_head(org)).await?;
         let mut txn = Txn::new();
-        let mut records = Vec::with_capacity(open.len());
+        let ids: Vec<String> = open.iter().map(|(key, _)| key.last()).collect();
+        let hashes = ids
+            .iter()
+            .map(|id| async move { self.audit_hash(OP, &keys::audit(org, id)).await });
+        // Read together. One that is gone is sealed as missing: a check finds it for ever.
+        let hashes = futures_util::future::try_join_all(hashes).await?;
+        let hashes = hashes.into_iter().map(Option::unwrap_or_default);
+        let records = ids.into_iter().zip(hashes).collect();
         for (key, _) in &open {
-            let id = key.last().to_string();
-            if let Some(hash) = self.audit_hash(OP, &keys::audit(org, &id)).await? {
-                records.push((id, hash));
-            }
             txn = txn.delete(key.clone());
         }
         let seal = AuditSeal {
@@ -276,5 +279,91 @@ impl AuditSeal {
             field(digest);
         }
         hex::encode(hash.finalize())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use windflow_kit::{Clock, Random, Stop, TaskSet};
+    use windflow_store::{MemStore, SharedStore};
+
+    use super::*;
+    use crate::app::AppOptions;
+
+    fn app() -> App {
+        let (clock, random) = (Clock::manual(1_000), Random::seeded(1));
+        let store: SharedStore = Arc::new(MemStore::new(clock.clone()));
+        AppOptions {
+            store,
+            clock,
+            tasks: TaskSet::new(Stop::new(), random.clone()),
+            random,
+            epoch: 1,
+        }
+        .build()
+    }
+
+    /// 200 acts, sealed but for the last; then `spoil` one of the sealed: what a check says.
+    async fn check(spoil: impl AsyncFnOnce(&App, Key), expected: &[&str]) {
+        let (app, op) = (app(), OpContext::system("test"));
+        for object in 0..199 {
+            app.audit(&op, "act", object, "").await.unwrap();
+        }
+        assert_eq!(app.audit_seal().await.unwrap(), 199);
+        let some = app.keys_below("test", &keys::audits(op.org)).await.unwrap();
+        app.audit(&op, "act", 199, "").await.unwrap();
+        let before = app.audit_verify(&op).await.unwrap();
+        assert_eq!((before.sealed, before.open), (199, 1));
+        assert_eq!(before.problems, [""; 0]);
+        spoil(&app, some[100].clone()).await;
+        app.audit_seal().await.unwrap();
+        let found = app.audit_verify(&op).await.unwrap().problems;
+        for one in expected {
+            assert!(found.iter().any(|found| found.contains(one)), "{one}: {found:?}");
+        }
+        for found in &found {
+            assert!(expected.iter().any(|one| found.contains(one)), "{found}");
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_is_done_to_a_record_is_found() {
+        let org = OpContext::system("").org;
+        let commit = async |app: &App, txn: Txn| {
+            app.commit("test", txn).await.unwrap();
+        };
+        check(async |_, _| (), &[]).await;
+        check(
+            async |app, key| commit(app, Txn::new().delete(key)).await,
+            &["is missing"],
+        )
+        .await;
+        check(
+            async |app, key| commit(app, Txn::new().put(key, b"other".to_vec())).await,
+            &["was changed"],
+        )
+        .await;
+        check(
+            async |app, _| commit(app, Txn::new().put(keys::audit(org, "0"), Vec::new())).await,
+            &["without a seal"],
+        )
+        .await;
+        // One that was not sealed yet, before the seal came.
+        check(
+            async |app, _| {
+                let open = app.keys_below("test", &keys::audits_open(org)).await.unwrap();
+                commit(app, Txn::new().delete(keys::audit(org, &open[0].last()))).await;
+            },
+            &["is missing"],
+        )
+        .await;
+        // A seal with all that it covers.
+        check(
+            async |app, _| commit(app, Txn::new().delete(keys::audit_seal(org, 2))).await,
+            &["seal 2 is missing", "does not follow", "without a seal"],
+        )
+        .await;
     }
 }

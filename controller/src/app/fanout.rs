@@ -53,7 +53,7 @@ impl App {
         let spots = self.spots(op, operation, stack.value.id, some).await?;
         for (spot, (agent, id)) in spots.into_iter().zip(some) {
             let newer = spot.place.as_ref().is_some_and(|place| place.value.rev >= rev);
-            if spot.there && !newer {
+            if spot.host.is_some() && !newer {
                 let deployment = self.fresh(&by, &stack.value, &revision.value, *agent, *id);
                 txn = self.queue_at(txn, &by, operation, spot, deployment, &mut moved)?;
             }

@@ -96,8 +96,10 @@ impl App {
         if agents.len() > MAX_HOSTS {
             return Err(AppError::bad(format!("agents: at most {MAX_HOSTS} hosts")));
         }
-        for agent in &agents {
-            self.need_agent("group_create", org, *agent).await?;
+        let found = agents.iter().map(|agent| keys::agent(org, *agent)).collect();
+        let found = self.find_each::<AgentRecord>("group_create", found).await?;
+        if let Some((agent, _)) = agents.iter().zip(found).find(|(_, found)| found.is_none()) {
+            return Err(AppError::not_found(format!("host {agent}")));
         }
         Ok(agents)
     }

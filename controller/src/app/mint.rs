@@ -152,7 +152,7 @@ impl App {
         let (now, rest) = targets.split_at(targets.len().min(CHUNK));
         let mut moved = Vec::new();
         for (spot, (agent, deployment)) in self.spots(op, action, id, now).await?.into_iter().zip(now) {
-            if !spot.there {
+            if spot.host.is_none() {
                 return Err(AppError::not_found(format!("host {agent}")));
             }
             let pin = wish.pins().and_then(|pins| pins.get(agent)).cloned();

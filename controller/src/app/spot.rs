@@ -2,8 +2,7 @@
 
 use windflow_kit::seeded::{self, Bug};
 use windflow_model::{
-    AgentId, AgentRecord, Deployment, DeploymentEvent, DeploymentId, DeploymentState, Pin, Revision, Stack,
-    StackId,
+    AgentId, AgentRecord, Deployment, DeploymentEvent, DeploymentId, DeploymentState, StackId,
 };
 use windflow_store::{Entry, Expect, Txn};
 
@@ -18,8 +17,8 @@ use crate::context::OpContext;
 /// What is known of a stack on one host.
 #[derive(Debug)]
 pub(super) struct Spot {
-    /// The host exists.
-    pub(super) there: bool,
+    /// The host; `None` if it does not exist.
+    pub(super) host: Option<Entry<AgentRecord>>,
     pub(super) place: Option<Entry<Placement>>,
     /// What waits there and makes way.
     pub(super) waiting: Option<Entry<Deployment>>,
@@ -42,7 +41,7 @@ impl App {
             .iter()
             .map(|(agent, _)| keys::placement(op.org, stack, *agent))
             .collect();
-        let (there, places) = tokio::try_join!(
+        let (found, places) = tokio::try_join!(
             self.find_each::<AgentRecord>(action, there),
             self.find_each::<Placement>(action, places),
         )?;
@@ -55,41 +54,14 @@ impl App {
             .zip(hosts)
             .map(|(place, (_, own))| keys::deployment(op.org, last(place, *own)));
         let olds = self.find_each::<Deployment>(action, olds.collect()).await?;
-        let all = there.into_iter().zip(places).zip(olds);
+        let all = found.into_iter().zip(places).zip(olds);
         Ok(all
-            .map(|((there, place), old)| Spot {
-                there: there.is_some(),
+            .map(|((host, place), old)| Spot {
+                host,
                 place,
                 waiting: old.filter(|old| old.value.state == DeploymentState::Queued),
             })
             .collect())
-    }
-
-    /// Adds one host, which is looked at first.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one row of a transaction that its caller builds"
-    )]
-    pub(super) async fn queue(
-        &self,
-        txn: Txn,
-        op: &OpContext,
-        action: &'static str,
-        stack: &Stack,
-        revision: &Revision,
-        agent: AgentId,
-        id: DeploymentId,
-        pin: Option<Pin>,
-        moved: &mut Vec<Deployment>,
-    ) -> AppResult<Txn> {
-        let spots = self.spots(op, action, stack.id, &[(agent, id)]).await?;
-        let spot = spots.into_iter().find(|spot| spot.there);
-        let spot = spot.ok_or_else(|| AppError::not_found(format!("host {agent}")))?;
-        let deployment = Deployment {
-            pin,
-            ..self.fresh(op, stack, revision, agent, id)
-        };
-        self.queue_at(txn, op, action, spot, deployment, moved)
     }
 
     /// Adds one host: its deployment, its placement, and the end of what waited there before.

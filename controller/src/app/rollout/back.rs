@@ -8,7 +8,7 @@ use windflow_store::{Entry, Txn};
 
 use super::{
     super::{
-        App, AppResult,
+        App, AppError, AppResult,
         db::{create, replace},
         keys,
         mint::transitions,
@@ -130,11 +130,17 @@ impl App {
             revision
         };
         let mut moved = Vec::new();
-        for seen in hosts {
-            let (id, agent) = (self.new_deployment_id()?, seen.turn.value.agent);
-            txn = self
-                .queue(txn, op, OP, &stack.value, &revision, agent, id, None, &mut moved)
-                .await?;
+        let ids = hosts
+            .iter()
+            .map(|seen| Ok((seen.turn.value.agent, self.new_deployment_id()?)));
+        let ids = ids.collect::<AppResult<Vec<_>>>()?;
+        let spots = self.spots(op, OP, rollout.stack, &ids).await?;
+        for ((seen, spot), (agent, id)) in hosts.iter().zip(spots).zip(ids) {
+            if spot.host.is_none() {
+                return Err(AppError::not_found(format!("host {agent}")));
+            }
+            let deployment = self.fresh(op, &stack.value, &revision, agent, id);
+            txn = self.queue_at(txn, op, OP, spot, deployment, &mut moved)?;
             let turn = Turn {
                 revert: Some(id),
                 ..seen.turn.value.clone()

@@ -1,7 +1,7 @@
 //! Hosts get their turn: their deployments are queued.
 
 use windflow_model::{
-    AgentId, AgentRecord, Deployment, DeploymentState, OrgId, Rollout, StackId,
+    AgentId, Deployment, DeploymentState, OrgId, Rollout, StackId,
     rollout::{Before, Skip},
 };
 use windflow_store::{Entry, Txn};
@@ -37,13 +37,15 @@ impl App {
             .await?
             .value;
         let (mut txn, mut moved) = (Txn::new(), Vec::new());
-        for (index, agent) in (due.start..upto).zip(&agents) {
-            let place = keys::placement(op.org, rollout.stack, *agent);
-            let place = self.find::<Placement>(OP, &place).await?.map(|place| place.value);
-            let host = self.find::<AgentRecord>(OP, &keys::agent(op.org, *agent)).await?;
+        let hosts = agents.iter().map(|agent| Ok((*agent, self.new_deployment_id()?)));
+        let hosts = hosts.collect::<AppResult<Vec<_>>>()?;
+        let spots = self.spots(op, OP, rollout.stack, &hosts).await?;
+        for ((index, spot), (agent, id)) in (due.start..upto).zip(spots).zip(&hosts) {
+            let place = spot.place.as_ref().map(|place| place.value.clone());
             let mut turn = Turn {
                 agent: *agent,
-                name: host
+                name: spot
+                    .host
                     .as_ref()
                     .map_or_else(|| agent.to_string(), |host| host.value.name.clone()),
                 deployment: None,
@@ -55,7 +57,7 @@ impl App {
                 no_way_back: false,
             };
             match &place {
-                _ if host.is_none() => turn.skip = Some(Skip::Removed),
+                _ if spot.host.is_none() => turn.skip = Some(Skip::Removed),
                 Some(place) if place.rev > rollout.rev => turn.skip = Some(Skip::Overtaken),
                 // Somebody deployed this very revision there meanwhile: it counts, and stays theirs.
                 Some(place) if place.rev == rollout.rev => {
@@ -63,14 +65,12 @@ impl App {
                     turn.adopted = true;
                 }
                 place => {
-                    let id = self.new_deployment_id()?;
-                    turn.deployment = Some(id);
+                    turn.deployment = Some(*id);
                     turn.before = self
                         .ran_before(op.org, rollout.stack, *agent, place.as_ref())
                         .await?;
-                    txn = self
-                        .queue(txn, op, OP, &stack.value, &revision, *agent, id, None, &mut moved)
-                        .await?;
+                    let deployment = self.fresh(op, &stack.value, &revision, *agent, *id);
+                    txn = self.queue_at(txn, op, OP, spot, deployment, &mut moved)?;
                 }
             }
             txn = create(txn, OP, keys::turn(op.org, rollout.id, index), &turn)?;
