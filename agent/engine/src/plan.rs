@@ -18,6 +18,7 @@ pub(crate) mod hash;
 mod images;
 pub mod labels;
 mod leftovers;
+mod names;
 mod pairs;
 mod pin;
 mod ports;
@@ -42,6 +43,7 @@ use windflow_model::{DeployPolicy, Failure, OpId, Plan, Rev, StackName};
 
 pub(crate) use self::{
     adopt::list_of,
+    names::{away, lasting as lasting_name},
     pin::{moved, same_after_images},
 };
 pub use self::{
@@ -77,6 +79,21 @@ pub struct PlanInput {
     pub fetched: BTreeSet<String>,
     /// Host time in Unix seconds, for pull policies with an age.
     pub now: i64,
+}
+
+impl PlanInput {
+    /// On the way back: why something that has these labels and is not of the good revision goes, if it does. What is
+    /// older than that revision was there beside it, and stays.
+    fn came_after(&self, labels: &BTreeMap<String, String>) -> Option<&'static str> {
+        let Mode::Back { failed, .. } = &self.mode else {
+            return None;
+        };
+        if labels.get(labels::WF_OP) == Some(&failed.to_string()) {
+            return Some("the revision that did not work out made it");
+        }
+        let rev: u64 = labels.get(labels::WF_REV)?.parse().ok()?;
+        (rev > self.stamp.rev.0).then_some("a revision after the good one made it")
+    }
 }
 
 /// What the labels say about the maker.

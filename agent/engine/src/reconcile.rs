@@ -19,6 +19,7 @@ mod list;
 mod perform;
 mod prepare;
 mod restore;
+mod tidy;
 mod wait;
 mod watch;
 
@@ -134,7 +135,7 @@ impl Reconciler {
             if !record.state.is_terminal() {
                 tracing::info!(stack = %record.stack, rev = %record.rev, state = record.state.name(), "goes on after a restart");
                 self.start(&record.stack, Job::Deploy { op: record.op });
-            } else if record.steady().is_some() {
+            } else if record.is_tended() {
                 self.start(
                     &record.stack,
                     Job::Repair {
@@ -257,9 +258,11 @@ impl Reconciler {
         };
         if !record.state.is_terminal() {
             self.start(&end.stack, Job::Deploy { op: record.op });
-        } else if let Some(killed) = lane.again
-            && record.steady().is_some()
-        {
+            return;
+        }
+        let left = lane.op.is_some() && record.is_loose() && !self.shared.options.only_asked;
+        let again = lane.again.or_else(|| left.then(BTreeSet::new));
+        if let Some(killed) = again.filter(|_| record.is_tended()) {
             self.start(&end.stack, Job::Repair { killed });
         }
     }
@@ -274,13 +277,8 @@ impl Reconciler {
         match self.lanes.get_mut(&stack) {
             Some(lane) => lane.again.get_or_insert_default().extend(signal.killed),
             None => {
-                let steady = self
-                    .shared
-                    .journal
-                    .record(&stack)
-                    .await
-                    .and_then(|record| record.steady());
-                if steady.is_some() {
+                let record = self.shared.journal.record(&stack).await;
+                if record.is_some_and(|record| record.is_tended()) {
                     self.start(
                         &stack,
                         Job::Repair {
@@ -297,7 +295,7 @@ impl Reconciler {
             return;
         }
         for record in self.shared.journal.records().await {
-            if record.steady().is_some() && !self.lanes.contains_key(&record.stack) {
+            if record.is_tended() && !self.lanes.contains_key(&record.stack) {
                 self.start(
                     &record.stack,
                     Job::Repair {

@@ -13,6 +13,8 @@ mod back;
 mod bench;
 #[path = "fake_engine/local.rs"]
 mod local;
+#[path = "fake_engine/loose.rs"]
+mod loose;
 #[path = "fake_engine/orders.rs"]
 mod orders;
 #[path = "fake_engine/paths.rs"]

@@ -58,6 +58,7 @@ impl Journal {
             record.before.clone_from(&held.before);
             if held.owner == order.owner {
                 record.stopped.clone_from(&held.stopped);
+                record.loose = held.is_loose();
             }
             if !held.state.is_terminal() {
                 if running == Some(held.op) {
@@ -121,20 +122,25 @@ impl Journal {
             rev: order.rev,
             op: order.op,
         };
+        self.report(&subject, event).await
+    }
+
+    /// Puts a report into the outbox, unless it waits there already.
+    async fn report(&self, subject: &Subject, event: DeploymentEvent) -> Result<(), JournalError> {
         let now = self.now();
         let mut inner = self.inner.lock().await;
         let known = inner
             .outbox
             .reports()
             .values()
-            .any(|report| report.op == order.op && report.event == event);
+            .any(|report| report.op == subject.op && report.event == event);
         if known {
             return Ok(());
         }
         let mut pending = Vec::new();
         let txn = inner
             .outbox
-            .add(Txn::new(), &mut pending, &subject, event, None, now)?;
+            .add(Txn::new(), &mut pending, subject, event, None, now)?;
         self.commit(inner.outbox.sealed(txn, &pending)).await?;
         inner.outbox.took(pending);
         self.mirror(&inner);
@@ -160,15 +166,7 @@ impl Journal {
         if seeded::is(Bug::CancelledGoesOn)
             && let Some(record) = self.record(stack).await
         {
-            let (mut inner, mut pending) = (self.inner.lock().await, Vec::new());
-            let (subject, now) = (record.subject(), self.now());
-            let event = DeploymentEvent::Cancelled;
-            let txn = inner
-                .outbox
-                .add(Txn::new(), &mut pending, &subject, event, None, now)?;
-            self.commit(inner.outbox.sealed(txn, &pending)).await?;
-            inner.outbox.took(pending);
-            self.mirror(&inner);
+            self.report(&record.subject(), DeploymentEvent::Cancelled).await?;
             return Ok(CancelOutcome::Cancelled);
         }
         let moved = self.event(stack, op, DeploymentEvent::Cancelled, None).await?;

@@ -27,6 +27,9 @@ pub(crate) struct StackRecord {
     /// Whether a step of this revision may have changed the host.
     #[serde(default)]
     pub(crate) touched: bool,
+    /// Whether an older operation broke off in the middle and none has settled the host since.
+    #[serde(default)]
+    pub(crate) loose: bool,
     /// The last revision that succeeded; its order is kept.
     #[serde(default)]
     pub(crate) good: Option<Rev>,
@@ -109,6 +112,7 @@ impl StackRecord {
             state: DeploymentState::Accepted,
             state_at: now,
             touched: false,
+            loose: false,
             good: None,
             before: None,
             again: order.options.again,
@@ -150,7 +154,7 @@ impl StackRecord {
 
     /// The revision whose containers shall be kept there, if the host is in a known good state.
     pub(crate) fn steady(&self) -> Option<Rev> {
-        let untouched = self.state.is_terminal() && !self.touched;
+        let untouched = self.state.is_terminal() && !self.touched && !self.loose;
         match &self.state {
             DeploymentState::Succeeded if !self.want.is_absent() => Some(self.rev),
             DeploymentState::Succeeded => None,
@@ -158,6 +162,20 @@ impl StackRecord {
             _ if untouched => self.good,
             _ => None,
         }
+    }
+
+    /// Whether the host may be between two revisions: what touched it neither came about nor went back.
+    pub(crate) const fn is_loose(&self) -> bool {
+        match self.state {
+            DeploymentState::Succeeded | DeploymentState::RolledBack { .. } => false,
+            _ => self.touched || self.loose,
+        }
+    }
+
+    /// Whether the lane has something to look after once its operation has ended: what is held, or what is left.
+    pub(crate) fn is_tended(&self) -> bool {
+        let left = self.state.is_terminal() && !self.want.is_absent() && self.is_loose();
+        left || self.steady().is_some()
     }
 
     pub(crate) fn held(&self) -> Held {

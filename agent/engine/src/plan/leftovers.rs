@@ -1,6 +1,4 @@
-//! On the way back: networks and volumes that only the revision that did not work out has.
-
-use std::collections::BTreeMap;
+//! On the way back: networks and volumes that came after the good revision.
 
 use windflow_model::{Action, ContainerState, ResourceKind};
 
@@ -19,16 +17,14 @@ pub(super) fn plan(builder: &mut Builder<'_>) {
     };
     let (started, failed) = (*started, failed.to_string());
     let project = builder.input.project.clone();
-    let made = |labels: &BTreeMap<String, String>| {
-        labels.get(labels::PROJECT) == Some(&project.name) && labels.get(labels::WF_OP) == Some(&failed)
-    };
+    let input = builder.input;
     let after = builder.removals();
-    let why = "the revision that did not work out made it";
     for network in &builder.observed.networks {
         let kept = project.networks.values().any(|own| own.name == network.name);
-        if kept || !made(&network.labels) {
+        let ours = network.labels.get(labels::PROJECT) == Some(&project.name);
+        let Some(why) = input.came_after(&network.labels).filter(|_| ours && !kept) else {
             continue;
-        }
+        };
         let step = NewStep {
             after: after.clone(),
             ..new(&network.name, Action::Remove, plainly(why), ResourceKind::Network)
@@ -40,19 +36,20 @@ pub(super) fn plan(builder: &mut Builder<'_>) {
     }
     for volume in &builder.observed.volumes {
         let kept = project.volumes.values().any(|own| own.name == volume.name);
-        if kept || !made(&volume.labels) {
+        let ours = volume.labels.get(labels::PROJECT) == Some(&project.name);
+        let Some(why) = input.came_after(&volume.labels).filter(|_| ours && !kept) else {
             continue;
-        }
+        };
         let mut users = builder.observed.containers.iter().filter(|container| {
             let mut mounts = container.mounts.iter();
             mounts.any(|mount| mount.kind == "volume" && mount.source == volume.name)
         });
         let idle = users.clone().next().is_some()
             && users.all(|container| container.state == ContainerState::Created);
-        let idle = idle || !started;
+        let idle = idle || !started && volume.labels.get(labels::WF_OP) == Some(&failed);
         if !idle {
             builder.warn(format!(
-                "volume {} was made by the revision that did not work out and is kept: something ran with it",
+                "volume {} is not of the good revision and is kept: something ran with it",
                 volume.name
             ));
             continue;

@@ -15,7 +15,7 @@ use self::slots::{Fate, Service};
 use super::{
     Mode, PlanInput,
     builder::{Builder, NewStep, plainly},
-    containers, labels,
+    containers, labels, names,
     work::{Replacement, Subject, Work},
 };
 use crate::targets::ObservedContainer;
@@ -181,11 +181,11 @@ fn create(builder: &mut Builder<'_>, service: &mut Service<'_>, others: &BTreeMa
         let name = old.map_or_else(
             || slot.name.clone(),
             |old| {
-                let name = temporary(&old.id, &slot.name);
+                let name = names::temporary(&old.id, &slot.name);
                 // One that a replaced revision made for the same place has that name still.
                 let mut others = builder.observed.containers.iter();
                 if others.any(|other| other.name == name) {
-                    format!("r{}_{name}", builder.input.stamp.rev)
+                    names::temporary_too(builder.input.stamp.rev, &name)
                 } else {
                     name
                 }
@@ -249,11 +249,6 @@ fn linked(
     targets
         .map(|target| (target.to_owned(), names(target)))
         .into_map()
-}
-
-/// What a container is called until it takes over.
-pub(super) fn temporary(old: &str, name: &str) -> String {
-    format!("{}_{name}", old.get(..12).unwrap_or(old))
 }
 
 /// On the way back a network may have been taken from under containers that stay.
@@ -331,10 +326,11 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
         if !orphan {
             continue;
         }
-        if let Mode::Back { failed, .. } = &builder.input.mode {
-            if container.label(labels::WF_OP) == Some(failed.to_string().as_str()) {
-                let why = plainly("the revision that did not work out made it");
-                room.extend(leave(builder, services, container, service, why));
+        if matches!(builder.input.mode, Mode::Back { .. }) {
+            if let Some(why) = builder.input.came_after(&container.labels) {
+                room.extend(leave(builder, services, container, service, plainly(why)));
+            } else {
+                returns(builder, container, service);
             }
             continue;
         }
@@ -357,6 +353,36 @@ fn leftovers(builder: &mut Builder<'_>, services: &BTreeMap<String, Service<'_>>
         room.extend(leave(builder, services, container, service, why));
     }
     room
+}
+
+/// An orphan from before, which the failed revision had moved aside, is as it was.
+fn returns(builder: &mut Builder<'_>, container: &ObservedContainer, service: &str) {
+    let Mode::Back { stopped, .. } = &builder.input.mode else {
+        return;
+    };
+    let starts = stopped.contains(&container.id) && !container.is_up();
+    let subject = || Subject::Id(container.id.clone());
+    let mut after = Vec::new();
+    if let Some(name) = names::lasting(&container.name) {
+        let work = Work::Swap {
+            old: None,
+            new: subject(),
+            name: name.to_owned(),
+        };
+        let reason = plainly("it still has a temporary name");
+        after.push(builder.step(step(name, Action::Update, service, reason, Vec::new()), work));
+    }
+    if starts {
+        let work = Work::Start {
+            subject: subject(),
+            service: service.to_owned(),
+        };
+        let name = names::lasting(&container.name).unwrap_or(&container.name);
+        builder.step(
+            step(name, Action::Start, service, plainly("it ran before"), after),
+            work,
+        );
+    }
 }
 
 /// Removes a container in the end. Gives the stop before that, if it must make room.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
+use windflow_compose::model::Project;
 use windflow_kit::{BackoffOptions, Chain, Stop};
 use windflow_model::{
     Code, DeploymentEvent, DeploymentState, Failure, OpId, Plan, ResourceKind, StackName, Step,
@@ -13,6 +14,7 @@ use super::{
     context::{Early, Kind, Run, Shared, World},
     exec,
     prepare::{input, loaded, removal, seen, settled},
+    tidy,
 };
 use crate::{
     journal::Moved,
@@ -32,7 +34,7 @@ pub(super) const WAYS: u32 = 3;
 pub(super) enum Job {
     /// Bring the held revision about.
     Deploy { op: OpId },
-    /// Bring back what went missing.
+    /// Bring back what went missing, or tidy up where no revision stands.
     Repair { killed: BTreeSet<String> },
 }
 
@@ -159,6 +161,13 @@ async fn deploy(
                 failure
             }
         };
+        // It has changed nothing, but found the host between two revisions: the last good one is better than that.
+        let record = shared.journal.record(stack).await;
+        if record.is_some_and(|record| record.op == op && record.loose && !record.touched)
+            && let Some(to) = back::possible(&run, &Project::default(), None).await
+        {
+            return back::run(&run, failure, to, halt).await;
+        }
         run.close();
         let event = DeploymentEvent::Failed { failure };
         shared
@@ -256,19 +265,24 @@ async fn repair(
     killed: BTreeSet<String>,
     halt: &Stop,
 ) -> Result<(), crate::journal::JournalError> {
-    let Some(rev) = shared
+    let Some(record) = shared
         .journal
         .record(stack)
         .await
-        .and_then(|record| record.steady())
+        .filter(|record| record.is_tended())
     else {
         return Ok(());
     };
-    let Some(order) = shared.journal.order(stack, rev).await? else {
+    let steady = record.steady();
+    let Some(order) = shared.journal.order(stack, steady.unwrap_or(record.rev)).await? else {
         return Ok(());
     };
     let run = Arc::new(Run::new(Arc::clone(shared), order, halt.clone(), Kind::Repair));
-    match mend(&run, killed).await {
+    let ended = match steady {
+        Some(_) => mend(&run, killed).await,
+        None => tidy::run(&run).await,
+    };
+    match ended {
         Ok(()) | Err(Early::Halted) => Ok(()),
         Err(Early::Journal(error)) => Err(error),
         Err(

@@ -217,7 +217,7 @@ pub(super) async fn perform(
             let new = id(new, made)?;
             if let Some(old) = old {
                 // By its own id, and unlike what is created to replace it: what a killed life left behind has another name.
-                let away = format!("{}_old_{name}", old.get(..12).unwrap_or(old));
+                let away = plan::away(old, name);
                 one(Operation::Rename {
                     id: old.clone(),
                     name: away,

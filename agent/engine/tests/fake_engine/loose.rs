@@ -1,0 +1,159 @@
+//! A revision that breaks off in the middle, for a newer one that then does not work out: the host stands on one
+//! revision in the end, with one container for each place.
+
+use windflow_engine::Order;
+use windflow_model::{ContainerState, DeploymentState, Rev};
+
+use crate::{
+    back::{World, world},
+    bench::Bench,
+};
+
+const FIRST: &str = "deploy: { update_config: { order: start-first } }";
+
+/// Applies the first of the two, and the second as soon as the first has `running` containers up.
+async fn interrupted(bench: &Bench, first: Order, running: usize, second: Order) -> DeploymentState {
+    bench.handle.apply(first.clone()).await.unwrap();
+    bench
+        .until("the first is in the middle", || async {
+            let there = bench.containers("web").await;
+            let up = |(_, state): &&(String, ContainerState)| *state == ContainerState::Running;
+            there.iter().filter(up).count() == running
+        })
+        .await;
+    bench.handle.apply(second.clone()).await.unwrap();
+    let state = bench.ended(&second.stack, second.op).await;
+    assert_eq!(
+        bench.ended(&first.stack, first.op).await,
+        DeploymentState::Superseded { by: second.rev }
+    );
+    state
+}
+
+async fn settles(bench: &Bench, expected: &[&str]) {
+    bench
+        .until("one container for each place, running", || async {
+            let there = bench.containers("web").await;
+            let names: Vec<&str> = there.iter().map(|(name, _)| name.as_str()).collect();
+            names == expected && there.iter().all(|(_, state)| *state == ContainerState::Running)
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_good_to_go_back_to_leaves_one_of_each() {
+    let check = async |last: &str| {
+        let bench = Bench::start().await;
+        let yaml = |image: &str, second: &str| {
+            format!(
+                "services:\n  a: {{ image: {image}, {FIRST} }}\n  b: {{ image: {second}, depends_on: [a] }}\n"
+            )
+        };
+        let state = bench.run(bench.order("web", 1, &yaml("x", "fake/crash"))).await;
+        assert_eq!(state.name(), "failed", "{state:?}");
+        // The old a and the new one both run while the new one is waited for.
+        let (second, third) = (
+            bench.order("web", 2, &yaml("fake/slow", "x")),
+            bench.order("web", 3, &yaml(last, "x")),
+        );
+        let state = interrupted(&bench, second, 2, third).await;
+        assert_eq!(state.name(), "failed", "{last}: {state:?}");
+        bench
+            .until("one a is left", || async {
+                let there = bench.containers("web").await;
+                let a: Vec<_> = there.iter().filter(|(name, _)| name.contains("-a-")).collect();
+                matches!(a.as_slice(), [(name, ContainerState::Running)] if name == "web-a-1")
+            })
+            .await;
+        bench.end().await;
+    };
+    // In the middle of its own replacement, and before it has touched anything.
+    check("fake/unhealthy").await;
+    check("fake/unpullable").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_replaced_revision_made_goes_on_the_way_back() {
+    let bench = Bench::start().await;
+    let good = "services: { a: { image: x } }";
+    bench.deployed("web", 1, good).await;
+    let before = world(&bench, "web").await;
+    let second = "services: { a: { image: x }, b: { image: x }, c: { image: fake/slow, depends_on: [b] } }\nnetworks: { default: {}, n: {} }";
+    let third = "services: { a: { image: x }, b: { image: fake/unhealthy } }";
+    let state = interrupted(
+        &bench,
+        bench.order("web", 2, second),
+        2,
+        bench.order("web", 3, third),
+    )
+    .await;
+    assert!(
+        matches!(state, DeploymentState::RolledBack { to: Some(Rev(1)), .. }),
+        "{state:?}"
+    );
+    assert_eq!(world(&bench, "web").await, before);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_before_its_first_change_does_not_leave_another_s_half() {
+    let bench = Bench::start().await;
+    let yaml = |image: &str, b: &str| {
+        format!("services: {{ a: {{ image: {image} }}, b: {{ image: {b}, depends_on: [a] }} }}")
+    };
+    bench.deployed("web", 1, &yaml("x", "x")).await;
+    let (second, third) = (
+        bench.order("web", 2, &yaml("y", "fake/slow")),
+        bench.order(
+            "web",
+            3,
+            "services: { a: { image: x }, b: { image: fake/unpullable } }",
+        ),
+    );
+    let before: World = world(&bench, "web").await;
+    bench.handle.apply(second.clone()).await.unwrap();
+    bench
+        .until("the second has replaced a", || async {
+            bench
+                .target
+                .operations()
+                .iter()
+                .any(|done| done.starts_with("start web-a-1") || done.contains("_web-a-1"))
+                && world(&bench, "web").await != before
+        })
+        .await;
+    bench.handle.apply(third.clone()).await.unwrap();
+    let state = bench.ended(&third.stack, third.op).await;
+    assert!(
+        matches!(state, DeploymentState::RolledBack { to: Some(Rev(1)), .. }),
+        "{state:?}"
+    );
+    settles(&bench, &["web-a-1", "web-b-1"]).await;
+    assert_eq!(world(&bench, "web").await.0.len(), before.0.len());
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_orphan_from_before_is_as_it_was() {
+    let bench = Bench::start().await;
+    let keeps = |rev: u64, yaml: &str| {
+        let mut order = bench.order("web", rev, yaml);
+        order.options.remove_orphans = Some(false);
+        order
+    };
+    bench
+        .run(keeps(1, "services: { a: { image: x }, b: { image: x } }"))
+        .await;
+    let state = bench.run(keeps(2, "services: { a: { image: x } }")).await;
+    assert_eq!(state, DeploymentState::Succeeded);
+    let before = world(&bench, "web").await;
+    let state = bench
+        .run(keeps(
+            3,
+            "services: { a: { image: x }, b: { image: fake/unhealthy } }",
+        ))
+        .await;
+    assert_eq!(state.name(), "rolled_back", "{state:?}");
+    assert_eq!(world(&bench, "web").await, before);
+    bench.end().await;
+}
