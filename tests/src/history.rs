@@ -85,6 +85,8 @@ pub enum What {
         text: String,
         done: bool,
     },
+    /// Somebody stopped a container of a host behind its agent's back.
+    Stopped { stack: String, container: String },
     /// All faults have stopped.
     Quiet,
     /// What a host runs in the end.

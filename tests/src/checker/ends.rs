@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{CONVERGED_MS, Verdict};
+use super::{CONVERGED_MS, Verdict, hosts::places};
 use crate::history::{Container, Event, What};
 
 /// I6 and I7 by what runs in the end.
@@ -67,12 +67,14 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
             .iter()
             .map(|service| format!("{stack}-{service}-1"))
             .collect();
+        let stopped = stopped(events, agent, stack);
         let found: BTreeSet<String> = runs
             .iter()
             .filter(|one| one.project == *stack && one.running)
             .map(|one| one.name.clone())
             .collect();
-        if wanted != found {
+        let missing = wanted.difference(&found).any(|name| !stopped.contains(name));
+        if missing || !found.is_subset(&wanted) {
             out.broken.push(format!(
                 "I7: {deployment} ({stack} on {agent}) is {state} with {wanted:?}, but {found:?} runs"
             ));
@@ -80,6 +82,7 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
         let idle: Vec<&str> = runs
             .iter()
             .filter(|one| one.project == *stack && !one.running)
+            .filter(|one| !(wanted.contains(&one.name) && stopped.contains(&one.name)))
             .map(|one| one.name.as_str())
             .collect();
         if !idle.is_empty() {
@@ -87,6 +90,36 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
                 .push(format!("I6: {stack} on {agent} left {idle:?} behind"));
         }
     }
+}
+
+/// Containers that somebody stopped since the last revision that came about was taken: what somebody stops stays so,
+/// until it is deployed again.
+fn stopped(events: &[Event], agent: &str, stack: &str) -> BTreeSet<String> {
+    let places = places(events);
+    let of = |event: &Event| places.get(event.who.as_str()).is_some_and(|place| *place == agent);
+    let journal = |event: &Event, wanted: &str| match &event.what {
+        What::Journal {
+            stack: of_stack,
+            op,
+            state,
+            ..
+        } if of(event) && of_stack == stack && state == wanted => Some(op.clone()),
+        _ => None,
+    };
+    let last = events.iter().rev().find_map(|event| journal(event, "succeeded"));
+    let since = last.and_then(|op| {
+        let mut events = events.iter();
+        events.position(|event| journal(event, "accepted").as_ref() == Some(&op))
+    });
+    let after = events.iter().skip(since.unwrap_or(0));
+    let stopped = after.filter_map(|event| match &event.what {
+        What::Stopped {
+            stack: of_stack,
+            container,
+        } if of(event) && of_stack == stack => Some(container.clone()),
+        _ => None,
+    });
+    stopped.collect()
 }
 
 fn doubled(who: &str, containers: &[Container], out: &mut Verdict) {

@@ -85,7 +85,7 @@ pub(super) fn journals(events: &[Event], out: &mut Verdict) {
 }
 
 /// The id of each host.
-fn places(events: &[Event]) -> BTreeMap<&str, &str> {
+pub(super) fn places(events: &[Event]) -> BTreeMap<&str, &str> {
     let known = events.iter().filter_map(|event| match &event.what {
         What::Joined { agent } => Some((event.who.as_str(), agent.as_str())),
         _ => None,

@@ -152,6 +152,18 @@ fn each_invariant_is_noticed_when_it_breaks() {
     check(|all| all[9].1 = runs(&["web-web-1", "web-web-2"]), &["I6", "I7"]);
     check(|all| all[9].1 = runs(&["web-web-1", "old"]), &["I6"]);
     check(|all| all[9].1 = runs(&[]), &["I7"]);
+    // What somebody stops stays so, until it is deployed again.
+    let stopped = |at: usize| {
+        move |all: &mut Vec<(&'static str, What)>| {
+            let agent = "agt".to_owned();
+            let (stack, container) = ("web".to_owned(), "web-web-1".to_owned());
+            all[9].1 = runs(&[]);
+            all.insert(at, ("host-1", What::Stopped { stack, container }));
+            all.insert(0, ("host-1", What::Joined { agent }));
+        }
+    };
+    check(stopped(6), &[]);
+    check(stopped(1), &["I7"]);
     check(|all| drop(all.remove(9)), &["I7"]);
     check(|all| drop(all.remove(10)), &["I7"]);
     check(|all| all[5].1 = journal("a", 1, "failed"), &["I8"]);

@@ -275,7 +275,7 @@ impl World<'_> {
         }
         let ended = self.history.now();
         let number = self.ask(Request::Account);
-        // Containers that somebody killed come back by the drift check, once a minute.
+        // Containers that somebody removed come back by the drift check, once a minute.
         while self.history.now() < ended + 65_000 {
             self.step();
         }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use windflow_tests::history::What;
+
 use crate::{
     disk::Trouble,
     run::{Turn, World, running},
@@ -174,7 +176,7 @@ impl World<'_> {
         }
     }
 
-    /// Somebody kills or removes a container behind our back.
+    /// Somebody stops or removes a container behind our back.
     fn foreign_hand(&mut self, host: usize) {
         let Some(target) = self.machines[host].target.lock().unwrap().clone() else {
             return;
@@ -184,8 +186,16 @@ impl World<'_> {
         let Some(last) = names.len().checked_sub(1) else {
             return;
         };
-        let name = &names[usize::try_from(self.random.up_to(last as u64)).unwrap()].name;
-        self.note(format!("somebody kills {name} on {}", self.name(host)));
-        target.kill(name);
+        let one = names[usize::try_from(self.random.up_to(last as u64)).unwrap()];
+        let (name, host) = (&one.name, self.name(host));
+        if self.random.up_to(1) == 0 {
+            self.note(format!("somebody removes {name} on {host}"));
+            target.remove(name);
+            return;
+        }
+        self.note(format!("somebody stops {name} on {host}"));
+        let (stack, container) = (one.project.clone(), name.clone());
+        self.history.note(&host, What::Stopped { stack, container });
+        target.stop(name);
     }
 }
