@@ -101,14 +101,9 @@ impl Evidence {
     /// What an agent has in its journal: what it still has to tell, how former revisions ended, and what it holds.
     pub async fn journal(&self) -> Vec<What> {
         let mut out = Vec::new();
-        for (_, value) in self.below(&["engine", "outbox"], usize::MAX).await {
-            let report: Value = serde_json::from_slice(&value).expect("a report");
-            out.push(told(&report["stack"], &report, &report["event"]["event"]));
-        }
-        for (key, value) in self.below(&["engine", "history"], usize::MAX).await {
-            let stack = key.segments().rev().nth(1).unwrap_or_default();
-            let entry: Value = serde_json::from_slice(&value).expect("an entry");
-            out.push(told(&Value::from(stack), &entry, &entry["state"]["phase"]));
+        for kind in ["outbox", "history"] {
+            let found = self.below(&["engine", kind], usize::MAX).await;
+            out.extend(found.iter().filter_map(|(key, value)| of_record(key, value)));
         }
         for (key, value) in self.below(&["engine", "stack"], usize::MAX).await {
             let record: Value = serde_json::from_slice(&value).expect("a record");
@@ -161,6 +156,28 @@ pub fn of_record(key: &Key, value: &[u8]) -> Option<What> {
                 op: text(&held["op"]),
                 state: text(&held["state"]["phase"]),
             })
+        }
+        ["agent-key", agent] => {
+            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
+            let epoch = held["session_epoch"].as_u64().filter(|epoch| *epoch > 0)?;
+            Some(What::Session {
+                agent: (*agent).to_owned(),
+                epoch,
+            })
+        }
+        ["epoch"] => {
+            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
+            Some(What::Epoch {
+                epoch: held["epoch"].as_u64().unwrap_or_default(),
+            })
+        }
+        ["engine", "outbox", _] => {
+            let report: Value = serde_json::from_slice(value).ok()?;
+            Some(told(&report["stack"], &report, &report["event"]["event"]))
+        }
+        ["engine", "history", stack, _] => {
+            let entry: Value = serde_json::from_slice(value).ok()?;
+            Some(told(&Value::from(*stack), &entry, &entry["state"]["phase"]))
         }
         ["engine", "stack", _] => {
             let record: Value = serde_json::from_slice(value).ok()?;

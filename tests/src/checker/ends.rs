@@ -96,7 +96,11 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
 /// until it is deployed again.
 fn stopped(events: &[Event], agent: &str, stack: &str) -> BTreeSet<String> {
     let places = places(events);
-    let of = |event: &Event| places.get(event.who.as_str()).is_some_and(|place| *place == agent);
+    let of = |event: &Event| {
+        places
+            .get(event.who.as_str())
+            .is_some_and(|place| *place == agent)
+    };
     let journal = |event: &Event, wanted: &str| match &event.what {
         What::Journal {
             stack: of_stack,

@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
 use windflow_kit::{Clock, Random};
 use windflow_store::{
     BoxFuture, Committed, Integrity, Key, Op, Page, Prefix, Record, RedbStore, Store, StoreError, Txn, Watch,
 };
 
-use windflow_tests::history::{History, What};
+use windflow_tests::{evidence::of_record, history::History};
 
 /// Longest time of a commit, on either side of its becoming durable: a crash may fall into both.
 const SLOW_MS: u64 = 4;
@@ -30,66 +29,11 @@ impl SlowStore {
     fn note(&self, ops: &[Op]) {
         for op in ops {
             if let Op::Put { key, value } = op
-                && let Some(what) = read(key, value)
+                && let Some(what) = of_record(key, value)
             {
                 self.history.note(&self.who, what);
             }
         }
-    }
-}
-
-/// What a record says, if it is of interest.
-fn read(key: &Key, value: &[u8]) -> Option<What> {
-    let segments: Vec<String> = key.segments().collect();
-    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or_default().to_owned();
-    match segments.get(1..)? {
-        ["dep", _] => {
-            // Two bytes of schema, then the document.
-            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
-            Some(What::Stored {
-                deployment: text(&held, "id"),
-                stack: text(&held, "stack_name"),
-                agent: text(&held, "agent"),
-                rev: held["rev"].as_u64().unwrap_or_default(),
-                op: text(&held, "op"),
-                state: text(&held["state"], "phase"),
-            })
-        }
-        ["agent-key", agent] => {
-            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
-            let epoch = held["session_epoch"].as_u64().filter(|epoch| *epoch > 0)?;
-            Some(What::Session {
-                agent: (*agent).to_owned(),
-                epoch,
-            })
-        }
-        ["epoch"] => {
-            let held: Value = serde_json::from_slice(value.get(2..)?).ok()?;
-            Some(What::Epoch {
-                epoch: held["epoch"].as_u64().unwrap_or_default(),
-            })
-        }
-        ["engine", "stack", _] => {
-            let record: Value = serde_json::from_slice(value).ok()?;
-            Some(What::Journal {
-                stack: text(&record, "stack"),
-                rev: record["rev"].as_u64().unwrap_or_default(),
-                op: text(&record, "op"),
-                state: text(&record["state"], "phase"),
-            })
-        }
-        ["engine", "step", stack, op, n] => {
-            let record: Value = serde_json::from_slice(value).ok()?;
-            Some(What::Step {
-                stack: (*stack).to_owned(),
-                op: (*op).to_owned(),
-                n: (*n).to_owned(),
-                text: text(&record, "what"),
-                done: !record["done"].is_null(),
-            })
-        }
-        _ => None,
     }
 }
 
