@@ -24,8 +24,17 @@ pub(crate) fn away(old: &str, name: &str) -> String {
     format!("{}_old_{name}", short(old))
 }
 
-/// The name behind a temporary one; `None` if the name is not one of those above.
+/// The name behind one of those above; `None` if it is not one of them.
 pub(crate) fn lasting(name: &str) -> Option<&str> {
+    behind(name).map(|rest| rest.strip_prefix("old_").unwrap_or(rest))
+}
+
+/// Whether it is the name of one that has not taken over.
+pub(super) fn is_temporary(name: &str) -> bool {
+    behind(name).is_some_and(|rest| !rest.starts_with("old_"))
+}
+
+fn behind(name: &str) -> Option<&str> {
     let rest = name
         .strip_prefix('r')
         .and_then(|rest| rest.split_once('_'))
@@ -33,9 +42,8 @@ pub(crate) fn lasting(name: &str) -> Option<&str> {
         .map_or(name, |(_, rest)| rest);
     let (id, rest) = rest.split_at_checked(ID)?;
     let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    let rest = rest.strip_prefix('_').filter(|_| id.bytes().all(hex))?;
-    let rest = rest.strip_prefix("old_").unwrap_or(rest);
-    (!rest.is_empty()).then_some(rest)
+    rest.strip_prefix('_')
+        .filter(|rest| id.bytes().all(hex) && !rest.is_empty())
 }
 
 #[cfg(test)]
@@ -57,5 +65,8 @@ mod tests {
         check("0123456789xy_web-a-1", None);
         check("", None);
         check("é23456789abcd_web", None);
+        assert!(is_temporary(&temporary));
+        assert!(!is_temporary(&away(id, "web-a-1")));
+        assert!(!is_temporary("web-a-1"));
     }
 }

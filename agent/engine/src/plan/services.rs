@@ -72,6 +72,20 @@ pub(super) fn plan(builder: &mut Builder<'_>) -> Result<(), Failure> {
         });
         services.insert(name.clone(), slots::decide(builder, name, torn.as_deref())?);
     }
+    for service in services.values() {
+        for container in &service.halves {
+            let work = Work::Discard {
+                id: container.id.clone(),
+                volumes: container.state == ContainerState::Created,
+                stop: container.is_up(),
+            };
+            let reason = plainly(slots::LEFT_OVER);
+            builder.step(
+                step(&container.name, Action::Remove, &service.name, reason, Vec::new()),
+                work,
+            );
+        }
+    }
     for name in &order {
         if let Some(mut service) = services.remove(name) {
             create(builder, &mut service, &services);

@@ -175,6 +175,16 @@ pub enum Work {
         /// Stop it first.
         stop: bool,
     },
+    /// Remove a container that never took over, before anything is created for its place: what replaces one another
+    /// in a row would pile up.
+    Discard {
+        /// Id.
+        id: String,
+        /// With anonymous volumes.
+        volumes: bool,
+        /// Stop it first.
+        stop: bool,
+    },
     /// Wait.
     Wait {
         /// For these containers.
@@ -227,6 +237,7 @@ impl Work {
             | Self::TwinRemove { .. }
             | Self::VolumeCreate { .. }
             | Self::Connect { .. }
+            | Self::Discard { .. }
             | Self::Create { .. } => Phase::Create,
             Self::Watch { .. } => Phase::Watch,
             Self::Remove { .. }

@@ -230,7 +230,7 @@ pub(super) async fn perform(
             })
             .await
         }
-        Work::Remove { id, volumes, stop } => {
+        Work::Remove { id, volumes, stop } | Work::Discard { id, volumes, stop } => {
             if *stop {
                 hook(run, world, id, When::Stopping).await?;
                 one(Operation::Stop {

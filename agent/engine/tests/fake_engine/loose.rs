@@ -1,7 +1,7 @@
 //! A revision that breaks off in the middle, for a newer one that then does not work out: the host stands on one
 //! revision in the end, with one container for each place.
 
-use windflow_engine::Order;
+use windflow_engine::{Order, Target as _};
 use windflow_model::{ContainerState, DeploymentState, Rev};
 
 use crate::{
@@ -155,5 +155,30 @@ async fn an_orphan_from_before_is_as_it_was() {
         .await;
     assert_eq!(state.name(), "rolled_back", "{state:?}");
     assert_eq!(world(&bench, "web").await, before);
+    bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn revisions_that_replace_one_another_in_a_row_do_not_pile_up() {
+    let bench = Bench::start().await;
+    let yaml = |image: &str| format!("services: {{ a: {{ image: '{image}', {FIRST} }} }}");
+    bench.deployed("web", 1, &yaml("x")).await;
+    for rev in 2..6 {
+        let order = bench.order("web", rev, &yaml(&format!("fake/slow:{rev}")));
+        bench.handle.apply(order).await.unwrap();
+        bench
+            .until("the old one and the newest run, and nobody else", || async {
+                let there = bench.target.containers().await.unwrap();
+                assert!(there.len() <= 3, "{there:#?}");
+                let up = there.iter().filter(|one| one.state == ContainerState::Running);
+                let mut revs: Vec<u64> = up.map(|one| one.rev.unwrap().0).collect();
+                revs.sort_unstable();
+                assert!(revs.len() <= 2, "{revs:?} run");
+                there.len() == 2 && revs == [1, rev]
+            })
+            .await;
+    }
+    bench.deployed("web", 6, &yaml("y")).await;
+    assert_eq!(bench.names("web").await, ["web-a-1"]);
     bench.end().await;
 }

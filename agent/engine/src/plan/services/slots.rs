@@ -10,11 +10,14 @@ use crate::{
         builder::{Builder, plainly},
         containers, hash,
         hash::ServiceHash,
-        labels, pairs, ports, reasons,
+        labels, names, pairs, ports, reasons,
         work::Subject,
     },
     targets::ObservedContainer,
 };
+
+/// Why what an interrupted replacement left goes.
+pub(super) const LEFT_OVER: &str = "it is left over from an interrupted replacement";
 
 /// A service with the fates of its containers.
 pub(super) struct Service<'o> {
@@ -23,6 +26,8 @@ pub(super) struct Service<'o> {
     pub(super) slots: Vec<Slot<'o>>,
     /// Containers to remove, with the reason.
     pub(super) surplus: Vec<(&'o ObservedContainer, Reason)>,
+    /// Containers that never took over: they go before anything is created.
+    pub(super) halves: Vec<&'o ObservedContainer>,
 }
 
 /// One number of a service.
@@ -159,6 +164,7 @@ pub(super) fn decide<'o>(
         hash: hash.clone(),
         slots: Vec::new(),
         surplus: Vec::new(),
+        halves: Vec::new(),
     };
     let mut groups = groups(
         mine,
@@ -279,9 +285,13 @@ fn groups<'o>(
         let diverged = |container: &ObservedContainer| why(container).map(|reason| reason.text);
         if let Some(mut group) = pairs::choose(same, &name(number), &diverged) {
             for left in group.rest.drain(..) {
-                service
-                    .surplus
-                    .push((left, plainly("it is left over from an interrupted replacement")));
+                // One that was moved aside may be the last good one.
+                let never_served = names::is_temporary(&left.name) && left.label(labels::WF_STACK).is_some();
+                if never_served && (group.keeper.is_up() || !left.is_up()) {
+                    service.halves.push(left);
+                } else {
+                    service.surplus.push((left, plainly(LEFT_OVER)));
+                }
             }
             out.push((number, group));
         }
