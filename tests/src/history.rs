@@ -87,6 +87,8 @@ pub enum What {
     },
     /// Somebody stopped a container of a host behind its agent's back.
     Stopped { stack: String, container: String },
+    /// A durable step of that name was taken so often: what faults can be aimed at.
+    Point { point: String, times: u64 },
     /// All faults have stopped.
     Quiet,
     /// What a host runs in the end.

@@ -35,7 +35,11 @@ mod operator;
 mod run;
 #[path = "sim/store.rs"]
 mod store;
+#[path = "sim/strike.rs"]
+mod strike;
 #[path = "sim/suite.rs"]
 mod suite;
+#[path = "sim/sweep.rs"]
+mod sweep;
 #[path = "sim/world.rs"]
 mod world;

@@ -8,7 +8,10 @@ use std::sync::{
 use windflow_kit::seeded::Bug;
 use windflow_tests::checker;
 
-use crate::{child, run::Shape};
+use crate::{
+    child::{self, Wrong},
+    run::Shape,
+};
 
 /// Seeds after which a bug counts as not found: those of `sim_seeds_break_no_invariant`.
 const SEEDS: u64 = 200;
@@ -24,7 +27,14 @@ fn soak_sim_every_deliberate_bug_is_found() {
                 while let Some(bug) = Bug::ALL.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let found = (1..=SEEDS).find_map(|seed| {
                         let place = Bug::ALL.iter().position(|one| one == bug);
-                        let Ok(events) = child::run(seed, Shape::default(), place) else {
+                        let Ok(events) = child::run(
+                            seed,
+                            Shape::default(),
+                            Wrong {
+                                bug: place,
+                                strike: None,
+                            },
+                        ) else {
                             return Some((seed, "the run does not come to its end".to_owned()));
                         };
                         let first = checker::judge(&events).broken.into_iter().next()?;

@@ -16,17 +16,26 @@ use windflow_tests::history::{Event, lines};
 use crate::{
     entropy,
     run::{Shape, World},
+    strike::Strike,
 };
 
 /// Where the child finds its job.
 const JOB: &str = "WINDFLOW_SIM_JOB";
 
+/// What is wrong in a run on purpose, beyond what the world draws.
+#[derive(Debug, Default)]
+pub(crate) struct Wrong {
+    /// Place of a deliberate bug in the list of all.
+    pub(crate) bug: Option<usize>,
+    pub(crate) strike: Option<Strike>,
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 struct Job {
     seed: u64,
     shape: Shape,
-    /// Place of a deliberate bug in the list of all.
     bug: Option<usize>,
+    strike: Option<Strike>,
     /// Unix time at which the run begins, ms: certificates are checked against the real clock.
     begins_ms: i64,
     history: std::path::PathBuf,
@@ -38,16 +47,17 @@ fn begins_ms() -> i64 {
     *BEGINS.get_or_init(|| Clock::system().now_ms())
 }
 
-/// Runs a seed, with a deliberate bug or without.
+/// Runs a seed.
 ///
 /// # Errors
 /// What the run said, if it broke off.
-pub(crate) fn run(seed: u64, shape: Shape, bug: Option<usize>) -> Result<Vec<Event>, String> {
+pub(crate) fn run(seed: u64, shape: Shape, wrong: Wrong) -> Result<Vec<Event>, String> {
     let room = tempfile::tempdir().unwrap();
     let job = Job {
         seed,
         shape,
-        bug,
+        bug: wrong.bug,
+        strike: wrong.strike,
         begins_ms: begins_ms(),
         history: room.path().join("history.jsonl"),
     };
@@ -86,6 +96,6 @@ fn a_run() {
         job.bug.is_none() || cfg!(feature = "seeded-bugs"),
         "deliberate bugs are behind the feature seeded-bugs"
     );
-    let events = World::new(job.seed, job.shape, job.begins_ms).run();
+    let events = World::new(job.seed, job.shape, job.strike, job.begins_ms).run();
     fs_err::write(&job.history, lines(&events)).unwrap();
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use windflow_agent::{
     enroll::{Identity, JoinRequest, join},
@@ -29,6 +30,7 @@ use crate::{
     network::{Net, Weather},
     operator::{self, Request},
     store,
+    strike::Strikes,
 };
 
 /// UDP port of the controller.
@@ -44,6 +46,7 @@ pub(crate) struct Ground {
     pub(crate) weather: Arc<Weather>,
     pub(crate) directory: Arc<Mutex<Directory>>,
     pub(crate) inbox: Arc<Mutex<VecDeque<(u64, Request)>>>,
+    pub(crate) strikes: Strikes,
 }
 
 /// What the operator has learnt.
@@ -123,13 +126,19 @@ impl Machine {
     }
 }
 
+/// A panic that no task catches ends the process, and not the simulation.
+async fn survived(process: impl Future<Output = Result<(), BoxError>>) -> Result<(), BoxError> {
+    let ended = std::panic::AssertUnwindSafe(process).catch_unwind().await;
+    ended.unwrap_or_else(|_| Err("it panicked".into()))
+}
+
 /// A process that cannot start is started again by its service manager.
 const AGAIN: Duration = Duration::from_secs(2);
 
 pub(crate) async fn controller(machine: Machine) -> turmoil::Result {
     loop {
         machine.starts();
-        if let Err(error) = control(&machine).await {
+        if let Err(error) = survived(control(&machine)).await {
             let text = windflow_kit::error::Chain(&*error).to_string();
             machine
                 .ground
@@ -143,13 +152,7 @@ pub(crate) async fn controller(machine: Machine) -> turmoil::Result {
 
 async fn control(machine: &Machine) -> Result<(), BoxError> {
     let (clock, random, ground) = (machine.clock(), machine.random("process"), &machine.ground);
-    let store: SharedStore = store::open(
-        &machine.disk,
-        &machine.name,
-        &clock,
-        &machine.random("disk"),
-        &ground.history,
-    )?;
+    let store: SharedStore = store::open(machine, &clock, machine.random("disk"))?;
     let tasks = TaskSet::new(Stop::new(), random.clone());
     let plane = PlaneOptions {
         store,
@@ -188,7 +191,7 @@ async fn control(machine: &Machine) -> Result<(), BoxError> {
 pub(crate) async fn agent(machine: Machine) -> turmoil::Result {
     loop {
         machine.starts();
-        if let Err(error) = host(&machine).await {
+        if let Err(error) = survived(host(&machine)).await {
             let text = windflow_kit::error::Chain(&*error).to_string();
             machine
                 .ground
@@ -202,13 +205,7 @@ pub(crate) async fn agent(machine: Machine) -> turmoil::Result {
 
 async fn host(machine: &Machine) -> Result<(), BoxError> {
     let (clock, random, ground) = (machine.clock(), machine.random("process"), &machine.ground);
-    let store = store::open(
-        &machine.disk,
-        &machine.name,
-        &clock,
-        &machine.random("disk"),
-        &ground.history,
-    )?;
+    let store = store::open(machine, &clock, machine.random("disk"))?;
     let target = engine_of(machine, &clock)?;
     let options = EngineOptions::new(store, machine.dir.join("work"), clock.clone(), random.clone());
     let (engine, handle) = options.build(target).await?;

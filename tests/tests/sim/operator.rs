@@ -1,13 +1,14 @@
 //! The person who asks: requests to the controller, and what is written down of their answers.
 
 use windflow_api::{
-    DeployRequest, DeploymentQuery, DeploymentView, EnrolmentTokenCreate, RemoveRequest, RollbackRequest,
+    DeployRequest, DeploymentQuery, DeploymentView, EnrolmentTokenCreate, PageQuery, RemoveRequest,
+    RollbackRequest,
 };
 use windflow_controller::{
     app::{App, AppError, idempotency::IdempotencyKey},
     context::OpContext,
 };
-use windflow_model::{DeploymentState, Rev, SpecFile, StackSpec};
+use windflow_model::{DeploymentState, Rev, SpecFile, StackName, StackSpec};
 
 use windflow_tests::history::What;
 
@@ -126,15 +127,15 @@ async fn answer(app: &App, ground: &Ground, number: u64, request: Request) -> Re
         }
         Request::Stack { name } => {
             let first = compose(&[("web".to_owned(), "nginx:1".to_owned())]);
-            let made = app
-                .stack_create(&op, name.parse().unwrap(), spec(first), None)
-                .await?;
-            ground
-                .directory
-                .lock()
-                .unwrap()
-                .stacks
-                .insert(name, made.stack.id);
+            let name_is: StackName = name.parse().unwrap();
+            // Asked again after an answer that never came.
+            let there = app.stack_list(&op, &PageQuery::default()).await?.items;
+            let known = there.iter().find(|view| view.stack.name == name_is);
+            let id = match known {
+                Some(view) => view.stack.id,
+                None => app.stack_create(&op, name_is, spec(first), None).await?.stack.id,
+            };
+            ground.directory.lock().unwrap().stacks.insert(name, id);
             return Ok(Vec::new());
         }
         Request::Deploy {

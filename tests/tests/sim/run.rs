@@ -11,6 +11,7 @@ use windflow_tests::history::{Container, Event, History, What, lines};
 use crate::{
     hosts::{self, Ground, Machine},
     operator::{Request, compose},
+    strike::{Strike, Strikes},
     world::Broken,
 };
 
@@ -19,8 +20,10 @@ use crate::{
 pub(crate) struct Shape {
     pub(crate) agents: usize,
     pub(crate) stacks: usize,
-    /// Simulated time with faults, ms.
+    /// Simulated time with work, ms.
     pub(crate) storm_ms: u64,
+    /// Whether the world breaks things meanwhile.
+    pub(crate) faults: bool,
 }
 
 impl Default for Shape {
@@ -29,6 +32,7 @@ impl Default for Shape {
             agents: 3,
             stacks: 3,
             storm_ms: 60_000,
+            faults: true,
         }
     }
 }
@@ -37,6 +41,8 @@ impl Default for Shape {
 const TICK_MS: u64 = 4;
 /// Longest simulated time until everything is set up, and until everything has ended, ms.
 const SET_UP_MS: u64 = 120_000;
+/// After so long what is missing is asked for again, ms.
+const SET_UP_AGAIN_MS: u64 = 10_000;
 const END_MS: u64 = 240_000;
 
 /// A change of the world that is planned for a time.
@@ -62,7 +68,7 @@ pub(crate) struct World<'a> {
 }
 
 impl World<'_> {
-    pub(crate) fn new(seed: u64, shape: Shape, begins_ms: i64) -> Self {
+    pub(crate) fn new(seed: u64, shape: Shape, strike: Option<Strike>, begins_ms: i64) -> Self {
         let root = tempfile::tempdir().unwrap();
         let history = History::default();
         let ground = Ground {
@@ -72,7 +78,9 @@ impl World<'_> {
             weather: Arc::default(),
             directory: Arc::default(),
             inbox: Arc::default(),
+            strikes: Strikes::default(),
         };
+        ground.strikes.plan(strike);
         let mut sim = turmoil::Builder::new()
             .rng_seed(seed)
             .tick_duration(Duration::from_millis(TICK_MS))
@@ -116,17 +124,14 @@ impl World<'_> {
         self.set_up();
         let storm_ends = self.history.now() + self.shape.storm_ms;
         self.plan(1, Turn::Request);
-        self.plan(500, Turn::Fault);
+        if self.shape.faults {
+            self.plan(500, Turn::Fault);
+        }
         while self.history.now() < storm_ends {
             self.step();
-            while let Some(entry) = self.turns.first_entry()
-                && *entry.key() <= self.history.now()
-            {
-                for turn in entry.remove() {
-                    self.turn(turn);
-                }
-            }
+            self.turns();
         }
+        self.disarm();
         for broken in std::mem::take(&mut self.broken) {
             self.mend(&broken);
         }
@@ -135,12 +140,37 @@ impl World<'_> {
         self.history.events()
     }
 
+    /// What is due.
+    fn turns(&mut self) {
+        while let Some(entry) = self.turns.first_entry()
+            && *entry.key() <= self.history.now()
+        {
+            for turn in entry.remove() {
+                self.turn(turn);
+            }
+        }
+    }
+
+    /// What durable steps there were, for a run without faults.
+    fn disarm(&self) {
+        let (met, _hit) = self.ground.strikes.disarm();
+        if self.shape.faults {
+            return;
+        }
+        for (point, times) in met {
+            self.history.note("world", What::Point { point, times });
+        }
+    }
+
     fn step(&mut self) {
         if let Err(error) = self.sim.step() {
             panic!("the simulation broke: {error}");
         }
         self.history
             .set_now(u64::try_from(self.sim.elapsed().as_millis()).unwrap_or(u64::MAX));
+        for doomed in self.ground.strikes.doomed() {
+            self.strike_down(&doomed);
+        }
     }
 
     pub(crate) fn plan(&mut self, after_ms: u64, turn: Turn) {
@@ -175,14 +205,35 @@ impl World<'_> {
         for name in self.stacks() {
             self.ask(Request::Stack { name });
         }
+        let mut again = SET_UP_AGAIN_MS;
         while self.history.now() < SET_UP_MS {
             self.step();
+            self.turns();
+            if self.history.now() >= again {
+                again += SET_UP_AGAIN_MS;
+                self.set_up_again();
+            }
             let directory = self.ground.directory.lock().unwrap();
             if directory.agents.len() == self.shape.agents && directory.stacks.len() == self.shape.stacks {
                 return;
             }
         }
         panic!("not set up:\n{}", lines(&self.history.events()));
+    }
+
+    /// What a blow took away is asked for once more.
+    fn set_up_again(&mut self) {
+        let directory = self.ground.directory.lock().unwrap();
+        let missing = self.shape.agents - directory.agents.len();
+        let mut names = self.stacks();
+        names.retain(|name| !directory.stacks.contains_key(name));
+        drop(directory);
+        for _ in 0..missing {
+            self.ask(Request::Token);
+        }
+        for name in names {
+            self.ask(Request::Stack { name });
+        }
     }
 
     fn turn(&mut self, turn: Turn) {

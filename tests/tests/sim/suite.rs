@@ -13,10 +13,13 @@ use windflow_tests::{
     history::{Event, What, lines},
 };
 
-use crate::{child, run::Shape};
+use crate::{
+    child::{self, Wrong},
+    run::Shape,
+};
 
 fn run(seed: u64, shape: Shape) -> Vec<Event> {
-    child::run(seed, shape, None).unwrap()
+    child::run(seed, shape, Wrong::default()).unwrap()
 }
 
 /// Below this a run has proved nothing, and fails.

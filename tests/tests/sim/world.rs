@@ -7,7 +7,11 @@ use windflow_tests::history::What;
 use crate::{
     disk::Trouble,
     run::{Turn, World, running},
+    strike::Doomed,
 };
+
+/// How long a machine stays down that was struck, ms.
+const DOWN_MS: u64 = 700;
 
 /// What is broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +59,34 @@ impl World<'_> {
         self.machines[machine].name.clone()
     }
 
+    fn take_down(&mut self, machine: usize, cut: bool) {
+        let it = self.machines[machine].clone();
+        self.note(format!(
+            "{} {}",
+            it.name,
+            if cut { "loses power" } else { "is killed" }
+        ));
+        if cut {
+            it.disk.power_cut(&self.random);
+        } else {
+            it.disk.orphan();
+        }
+        self.sim.crash(it.name);
+    }
+
+    /// The machine goes down where a transaction was struck, and comes back.
+    pub(crate) fn strike_down(&mut self, doomed: &Doomed) {
+        let place = self.machines.iter().position(|one| one.name == doomed.machine);
+        let machine = place.unwrap();
+        let broken = Broken::Process(machine);
+        if self.broken.contains(&broken) {
+            return;
+        }
+        self.take_down(machine, doomed.power);
+        self.broken.push(broken.clone());
+        self.plan(DOWN_MS, Turn::Mend(broken));
+    }
+
     fn break_(&mut self, broken: &Broken) {
         match *broken {
             Broken::Link(host) => {
@@ -76,18 +108,7 @@ impl World<'_> {
             }
             Broken::Process(machine) => {
                 let cut = self.random.up_to(1) == 0;
-                let it = self.machines[machine].clone();
-                self.note(format!(
-                    "{} {}",
-                    it.name,
-                    if cut { "loses power" } else { "is killed" }
-                ));
-                if cut {
-                    it.disk.power_cut(&self.random);
-                } else {
-                    it.disk.orphan();
-                }
-                self.sim.crash(it.name);
+                self.take_down(machine, cut);
             }
             Broken::Weather => {
                 let (lost, doubled, flipped) =
