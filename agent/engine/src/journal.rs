@@ -33,8 +33,8 @@ use windflow_kit::{
 use windflow_model::{DeploymentEvent, DeploymentState, Failure, OpId, OrgId, StackName, Steps, Timestamp};
 use windflow_store::{Key, Op, Prefix, Store, StoreError, Txn};
 
+use self::outbox::Outbox;
 pub(crate) use self::record::{StackRecord, StepEntry};
-use self::{outbox::Outbox, record::Before};
 use crate::{order::ApplyError, view::View};
 
 /// Why the journal could not be read or written.
@@ -205,16 +205,21 @@ impl Journal {
             }
             next.moved(state, now, world);
             if next.state.is_terminal() && !next.needs {
-                txn = history::note(txn, &next, next.again)?;
+                txn = history::note(txn, &next)?;
             }
             record.subject()
         } else if let Some(before) = record.before.as_ref().filter(|before| before.op == op) {
             // A replaced operation may only end; where it really ended well or badly, that is its end.
+            let mut ended = (**before).clone();
             match before.state.next(&event) {
-                Ok(state) if state.is_terminal() => next.before = None,
+                Ok(state) if state.is_terminal() => ended.moved(state, now, world),
                 _ => return self.only(txn, Moved::No).await,
             }
-            before.subject(stack)
+            if !ended.needs {
+                txn = history::note(txn, &ended)?;
+            }
+            next.follows(&ended);
+            ended.subject()
         } else {
             return self.only(txn, Moved::No).await;
         };
@@ -311,15 +316,5 @@ impl Journal {
             .get(stack)
             .filter(|record| record.op == op)
             .map(|record| record.state.clone())
-    }
-}
-
-/// Used by [`accept`] when a run is under way.
-fn before_of(record: &StackRecord) -> Before {
-    Before {
-        deployment: record.deployment,
-        rev: record.rev,
-        op: record.op,
-        state: record.state.clone(),
     }
 }

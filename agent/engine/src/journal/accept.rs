@@ -5,7 +5,7 @@ use windflow_model::{DeploymentEvent, DeploymentState, OpId, Rev, StackName};
 use windflow_store::Txn;
 
 use super::{
-    Journal, JournalError, before_of, encode,
+    Journal, JournalError, encode, history,
     orders::{self, LIMIT},
     outbox,
     record::{StackRecord, Subject},
@@ -62,10 +62,18 @@ impl Journal {
             }
             if !held.state.is_terminal() {
                 if running == Some(held.op) {
-                    record.before = Some(before_of(held));
+                    record.before = Some(Box::new(StackRecord {
+                        before: None,
+                        ..held.clone()
+                    }));
                 } else {
                     // Accepted and never begun: nobody has to stop first.
                     let event = DeploymentEvent::Superseded { by: order.rev };
+                    let mut ended = held.clone();
+                    ended.moved(DeploymentState::Superseded { by: order.rev }, now, None);
+                    if !ended.needs {
+                        txn = history::note(txn, &ended)?;
+                    }
                     txn = inner
                         .outbox
                         .add(txn, &mut pending, &held.subject(), event, None, now)?;

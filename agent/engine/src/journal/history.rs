@@ -19,8 +19,8 @@ fn prefix(stack: &StackName) -> Key {
     root().push("history").push(stack.as_str())
 }
 
-/// Adds the end of the held revision to a transaction.
-pub(super) fn note(txn: Txn, record: &StackRecord, again: Option<Rev>) -> Result<Txn, JournalError> {
+/// Adds the end of a revision to a transaction.
+pub(super) fn note(txn: Txn, record: &StackRecord) -> Result<Txn, JournalError> {
     let entry = Revision {
         rev: record.rev,
         op: record.op,
@@ -28,7 +28,7 @@ pub(super) fn note(txn: Txn, record: &StackRecord, again: Option<Rev>) -> Result
         digest: record.digest,
         state: record.state.clone(),
         at: record.state_at,
-        again,
+        again: record.again,
         kept: false,
     };
     Ok(txn.put(prefix(&record.stack).push_u64(record.rev.0), encode(&entry)?))

@@ -35,7 +35,7 @@ pub(crate) struct StackRecord {
     pub(crate) good: Option<Rev>,
     /// An older operation that was running when this one was accepted and has not confirmed its end.
     #[serde(default)]
-    pub(crate) before: Option<Before>,
+    pub(crate) before: Option<Box<Self>>,
     /// The revision it brings back, if it is a rollback.
     #[serde(default)]
     pub(crate) again: Option<Rev>,
@@ -60,15 +60,6 @@ pub(crate) struct Finished {
     pub(crate) world: Option<String>,
 }
 
-/// An operation that was replaced while it ran.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Before {
-    pub(crate) deployment: Option<DeploymentId>,
-    pub(crate) rev: Rev,
-    pub(crate) op: OpId,
-    pub(crate) state: DeploymentState,
-}
-
 /// What a report is about.
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
@@ -76,17 +67,6 @@ pub(crate) struct Subject {
     pub(crate) deployment: Option<DeploymentId>,
     pub(crate) rev: Rev,
     pub(crate) op: OpId,
-}
-
-impl Before {
-    pub(crate) fn subject(&self, stack: &StackName) -> Subject {
-        Subject {
-            stack: stack.clone(),
-            deployment: self.deployment,
-            rev: self.rev,
-            op: self.op,
-        }
-    }
 }
 
 /// A step of the running operation.
@@ -145,6 +125,13 @@ impl StackRecord {
         }
         self.state = state;
         self.state_at = now;
+    }
+
+    /// The operation that this one replaced while it ran has ended: what it came to is where this one starts from.
+    pub(crate) fn follows(&mut self, ended: &Self) {
+        self.before = None;
+        self.good = ended.good;
+        self.loose = ended.is_loose();
     }
 
     /// Whether the name is free again: the stack was removed.

@@ -1,6 +1,8 @@
 //! A revision that breaks off in the middle, for a newer one that then does not work out: the host stands on one
 //! revision in the end, with one container for each place.
 
+use std::time::Duration;
+
 use windflow_engine::{Order, Target as _};
 use windflow_model::{ContainerState, DeploymentState, Rev};
 
@@ -181,4 +183,39 @@ async fn revisions_that_replace_one_another_in_a_row_do_not_pile_up() {
     bench.deployed("web", 6, &yaml("y")).await;
     assert_eq!(bench.names("web").await, ["web-a-1"]);
     bench.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_still_worked_out_is_what_the_next_one_goes_back_to() {
+    let yaml = |image: &str| format!("services: {{ a: {{ image: '{image}' }} }}");
+    let mut worked_out = 0;
+    for tick in 0..60 {
+        let bench = Bench::start().await;
+        bench.deployed("web", 1, &yaml("x")).await;
+        let (second, third) = (
+            bench.order("web", 2, &yaml("y")),
+            bench.order("web", 3, &yaml("fake/unhealthy")),
+        );
+        bench.handle.apply(second.clone()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(tick * 25)).await;
+        bench.handle.apply(third.clone()).await.unwrap();
+        let state = bench.ended(&third.stack, third.op).await;
+        let before = bench.handle.history(&second.stack).await.unwrap();
+        let before = before.iter().find(|entry| entry.rev == Rev(2)).unwrap();
+        let good = match before.state {
+            DeploymentState::Succeeded => Rev(2),
+            DeploymentState::Superseded { by: Rev(3) } => Rev(1),
+            _ => panic!("{before:?}"),
+        };
+        worked_out += u32::from(good == Rev(2));
+        assert!(
+            matches!(state, DeploymentState::RolledBack { to: Some(to), .. } if to == good),
+            "after {tick}: {before:?}, and then {state:?}"
+        );
+        let there = bench.target.containers().await.unwrap();
+        let there: Vec<_> = there.iter().map(|one| (one.name.as_str(), one.rev)).collect();
+        assert_eq!(there, [("web-a-1", Some(good))], "after {tick}");
+        bench.end().await;
+    }
+    assert!((1..60).contains(&worked_out), "{worked_out} of 60");
 }
