@@ -3,7 +3,7 @@
 use windflow_kit::error::Chain;
 use windflow_model::Timestamp;
 use windflow_transport::{
-    endpoint,
+    Recalls, endpoint,
     quinn::{Connection, ConnectionError, Endpoint},
     tls,
 };
@@ -11,8 +11,15 @@ use windflow_transport::{
 use super::{Left, Link};
 use crate::enroll;
 
+/// A connection with the endpoint that carries it.
+pub(super) struct Dialled {
+    pub(super) connection: Connection,
+    pub(super) endpoint: Endpoint,
+    pub(super) recalls: Recalls,
+}
+
 /// Tries every address of the controller in turn.
-pub(super) async fn dial(link: &Link) -> Result<(Connection, Endpoint), Left> {
+pub(super) async fn dial(link: &Link) -> Result<Dialled, Left> {
     let identity = &link.identity;
     let mut last = Left::down("no address of the controller is known; enrol this host again".to_owned());
     for address in &identity.membership.addresses {
@@ -26,11 +33,15 @@ pub(super) async fn dial(link: &Link) -> Result<(Connection, Endpoint), Left> {
                 &identity.ca.clone().into(),
             );
             let tls = tls.map_err(|error| Left::down(Chain(&error).to_string()))?;
-            let endpoint = endpoint::agent(&link.options.network, remote)
+            let (endpoint, recalls) = endpoint::agent(&link.options.network, remote)
                 .map_err(|error| Left::down(Chain(&error).to_string()))?;
             let dialled = endpoint::dial(&endpoint, remote, &identity.membership.server_name, tls).await;
             match dialled {
-                Ok(connection) => Ok((connection, endpoint)),
+                Ok(connection) => Ok(Dialled {
+                    connection,
+                    endpoint,
+                    recalls,
+                }),
                 Err(endpoint::DialError::Connect { source, .. }) => Err(lost(&source, link)),
                 Err(error) => Err(Left::down(Chain(&error).to_string())),
             }

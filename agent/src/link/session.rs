@@ -16,11 +16,11 @@ use windflow_protocol::{
     AgentFrame, AgentHello, VersionRange,
     session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
 };
-use windflow_transport::{FrameReader, FrameWriter, endpoint::CLOSE_DONE, quinn::Connection};
+use windflow_transport::{FrameReader, FrameWriter, Recalls, endpoint::CLOSE_DONE, quinn::Connection};
 
 use super::{
     Left, Link,
-    dial::{dial, lost},
+    dial::{Dialled, dial, lost},
     orders, report, streams,
 };
 
@@ -33,7 +33,7 @@ const STREAMS: usize = 256;
 
 /// `None` when the agent stops.
 pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left> {
-    let (connection, keep) = match stop.run(tokio::time::timeout(DIAL_WITHIN, dial(link))).await? {
+    let dialled = match stop.run(tokio::time::timeout(DIAL_WITHIN, dial(link))).await? {
         Ok(Ok(connected)) => connected,
         Ok(Err(left)) => return Some(left),
         Err(_) => {
@@ -41,6 +41,11 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
             return Some(Left::down(reason));
         }
     };
+    let Dialled {
+        connection,
+        endpoint: keep,
+        recalls,
+    } = dialled;
     let opened = connection.open_bi().await;
     let left = match opened {
         Ok((send, receive)) => {
@@ -51,6 +56,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
                 reader: FrameReader::new(receive),
                 writer: FrameWriter::new(send),
                 session,
+                recalls,
                 was_up: false,
                 renew_at: None,
             };
@@ -84,6 +90,7 @@ struct Live {
     reader: FrameReader,
     writer: FrameWriter,
     session: AgentSession,
+    recalls: Recalls,
     was_up: bool,
     /// Wall clock of the next renewal; `None` while one is asked for.
     renew_at: Option<i64>,
@@ -150,6 +157,10 @@ impl Live {
                 () = tokio::time::sleep_until(self.origin + due) => {
                     let now = self.now();
                     actions = self.session.on_tick(now);
+                }
+                () = self.recalls.heard() => {
+                    let now = self.now();
+                    actions = self.session.on_doubt(now);
                 }
                 // Only while the agent lives does the engine; if it ends, so does everything.
                 Ok(()) = outbox.changed(), if steady => actions = self.reports(link),

@@ -45,7 +45,7 @@ async fn serve(dir: &Path) -> Result<(), BoxError> {
     let certificate = ServerCertificate::make(Arc::clone(&ca), Vec::new())?;
     let config = tls::quic_server(tls::server(certificate.live(), ca.root())?)?;
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let endpoint = endpoint::controller(&Network::default(), any, config, &ca.stable_keys()?)?;
+    let (endpoint, _recaller) = endpoint::controller(&Network::default(), any, config, &ca.stable_keys()?)?;
     println!("{}", endpoint.local_addr()?.port());
     let mut held = FuturesUnordered::new();
     loop {
@@ -65,7 +65,8 @@ async fn serve(dir: &Path) -> Result<(), BoxError> {
 
 async fn hold(dir: &Path, remote: SocketAddr, count: usize, window: Duration) -> Result<(), BoxError> {
     let ca = authority(dir)?;
-    let sockets = (0..count.div_ceil(HOSTS_PER_SOCKET)).map(|_| endpoint::agent(&Network::default(), remote));
+    let sockets = (0..count.div_ceil(HOSTS_PER_SOCKET))
+        .map(|_| endpoint::agent(&Network::default(), remote).map(|(endpoint, _recalls)| endpoint));
     let sockets = sockets.collect::<Result<Vec<_>, _>>()?;
     let mut dials = Vec::new();
     for number in 0..count {

@@ -12,7 +12,7 @@ use windflow_protocol::{
     session::{AgentAction, AgentSession, AgentSessionOptions},
 };
 use windflow_transport::{
-    FrameReader, FrameWriter,
+    FrameReader, FrameWriter, Recalls,
     endpoint::{self, CLOSE_DONE, DialError},
     quinn::{Connection, Endpoint},
     tls,
@@ -30,7 +30,7 @@ const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// What all hosts share.
 #[derive(Debug)]
 pub(crate) struct Ground {
-    pub(crate) endpoints: Vec<Endpoint>,
+    pub(crate) endpoints: Vec<(Endpoint, Recalls)>,
     pub(crate) remote: SocketAddr,
     pub(crate) server_name: String,
     pub(crate) ca: Vec<u8>,
@@ -156,7 +156,7 @@ impl Host {
         let tls = tls::agent(certificate, key, &ground.ca.clone().into())
             .map_err(|error| plain(Chain(&error).to_string()))?;
         let at = self.number / crate::HOSTS_PER_SOCKET;
-        let socket = ground.endpoints.get(at);
+        let socket = ground.endpoints.get(at).map(|(socket, _)| socket);
         let socket = socket.ok_or_else(|| plain("this host has no socket".to_owned()))?;
         endpoint::dial(socket, ground.remote, &ground.server_name, tls)
             .await
@@ -206,7 +206,11 @@ impl Live<'_> {
     /// Whether it ended because it was told to stop.
     async fn run(&mut self, first: Vec<AgentAction>, stop: &Stop) -> bool {
         let ground = Arc::clone(&self.host.ground);
-        let mut cut = ground.cut.clone();
+        let at = self.host.number / crate::HOSTS_PER_SOCKET;
+        let Some((_, recalls)) = ground.endpoints.get(at) else {
+            return false;
+        };
+        let (mut recalls, mut cut) = (recalls.from_now(), ground.cut.clone());
         cut.mark_unchanged();
         let mut actions = first;
         let mut was_steady = false;
@@ -238,6 +242,7 @@ impl Live<'_> {
                         return false;
                     }
                 },
+                () = recalls.heard() => self.session.on_doubt(ground.board.now()),
                 () = tokio::time::sleep_until(ground.board.origin() + due) => {
                     let now = ground.board.now();
                     let told = self.host.target.tick(now, ground.at());

@@ -278,7 +278,7 @@ impl Bench {
         drop(running);
         // Hosts say goodbye; whoever does not in time is found out by the controller.
         let _left = tasks.drain(Duration::from_secs(10)).await;
-        for endpoint in &endpoints {
+        for (endpoint, _) in &endpoints {
             let _in_time = tokio::time::timeout(Duration::from_secs(2), endpoint.wait_idle()).await;
         }
         rows

@@ -149,6 +149,7 @@ impl App {
             generation: 1,
             used: 0,
             session_epoch: 0,
+            remote: None,
         };
         let txn = put(txn, OP, keys::agent_key(op.org, id), &key)?;
         let txn = self.audited(txn, op, OP, id, format!("host {name}, token {}", token.value.id))?;

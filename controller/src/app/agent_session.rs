@@ -1,5 +1,7 @@
 //! A host's certificate and sessions: who is let in, and what is durably known of it.
 
+use std::net::SocketAddr;
+
 use windflow_kit::seeded::{self, Bug};
 use windflow_model::{AgentId, AgentRecord, Code, FleetEventKind, Inventory, Timestamp};
 use windflow_store::{Entry, Txn};
@@ -108,6 +110,7 @@ impl App {
             let next = AgentKey {
                 used: key.value.used.max(facts.generation),
                 session_epoch: key.value.session_epoch + u64::from(!seeded::is(Bug::SessionEpochReused)),
+                remote: Some(facts.remote),
                 ..key.value.clone()
             };
             let seen = AgentRecord {
@@ -120,10 +123,19 @@ impl App {
             Ok(next.session_epoch)
         });
         let epoch = epoch.await?;
-        tracing::info!(agent = %agent, remote = facts.remote, build = facts.build, session = epoch, "host connected");
+        tracing::info!(agent = %agent, remote = %facts.remote, build = facts.build, session = epoch, "host connected");
         self.publish(FleetEventKind::AgentConnected { agent });
         // No dispatch: a session looks for its work by itself as soon as the host has said what it holds.
         Ok(epoch)
+    }
+
+    /// Where hosts were last connected from.
+    pub(crate) async fn agent_remotes(&self) -> AppResult<Vec<SocketAddr>> {
+        let org = OpContext::system("").org;
+        let known = self
+            .all::<AgentKey>("agent_remotes", &keys::agent_keys(org))
+            .await?;
+        Ok(known.into_iter().filter_map(|key| key.value.remote).collect())
     }
 
     /// The newest session has ended; the host was last heard at `heard_at`.

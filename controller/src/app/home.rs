@@ -1,6 +1,6 @@
 //! The application as the fleet sees it.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use windflow_kit::Chain;
 use windflow_model::{
@@ -62,6 +62,16 @@ impl Home for App {
         generation: u64,
     ) -> Answer<'_, Result<AgentRecord, Refusal>> {
         Box::pin(async move { self.agent_admit(agent, key, generation).await.map_err(refusal) })
+    }
+
+    fn agent_remotes(&self) -> Answer<'_, Vec<SocketAddr>> {
+        Box::pin(async move {
+            let found = self.agent_remotes().await;
+            found.unwrap_or_else(|error| {
+                tracing::warn!(error = %Chain(&error), "hosts are not called back; each finds out by itself");
+                Vec::new()
+            })
+        })
     }
 
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>> {

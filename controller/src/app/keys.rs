@@ -149,6 +149,9 @@ pub(crate) fn agents(org: OrgId) -> Prefix {
 pub(crate) fn agent_name(org: OrgId, name: &str) -> Key {
     key(org, &["agent-name", name])
 }
+pub(crate) fn agent_keys(org: OrgId) -> Prefix {
+    prefix(org, &["agent-key"])
+}
 pub(crate) fn agent_key(org: OrgId, id: AgentId) -> Key {
     key(org, &["agent-key", &id.to_string()])
 }

@@ -1,6 +1,6 @@
 //! Documents that only the controller knows: they never leave it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
@@ -111,6 +111,9 @@ pub(crate) struct AgentKey {
     pub(crate) used: u64,
     /// Number of the newest session.
     pub(crate) session_epoch: u64,
+    /// Where it came from.
+    #[serde(default)]
+    pub(crate) remote: Option<SocketAddr>,
 }
 
 /// Which host a public key belongs to; stays when the host is removed, so that the key stays banned.

@@ -3,7 +3,7 @@
 //! The fleet keeps no durable state. Every method is called from a session's own task; a slow answer delays that host
 //! alone.
 
-use std::{collections::BTreeMap, fmt, future::Future, pin::Pin, time::Duration};
+use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, pin::Pin, time::Duration};
 
 use windflow_kit::Secret;
 use windflow_model::{
@@ -101,7 +101,7 @@ pub struct HomeError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionFacts {
     /// Where the host connects from.
-    pub remote: String,
+    pub remote: SocketAddr,
     /// Version of the agent's build.
     pub build: String,
     /// Protocol version in use.
@@ -138,6 +138,9 @@ pub trait Home: Send + Sync + 'static {
 
     /// A session begins. Gives its number, durable and strictly rising per agent.
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>>;
+
+    /// Where the hosts came from when they were last connected: those that a start of the controller calls back.
+    fn agent_remotes(&self) -> Answer<'_, Vec<SocketAddr>>;
 
     /// The newest session has ended; the host was last heard at `heard_at`.
     fn agent_disconnected(&self, agent: AgentId, heard_at: Timestamp, reason: String) -> Answer<'_, ()>;

@@ -122,7 +122,7 @@ async fn hello(shared: &Shared, connection: Connection, facts: AgentFacts) -> Op
     let admitted = match shared.home.agent_admit(facts.agent, key, facts.generation).await {
         Ok(_record) => {
             let session = SessionFacts {
-                remote: connection.remote_address().to_string(),
+                remote: connection.remote_address(),
                 build: hello.build.clone(),
                 protocol: hello.versions.max.min(VersionRange::SUPPORTED.max).0,
                 generation: facts.generation,

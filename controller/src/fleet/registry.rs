@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use windflow_kit::{Clock, Stop, TaskHandle, task::spawn_scoped};
 use windflow_model::{AgentId, Presence, Timestamp};
 use windflow_transport::{
-    Network,
+    Network, Recaller,
     endpoint::{self, CLOSE_REFUSED},
     quinn::{Connection, Endpoint},
     tls::{self, LiveCertificate, TlsError},
@@ -103,7 +103,8 @@ impl FleetOptions {
         let config = tls::quic_server(config).map_err(FleetError::Tls)?;
         let address = self.listen;
         let listen = |source| FleetError::Listen { address, source };
-        let endpoint = endpoint::controller(&self.network, address, config, &keys).map_err(listen)?;
+        let bound = endpoint::controller(&self.network, address, config, &keys);
+        let (endpoint, recaller) = bound.map_err(listen)?;
         let address = endpoint.local_addr().map_err(listen)?;
         let (commands, inbox) = mpsc::channel(256);
         let figures = Arc::<Figures>::default();
@@ -111,6 +112,7 @@ impl FleetOptions {
             gate: Gate::new(self.admission),
             admission: self.admission,
             endpoint,
+            recaller,
             address,
             inbox,
             shared: Shared {
@@ -158,6 +160,7 @@ type Ending = Pin<Box<dyn Future<Output = Ended> + Send>>;
 /// The fleet, not yet running.
 pub struct Fleet {
     endpoint: Endpoint,
+    recaller: Recaller,
     gate: Gate,
     admission: AdmissionOptions,
     address: SocketAddr,
@@ -180,6 +183,7 @@ impl Fleet {
         let mut handshakes = FuturesUnordered::<TaskHandle<Option<Greeted>>>::new();
         let mut endings = FuturesUnordered::<Ending>::new();
         let mut chores = FuturesUnordered::<TaskHandle<()>>::new();
+        chores.push(self.recall());
         loop {
             let opens_in = self.gate.opens_in(origin.elapsed());
             tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    net::SocketAddr,
     sync::{Arc, Mutex},
 };
 
@@ -54,6 +55,10 @@ impl Home for Memory {
         }
         let agent = *state.agent.get_or_insert_with(|| id!(AgentId));
         now(Ok(EnrolGrant { agent, generation: 1 }))
+    }
+
+    fn agent_remotes(&self) -> Answer<'_, Vec<SocketAddr>> {
+        now(Vec::new())
     }
 
     fn agent_renew(

@@ -131,7 +131,7 @@ impl Rig {
 
     pub(crate) async fn dial(&self, key: &HostKey, certificate: &[u8], versions: VersionRange) -> Peer {
         let tls = tls::agent(certificate.to_vec().into(), key.private_der(), self.ca.root()).unwrap();
-        let endpoint = endpoint::agent(&Network::default(), self.address).unwrap();
+        let (endpoint, _recalls) = endpoint::agent(&Network::default(), self.address).unwrap();
         let connection = endpoint::dial(&endpoint, self.address, &self.ca.server_name(), tls)
             .await
             .unwrap();

@@ -56,7 +56,7 @@ async fn flood(rig: &Rig, count: usize) -> Vec<(quinn::Connecting, quinn::Endpoi
     for _ in 0..count {
         let (way, relay) = half_way(rig.address).await;
         let tls = tls::joining(vec![identity::parse_pin(&rig.ca.pin()).unwrap()]).unwrap();
-        let endpoint = endpoint::agent(&Network::default(), way).unwrap();
+        let (endpoint, _recalls) = endpoint::agent(&Network::default(), way).unwrap();
         let config = quinn::ClientConfig::new(std::sync::Arc::new(tls));
         all.push((
             endpoint.connect_with(config, way, "flood").unwrap(),

@@ -13,7 +13,10 @@ use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
 
-use crate::network::Network;
+use crate::{
+    network::Network,
+    recall::{Listening, Recaller, Recalls},
+};
 
 /// Only cleans up: presence has its own, shorter timer in the session.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
@@ -112,7 +115,7 @@ pub struct StableKeys {
     pub connection_id: u64,
 }
 
-/// Binds the controller's endpoint.
+/// Binds the controller's endpoint; with it comes what calls its hosts back after a restart.
 ///
 /// # Errors
 /// The socket cannot be bound, e.g. because the port is in use.
@@ -121,7 +124,7 @@ pub fn controller(
     address: SocketAddr,
     tls: QuicServerConfig,
     keys: &StableKeys,
-) -> io::Result<Endpoint> {
+) -> io::Result<(Endpoint, Recaller)> {
     let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &keys.reset);
     let mut endpoint = EndpointConfig::new(Arc::new(reset));
     let id = keys.connection_id;
@@ -136,21 +139,28 @@ pub fn controller(
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(64 << 10)
         .incoming_buffer_size_total(16 << 20);
-    network.endpoint(address, endpoint, Some(server))
+    let socket = network.socket(address, true)?;
+    let recaller = Recaller(Arc::clone(&socket));
+    Ok((network.endpoint(socket, endpoint, Some(server))?, recaller))
 }
 
-/// Binds an agent's endpoint on any port, for the address family of `remote`.
+/// Binds an agent's endpoint on any port, for the address family of `remote`; with it comes what hears the
+/// controller's recalls.
 ///
 /// # Errors
 /// [`DialError::Socket`].
-pub fn agent(network: &Network, remote: SocketAddr) -> Result<Endpoint, DialError> {
+pub fn agent(network: &Network, remote: SocketAddr) -> Result<(Endpoint, Recalls), DialError> {
     let any: SocketAddr = if remote.is_ipv4() {
         SocketAddr::from(([0, 0, 0, 0], 0))
     } else {
         SocketAddr::from(([0u16; 8], 0))
     };
-    let endpoint = network.endpoint(any, EndpointConfig::default(), None);
-    endpoint.map_err(DialError::Socket)
+    let bound = network.socket(any, false).and_then(|inner| {
+        let (socket, recalls) = Listening::new(inner);
+        let endpoint = network.endpoint(Arc::new(socket), EndpointConfig::default(), None)?;
+        Ok((endpoint, recalls))
+    });
+    bound.map_err(DialError::Socket)
 }
 
 /// Moves an endpoint to a new local port, as an address change of the host would.

@@ -79,7 +79,7 @@ pub async fn ask(
 ) -> Result<EnrollReply, AskError> {
     let tls = tls::joining(pins).map_err(AskError::Tls)?;
     let wrap = |source| AskError::Dial { remote, source };
-    let endpoint = endpoint::agent(network, remote).map_err(wrap)?;
+    let (endpoint, _recalls) = endpoint::agent(network, remote).map_err(wrap)?;
     let connection = endpoint::dial(&endpoint, remote, JOIN_NAME, tls)
         .await
         .map_err(wrap)?;
@@ -107,7 +107,7 @@ pub async fn ask(
 pub async fn probe(remote: SocketAddr, pins: Vec<[u8; 32]>) -> Result<Duration, AskError> {
     let tls = tls::joining(pins).map_err(AskError::Tls)?;
     let wrap = |source| AskError::Dial { remote, source };
-    let endpoint = endpoint::agent(&Network::default(), remote).map_err(wrap)?;
+    let (endpoint, _recalls) = endpoint::agent(&Network::default(), remote).map_err(wrap)?;
     let connection = endpoint::dial(&endpoint, remote, JOIN_NAME, tls)
         .await
         .map_err(wrap)?;

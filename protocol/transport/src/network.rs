@@ -38,25 +38,35 @@ impl Network {
         Self(Some(network))
     }
 
-    pub(crate) fn endpoint(
-        &self,
-        address: SocketAddr,
-        mut config: EndpointConfig,
-        server: Option<ServerConfig>,
-    ) -> io::Result<Endpoint> {
+    /// A socket on this network.
+    pub(crate) fn socket(&self, address: SocketAddr, large: bool) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         match &self.0 {
             None => {
                 let socket = UdpSocket::bind(address)?;
-                if server.is_some() {
+                if large {
                     enlarge(&socket);
                 }
-                Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
+                TokioRuntime.wrap_udp_socket(socket)
             }
+            Some(network) => network.bind(address),
+        }
+    }
+
+    /// An endpoint on that socket.
+    pub(crate) fn endpoint(
+        &self,
+        socket: Arc<dyn AsyncUdpSocket>,
+        mut config: EndpointConfig,
+        server: Option<ServerConfig>,
+    ) -> io::Result<Endpoint> {
+        let runtime: Arc<dyn Runtime> = match &self.0 {
+            None => Arc::new(TokioRuntime),
             Some(network) => {
                 config.rng_seed(Some(network.seed()));
-                Endpoint::new_with_abstract_socket(config, server, network.bind(address)?, network.runtime())
+                network.runtime()
             }
-        }
+        };
+        Endpoint::new_with_abstract_socket(config, server, socket, runtime)
     }
 }
 

@@ -8,7 +8,7 @@ use rustls_pki_types::CertificateDer;
 use windflow_model::AgentId;
 use windflow_protocol::{EnrollRequest, VersionRange};
 use windflow_transport::{
-    HostKey, Lane, Network,
+    HostKey, Lane, Network, Recaller,
     endpoint::{self, StableKeys},
     enroll::ask,
     identity, quinn,
@@ -73,6 +73,12 @@ impl Root {
 }
 
 fn listen(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, SocketAddr) {
+    let (endpoint, _recaller) = recalling(certificate, root);
+    let address = endpoint.local_addr().unwrap();
+    (endpoint, address)
+}
+
+fn recalling(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, Recaller) {
     let config = tls::server(certificate, &root.certificate).unwrap();
     assert_eq!(config.send_tls13_tickets, 0);
     assert_eq!(config.max_early_data_size, 0);
@@ -82,10 +88,7 @@ fn listen(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, S
         connection_id: 1,
     };
     let any = "127.0.0.1:0".parse().unwrap();
-    let endpoint =
-        endpoint::controller(&Network::default(), any, tls::quic_server(config).unwrap(), &keys).unwrap();
-    let address = endpoint.local_addr().unwrap();
-    (endpoint, address)
+    endpoint::controller(&Network::default(), any, tls::quic_server(config).unwrap(), &keys).unwrap()
 }
 
 /// The lane of the next connection, or why it came to none.
@@ -112,7 +115,7 @@ async fn only_hosts_of_this_root_get_into_the_control_lane() {
     let key = HostKey::generate().unwrap();
     let check = async |what: &str, certificate: CertificateDer<'static>, name: &str, expected: &str| {
         let tls = tls::agent(certificate, key.private_der(), &root.certificate).unwrap();
-        let client = endpoint::agent(&Network::default(), address).unwrap();
+        let (client, _recalls) = endpoint::agent(&Network::default(), address).unwrap();
         let (dialled, found) = tokio::join!(endpoint::dial(&client, address, name, tls), lane(&server));
         assert!(found.contains(expected), "{what}: {found} ({dialled:?})");
     };
@@ -191,7 +194,7 @@ async fn a_second_connection_has_nothing_to_resume() {
     let key = HostKey::generate().unwrap();
     let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(tls));
-    let client = endpoint::agent(&Network::default(), address).unwrap();
+    let (client, _recalls) = endpoint::agent(&Network::default(), address).unwrap();
     for round in 0..2 {
         let dialling = client.connect_with(config.clone(), address, NAME).unwrap();
         let Err(dialling) = dialling.into_0rtt() else {
@@ -210,7 +213,7 @@ async fn a_new_certificate_serves_the_next_handshake() {
     let (certificate, _key) = root.server(&[NAME]);
     let (server, address) = listen(Arc::clone(&certificate), &root);
     let key = HostKey::generate().unwrap();
-    let client = endpoint::agent(&Network::default(), address).unwrap();
+    let (client, _recalls) = endpoint::agent(&Network::default(), address).unwrap();
     let mut seen = Vec::new();
     for _ in 0..2 {
         let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
@@ -229,4 +232,34 @@ async fn a_new_certificate_serves_the_next_handshake() {
         );
     }
     assert_ne!(seen[0], seen[1]);
+}
+
+#[tokio::test]
+async fn a_recall_is_heard_once_and_leaves_the_connection_alone() {
+    let root = Root::new();
+    let (certificate, _key) = root.server(&[NAME]);
+    let (server, recaller) = recalling(certificate, &root);
+    let address = server.local_addr().unwrap();
+    let key = HostKey::generate().unwrap();
+    let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
+    let (client, mut recalls) = endpoint::agent(&Network::default(), address).unwrap();
+    let (connection, accepted) = tokio::join!(endpoint::dial(&client, address, NAME, tls), async {
+        server.accept().await.unwrap().await.unwrap()
+    });
+    let connection = connection.unwrap();
+    let mut there = client.local_addr().unwrap();
+    there.set_ip(address.ip());
+    for _ in 0..20 {
+        recaller.recall(there).unwrap();
+    }
+    tokio::time::timeout(WITHIN, recalls.heard()).await.unwrap();
+    // What follows the recalls has arrived: so have they.
+    accepted.open_uni().await.unwrap().write_all(b"on").await.unwrap();
+    let mut stream = connection.accept_uni().await.unwrap();
+    assert_eq!(
+        stream.read_chunk(8, true).await.unwrap().unwrap().bytes.as_ref(),
+        b"on"
+    );
+    let again = tokio::time::timeout(Duration::from_millis(200), recalls.heard()).await;
+    assert!(again.is_err(), "one is enough");
 }

@@ -58,6 +58,25 @@ async fn a_half_open_link_is_found_by_both_sides_and_comes_back() {
     assert_eq!(ended.deployment.state, DeploymentState::Succeeded);
 }
 
+/// Long before the next ping of a host that has just proved its connection is due.
+const RECALLED_WITHIN: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_host_is_back_at_once_after_a_kill_of_the_controller() {
+    let mut fleet = Fleet::start().await;
+    let host = fleet.host("idle", Target::Fake).await;
+    let before = session(&fleet, &host).await;
+    fleet.controller.kill().await;
+    fleet.restart_controller().await;
+    let up = Instant::now();
+    wait::until("the host is back", RECALLED_WITHIN, async || {
+        let presence = fleet.presence(host.id()).await;
+        matches!(presence, Presence::Connected { since, .. } if since > before.0).then_some(())
+    })
+    .await;
+    println!("back {} ms after the controller", up.elapsed().as_millis());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_removed_host_is_cut_off_at_once_and_for_good() {
     let fleet = Fleet::start().await;

@@ -1,6 +1,6 @@
 //! How hosts come in and are sent home: first packets through the gate, and the farewell of a stop.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use windflow_kit::{TaskHandle, task::spawn_scoped};
 use windflow_transport::{
@@ -19,6 +19,8 @@ const TELL_WITHIN: Duration = Duration::from_secs(3);
 const TELL_EACH: Duration = Duration::from_micros(500);
 /// Longest such time: the process is waited for.
 const TELL_AT_MOST: Duration = Duration::from_secs(8);
+/// Hosts that are called back in one go after a start.
+const RECALLED_AT_ONCE: usize = 10;
 /// When the first host may come back after a stop: a restart takes about so long.
 const BACK_FROM: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,25 @@ impl Fleet {
             }
         }
         None
+    }
+
+    /// Calls those back that were here before this start: a host whose controller was killed would find out only at
+    /// its next ping. One after the other, at half the pace at which they will be let in.
+    pub(super) fn recall(&self) -> TaskHandle<()> {
+        let each = Duration::from_secs(2) / self.admission.handshakes_per_s.max(1);
+        let (home, recaller) = (Arc::clone(&self.shared.home), self.recaller.clone());
+        spawn_scoped("recall", async move {
+            let remotes = home.agent_remotes().await;
+            for round in remotes.chunks(RECALLED_AT_ONCE) {
+                for remote in round {
+                    if let Err(error) = recaller.recall(*remote) {
+                        tracing::debug!(%remote, %error, "a host is not called back");
+                    }
+                }
+                let pause = each * u32::try_from(round.len()).unwrap_or(u32::MAX);
+                tokio::time::sleep(pause).await;
+            }
+        })
     }
 
     /// Tells every host when to come back: one after the other, at half the pace at which they will be let in.

@@ -141,7 +141,7 @@ async fn an_agent_of_a_newer_protocol_is_told_to_wait_for_its_controller() {
     let ca = identity::load_certificate(&dir.join("ca.pem")).unwrap();
     let key = HostKey::load(&dir.join("agent.key")).unwrap();
     let name = identity_name(&dir);
-    let endpoint = endpoint::agent(&Network::default(), fleet.quic()).unwrap();
+    let (endpoint, _recalls) = endpoint::agent(&Network::default(), fleet.quic()).unwrap();
     let tls = tls::agent(certificate, key.private_der(), &ca).unwrap();
     let connection = endpoint::dial(&endpoint, fleet.quic(), &name, tls).await.unwrap();
     let (send, receive) = connection.open_bi().await.unwrap();
