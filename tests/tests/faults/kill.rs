@@ -25,6 +25,8 @@ const AWAY: u64 = 150;
 /// Longest time until what was granted before a kill has ended, on a machine that is busy with other things. More is
 /// stuck.
 const STUCK: Duration = Duration::from_secs(120);
+/// Longest wait until something is open.
+const AT_WORK: Duration = Duration::from_secs(3);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The contract's bound for 95 of 100 recoveries (ms).
@@ -75,11 +77,10 @@ impl Run {
         let victims = self.draw();
         let wait = self.world.random.up_to(KILL_WITHIN);
         tokio::time::sleep(Duration::from_millis(wait)).await;
+        let (before, open) = self.at_work().await;
         self.world
             .history
             .fault("world", format!("{context}: kill -9 of {victims:?}"));
-        let before = self.traffic.open();
-        let open = self.still_open(&before).await;
         let at = Clock::system().now_ms();
         if victims.controller {
             self.world.fleet.controller.kill().await;
@@ -102,6 +103,19 @@ impl Run {
             self.read(&who, copy).await;
         }
         (open, took)
+    }
+
+    /// What was granted and has not ended. Waits a moment for there to be something: a kill at rest proves little.
+    async fn at_work(&self) -> (BTreeSet<DeploymentId>, usize) {
+        let by = Instant::now() + AT_WORK;
+        loop {
+            let before = self.traffic.open();
+            let open = self.still_open(&before).await;
+            if open > 0 || Instant::now() > by {
+                return (before, open);
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
     }
 
     async fn still_open(&self, granted: &BTreeSet<DeploymentId>) -> usize {

@@ -33,6 +33,9 @@ use crate::{
     strike::Strikes,
 };
 
+/// Hosts compare themselves more often than real ones: what is idle is simulated, too.
+pub(crate) const DRIFT_EVERY: Duration = Duration::from_secs(15);
+
 /// UDP port of the controller.
 pub(crate) const PORT: u16 = 7443;
 
@@ -207,7 +210,8 @@ async fn host(machine: &Machine) -> Result<(), BoxError> {
     let (clock, random, ground) = (machine.clock(), machine.random("process"), &machine.ground);
     let store = store::open(machine, &clock, machine.random("disk"))?;
     let target = engine_of(machine, &clock)?;
-    let options = EngineOptions::new(store, machine.dir.join("work"), clock.clone(), random.clone());
+    let mut options = EngineOptions::new(store, machine.dir.join("work"), clock.clone(), random.clone());
+    options.drift_every = DRIFT_EVERY;
     let (engine, handle) = options.build(target).await?;
     let tasks = TaskSet::new(Stop::new(), random.clone());
     tasks.spawn("engine", OnFailure::Exit, engine.run(tasks.stop().clone()));

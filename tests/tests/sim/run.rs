@@ -44,6 +44,8 @@ const SET_UP_MS: u64 = 120_000;
 /// After so long what is missing is asked for again, ms.
 const SET_UP_AGAIN_MS: u64 = 10_000;
 const END_MS: u64 = 240_000;
+/// Longest simulated time of a drift check and what it brings back, ms.
+const DRIFT_TAKES_MS: u64 = 5_000;
 
 /// A change of the world that is planned for a time.
 #[derive(Debug, Clone)]
@@ -326,8 +328,9 @@ impl World<'_> {
         }
         let ended = self.history.now();
         let number = self.ask(Request::Account);
-        // Containers that somebody removed come back by the drift check, once a minute.
-        while self.history.now() < ended + 65_000 {
+        // Containers that somebody removed come back by the drift check.
+        let drift_ms = u64::try_from(hosts::DRIFT_EVERY.as_millis()).unwrap();
+        while self.history.now() < ended + drift_ms + DRIFT_TAKES_MS {
             self.step();
         }
         assert!(
