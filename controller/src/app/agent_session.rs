@@ -109,7 +109,10 @@ impl App {
             };
             let next = AgentKey {
                 used: key.value.used.max(facts.generation),
-                session_epoch: key.value.session_epoch + u64::from(!seeded::is(Bug::SessionEpochReused)),
+                session_epoch: match key.value.session_epoch {
+                    first @ 1 if seeded::is(Bug::SessionEpochReused) => first,
+                    last => last + 1,
+                },
                 remote: Some(facts.remote),
                 ..key.value.clone()
             };

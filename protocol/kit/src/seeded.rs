@@ -34,10 +34,10 @@ pub enum Bug {
     MoveUnaudited,
     /// The controller starts with the epoch of its last start.
     EpochReused,
-    /// A session gets the number of the session before it.
+    /// A session gets the number of the first session.
     SessionEpochReused,
-    /// A commit whose end is unknown is taken for one that has not happened.
-    UnknownIsFailed,
+    /// A commit whose end is unknown is taken for one that has happened.
+    UnknownIsDone,
 }
 
 impl Bug {
@@ -59,7 +59,7 @@ impl Bug {
         Self::MoveUnaudited,
         Self::EpochReused,
         Self::SessionEpochReused,
-        Self::UnknownIsFailed,
+        Self::UnknownIsDone,
     ];
 }
 

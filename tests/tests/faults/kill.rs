@@ -137,13 +137,20 @@ impl Run {
         } else {
             victims.hosts.clone()
         };
-        let deadline = Instant::now() + STUCK;
+        let began = Instant::now();
+        let deadline = began + STUCK;
+        let (mut hosts_ms, mut slowest) = (0, String::new());
         loop {
             let mut still = Vec::new();
             for deployment in std::mem::take(&mut left) {
                 match self.world.fleet.client().deployment_show(deployment).await {
                     Ok(view) if view.deployment.state.is_terminal() => self.traffic.ended(deployment),
-                    _ => still.push(deployment),
+                    Ok(view) => {
+                        let one = view.deployment;
+                        slowest = format!("{} rev {}: {}", one.stack_name, one.rev, one.state.name());
+                        still.push(deployment);
+                    }
+                    Err(_) => still.push(deployment),
                 }
             }
             left = still;
@@ -152,7 +159,16 @@ impl Run {
                 .iter()
                 .filter(|host| !there.contains(&self.world.hosts[**host].id()));
             let away: Vec<&usize> = away.collect();
+            if !away.is_empty() {
+                hosts_ms = began.elapsed().as_millis();
+            }
             if left.is_empty() && away.is_empty() {
+                let all_ms = began.elapsed().as_millis();
+                if all_ms > u128::from(RECOVERED) {
+                    println!(
+                        "{context}: slow after {victims:?}: hosts {hosts_ms} ms, deployments {all_ms} ms, last {slowest}"
+                    );
+                }
                 return;
             }
             if Instant::now() > deadline {
@@ -299,8 +315,9 @@ impl Run {
     }
 }
 
-/// `WINDFLOW_TEST_ROUNDS` and `WINDFLOW_TEST_SEED` choose others.
-async fn rounds(default: u64) {
+/// `WINDFLOW_TEST_ROUNDS` and `WINDFLOW_TEST_SEED` choose others. How long a recovery takes is judged only in the long
+/// form, which runs the programs as they are shipped.
+async fn rounds(default: u64, timed: bool) {
     let rounds = world::number("WINDFLOW_TEST_ROUNDS", default);
     let seed = world::seed("kill -9");
     let world = World::start(HOSTS, seed).await;
@@ -335,10 +352,15 @@ async fn rounds(default: u64) {
         met * 10 >= rounds * 8,
         "only {met} of {rounds} kills met open deployments: too few to prove anything"
     );
-    assert!(percentile(&took, 95) <= RECOVERED, "{took:?}");
+    assert!(!timed || percentile(&took, 95) <= RECOVERED, "{took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_kill_at_random_instants() {
+    rounds(20, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn soak_fault_kill_at_random_instants() {
-    rounds(1_000).await;
+    rounds(1_000, true).await;
 }
