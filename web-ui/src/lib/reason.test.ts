@@ -2,10 +2,12 @@ import { expect, it } from "vitest";
 import { reasonText } from "./reason";
 
 /** What the engine's own planning says, out of its sources: a new sentence has to get its French here. */
-const sources = import.meta.glob("../../../agent/engine/src/plan/**/*.rs", { query: "?raw", import: "default", eager: true }) as Record<string, string>;
+const sources = import.meta.glob(["../../../agent/engine/src/plan.rs", "../../../agent/engine/src/plan/**/*.rs"], { query: "?raw", import: "default", eager: true }) as Record<string, string>;
 const withoutTests = (source: string) => source.split("#[cfg(test)]")[0] ?? "";
+/** Where the sentence is given, and sentences that come there by a variable. */
+const said = [/(?:plainly|because|reason)\(\s*(?:format!\(\s*)?"([^"]+)"/g, /"((?:it|a revision|the one|the replacement|the revision|adopted) [a-z -]+)"/g];
 const sentences = Object.values(sources).flatMap((source) =>
-  [...withoutTests(source).matchAll(/(?:plainly|because|reason)\(\s*(?:format!\(\s*)?"([^"]+)"/g)].map((found) => found[1] ?? ""));
+  said.flatMap((pattern) => [...withoutTests(source).matchAll(pattern)].map((found) => found[1] ?? "")));
 
 it("knows every sentence of the engine in French", () => {
   expect(sentences.length).toBeGreaterThan(15);

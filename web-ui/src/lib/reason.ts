@@ -31,6 +31,14 @@ const FRENCH: readonly (readonly [RegExp, string])[] = [
   [/^it starts before the old one stops, as (.+) says$/, "il démarre avant que l'ancien s'arrête, selon $1"],
   [/^it starts before the old one stops: nothing is theirs alone$/, "il démarre avant que l'ancien s'arrête : rien n'est à lui seul"],
   [/^the revision that did not work out made it$/, "la révision qui a échoué l'a créé"],
+  [/^a revision after the good one made it$/, "une révision postérieure à la bonne l'a créé"],
+  [/^it ran before$/, "il tournait avant"],
+  [/^it was killed$/, "il a été tué"],
+  [/^it does not run$/, "il ne tourne pas"],
+  [/^it was stopped and stays so$/, "il a été arrêté et le reste"],
+  [/^adopted as it is$/, "repris tel quel"],
+  [/^the one before it is back$/, "le précédent est de retour"],
+  [/^the replacement takes the name$/, "le remplaçant prend le nom"],
   [/^a one-off container that has ended$/, "un conteneur ponctuel qui s'est terminé"],
 ];
 
