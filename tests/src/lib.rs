@@ -7,7 +7,8 @@
 //! ```
 //! - [`fleet`] starts it and brings it into the state a test begins from; [`host`] is one agent.
 //! - [`program`] is one process; [`proxy`] what may go wrong on the way; [`project`] what a stack left on the engine.
-//! - [`engine`] is a container engine that runs nothing; [`evidence`] what a dead process has on disk.
+//! - [`engine`] is a container engine that runs nothing, [`dockerd`] a real one of a test's own.
+//! - [`evidence`] is what a dead process has on disk.
 //! - [`history`] is what happened; [`checker`] judges it.
 //! - [`wait`] waits on conditions with a bound.
 #![forbid(unsafe_code)]
@@ -19,6 +20,7 @@
 )]
 
 pub mod checker;
+pub mod dockerd;
 pub mod engine;
 pub mod evidence;
 pub mod fleet;

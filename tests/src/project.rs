@@ -28,12 +28,20 @@ pub async fn engine() -> Option<Docker> {
     if docker.ping().await.is_ok() {
         return Some(docker);
     }
+    must_have_engine("no container engine answers at DOCKER_HOST or /var/run/docker.sock");
+    None
+}
+
+/// A test that needs an engine is skipped, with a line for the reader, where there is none.
+///
+/// # Panics
+/// With `WINDFLOW_TEST_DOCKER=1`.
+pub(crate) fn must_have_engine(why: &str) {
     assert!(
         std::env::var("WINDFLOW_TEST_DOCKER").as_deref() != Ok("1"),
-        "no container engine answers at DOCKER_HOST or /var/run/docker.sock"
+        "{why}"
     );
-    eprintln!("SKIPPED: no container engine answers at DOCKER_HOST or /var/run/docker.sock");
-    None
+    eprintln!("SKIPPED: {why}");
 }
 
 impl Project {

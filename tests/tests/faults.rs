@@ -19,6 +19,8 @@ mod copies;
 mod damage;
 #[path = "faults/disk.rs"]
 mod disk;
+#[path = "faults/engine.rs"]
+mod engine;
 #[path = "faults/full.rs"]
 mod full;
 #[path = "faults/kill.rs"]

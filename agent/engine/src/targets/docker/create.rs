@@ -126,6 +126,12 @@ pub(super) async fn has_name(target: &DockerTarget, id: &str, name: &str) -> boo
     found.is_some_and(|found| found.name.trim_start_matches('/') == name)
 }
 
+/// Whether the container is there and was never started, as the engine sees it.
+pub(super) async fn never_ran(target: &DockerTarget, id: &str) -> Result<bool, TargetError> {
+    let found = inspect::container(target, id).await?;
+    Ok(found.is_some_and(|found| found.state.status == "created"))
+}
+
 /// Removes a container, running or not, and returns when it is gone.
 pub(super) async fn remove(target: &DockerTarget, id: &str, volumes: bool) -> Result<(), TargetError> {
     let since = Instant::now();

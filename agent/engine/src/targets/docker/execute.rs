@@ -195,11 +195,38 @@ pub(super) fn short(id: &str) -> &str {
     id.get(..12).unwrap_or(id)
 }
 
+/// How often a start is tried again that met what an engine killed in the middle of the same start has left.
+const LOST_TRIES: u32 = 4;
+/// Between two of them: the engine cleans up some of it in a moment.
+const LOST_AGAIN: Duration = Duration::from_millis(500);
+
+/// The engine was killed while it started this container, and what it had begun is in its own way now.
+fn is_lost(sent: &wire::Sent) -> bool {
+    sent.says("id already in use") || sent.says("task ") && sent.says(": already exists")
+}
+
 async fn start(target: &DockerTarget, id: &str) -> Result<Evidence, TargetError> {
     let what = format!("start container {}", short(id));
-    let sent = post(target, &format!("/containers/{id}/start"), &what).await?;
+    let path = format!("/containers/{id}/start");
+    let mut sent = post(target, &path, &what).await?;
+    for _ in 0..LOST_TRIES {
+        if !is_lost(&sent) {
+            break;
+        }
+        tokio::time::sleep(LOST_AGAIN).await;
+        sent = post(target, &path, &what).await?;
+    }
     if sent.is_already() {
         return Ok(Evidence::default());
+    }
+    // It never ran, as the engine sees it, and it never will: one with another id does.
+    if is_lost(&sent) && create::never_ran(target, id).await? {
+        create::remove(target, id, true).await?;
+        let text = format!(
+            "the engine lost track of container {} while it started",
+            short(id)
+        );
+        return Err(TargetError::new(TargetErrorKind::NotFound, text));
     }
     // A frozen container is not started but woken.
     if sent.says("paused container") {
