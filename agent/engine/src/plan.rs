@@ -81,21 +81,6 @@ pub struct PlanInput {
     pub now: i64,
 }
 
-impl PlanInput {
-    /// On the way back: why something that has these labels and is not of the good revision goes, if it does. What is
-    /// older than that revision was there beside it, and stays.
-    fn came_after(&self, labels: &BTreeMap<String, String>) -> Option<&'static str> {
-        let Mode::Back { failed, .. } = &self.mode else {
-            return None;
-        };
-        if labels.get(labels::WF_OP) == Some(&failed.to_string()) {
-            return Some("the revision that did not work out made it");
-        }
-        let rev: u64 = labels.get(labels::WF_REV)?.parse().ok()?;
-        (rev > self.stamp.rev.0).then_some("a revision after the good one made it")
-    }
-}
-
 /// What the labels say about the maker.
 #[derive(Debug, Clone)]
 pub struct Stamp {

@@ -139,7 +139,7 @@ impl App {
         let failure = Failure::new(Code::AgentRemoved, "the host was removed from the controller");
         for key in self.keys_below(OP, &keys::active_of(op.org, id)).await? {
             if let Ok(deployment) = key.last().parse() {
-                self.deployment_move(OP, op, deployment, None, |was| ended(was, &failure))
+                self.deployment_move(OP, op, deployment, |was| ended(was, &failure))
                     .await?;
             }
         }

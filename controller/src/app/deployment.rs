@@ -301,7 +301,7 @@ impl App {
                 // Only what still waits: an offer that went out meanwhile is the host's to answer.
                 let now = self.need_deployment(OP, op.org, id).await?.value;
                 if now.state == DeploymentState::Queued {
-                    self.deployment_move(OP, op, id, None, |_| event.clone()).await?;
+                    self.deployment_move(OP, op, id, |_| event.clone()).await?;
                 }
             } else {
                 self.hosts().withdraw(asked.agent, withdrawal(&asked)).await;

@@ -114,10 +114,11 @@ impl Home for App {
         Box::pin(async move { noted("looking for withdrawals", agent, self.withdrawals(agent).await) })
     }
 
-    fn deployment_report(&self, agent: AgentId, report: Report) -> Answer<'_, Result<(), HomeError>> {
+    fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>> {
         Box::pin(async move {
-            let what = format!("report {} of {agent}", report.seq);
-            self.deployment_report(agent, report)
+            let upto = reports.last().map_or(0, |report| report.seq);
+            let what = format!("reports of {agent} up to {upto}");
+            self.deployment_reports(agent, reports)
                 .await
                 .map_err(|error| HomeError {
                     what,

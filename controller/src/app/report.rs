@@ -38,68 +38,98 @@ impl App {
         operation: &'static str,
         op: &OpContext,
         id: DeploymentId,
-        steps: Option<&Steps>,
         decide: impl Fn(&Deployment) -> DeploymentEvent + Sync,
+    ) -> AppResult<Option<Deployment>> {
+        self.deployment_moves(operation, op, id, |was| vec![(decide(was), None)])
+            .await
+    }
+
+    /// Moves a deployment by events in a row, in one transaction. `Ok(None)`: it does not exist, or none of them fits.
+    async fn deployment_moves(
+        &self,
+        operation: &'static str,
+        op: &OpContext,
+        id: DeploymentId,
+        decide: impl Fn(&Deployment) -> Vec<(DeploymentEvent, Option<Steps>)> + Sync,
     ) -> AppResult<Option<Deployment>> {
         let org = op.org;
         let moved = self.retry(|| async {
             let Some(was) = self.find::<Deployment>(operation, &keys::deployment(org, id)).await? else {
                 return Ok(None);
             };
-            let event = decide(&was.value);
-            let Ok(state) = was.value.state.next(&event) else {
-                tracing::debug!(deployment = %id, state = was.value.state.name(), ?event, "event no longer fits");
-                return Ok(None);
-            };
-            let mut now = was.value.clone();
-            if now.state != state {
-                now.state_at = self.now();
-            }
-            now.state = state;
-            if !matches!(event, DeploymentEvent::Offered | DeploymentEvent::Withdrawn | DeploymentEvent::Expired) {
-                now.reported_at = Some(self.now());
-            }
-            match steps.cloned().or_else(|| self.0.progress.steps(id)) {
-                Some(steps) if !was.value.state.is_terminal() || steps.steps.len() >= now.steps.steps.len() => {
-                    now.steps = steps;
+            let mut stations = Vec::new();
+            let (mut fits, mut transitions) = (false, Vec::new());
+            for (event, steps) in decide(&was.value) {
+                let before = stations.last().unwrap_or(&was.value);
+                let Some(after) = self.moved(before, &event, steps) else {
+                    tracing::debug!(deployment = %id, state = before.state.name(), ?event, "event no longer fits");
+                    continue;
+                };
+                fits = true;
+                if after != *before {
+                    transitions.extend(transition(Some(before), &after));
+                    stations.push(after);
                 }
-                _ => {}
             }
-            if now == was.value {
-                return Ok(Some((now, false)));
-            }
-            let mut txn = replace(Txn::new(), operation, &was, &now)?;
+            let Some(now) = stations.last() else {
+                return Ok(fits.then(|| (was.value.clone(), Vec::new())));
+            };
+            let mut txn = replace(Txn::new(), operation, &was, now)?;
             if now.state.is_terminal() {
                 txn = txn.delete(keys::active(org, now.agent, id));
             }
-            txn = self.place(txn, operation, org, &was.value, &now).await?;
-            if let Some(transition) = transition(Some(&was.value), &now)
-                && !seeded::is(Bug::MoveUnaudited)
-            {
-                txn = self.audited_moves(txn, op, operation, id, "", vec![transition])?;
+            txn = self.place(txn, operation, org, &was.value, &stations).await?;
+            if !transitions.is_empty() && !seeded::is(Bug::MoveUnaudited) {
+                txn = self.audited_moves(txn, op, operation, id, "", transitions)?;
             }
             self.commit(operation, txn).await?;
-            Ok(Some((now, true)))
+            Ok(Some((now.clone(), stations)))
         });
-        let Some((now, changed)) = moved.await? else {
+        let Some((now, stations)) = moved.await? else {
             return Ok(None);
         };
-        if changed {
-            self.tell_moved(vec![now.clone()]);
-        }
+        self.tell_moved(stations);
         Ok(Some(now))
     }
 
+    /// The deployment after an event; `None` if the event does not fit.
+    fn moved(&self, was: &Deployment, event: &DeploymentEvent, steps: Option<Steps>) -> Option<Deployment> {
+        let state = was.state.next(event).ok()?;
+        let mut now = was.clone();
+        if now.state != state {
+            now.state_at = self.now();
+        }
+        now.state = state;
+        if !matches!(
+            event,
+            DeploymentEvent::Offered | DeploymentEvent::Withdrawn | DeploymentEvent::Expired
+        ) {
+            now.reported_at = Some(self.now());
+        }
+        match steps.or_else(|| self.0.progress.steps(was.id)) {
+            Some(steps) if !was.state.is_terminal() || steps.steps.len() >= now.steps.steps.len() => {
+                now.steps = steps;
+            }
+            _ => {}
+        }
+        Some(now)
+    }
+
     /// Keeps the placement true: whether the stack ever reached the host, and whether it is known to be gone.
+    /// `stations` is what the deployment became, one after the other.
     async fn place(
         &self,
         txn: Txn,
         operation: &'static str,
         org: OrgId,
         was: &Deployment,
-        now: &Deployment,
+        stations: &[Deployment],
     ) -> AppResult<Txn> {
-        let arrives = now.state.is_on_host() && !was.state.is_on_host();
+        let Some(now) = stations.last() else {
+            return Ok(txn);
+        };
+        let on_host = stations.iter().any(|station| station.state.is_on_host());
+        let arrives = on_host && !was.state.is_on_host();
         let ends = now.state.is_terminal() && !was.state.is_terminal();
         if !arrives && !ends {
             return Ok(txn);
@@ -109,7 +139,7 @@ impl App {
             return Ok(txn);
         };
         let mut changed = place.value.clone();
-        let touched = now.state.is_on_host()
+        let touched = on_host
             || matches!(
                 now.state,
                 DeploymentState::Succeeded
@@ -146,25 +176,46 @@ impl App {
         }
     }
 
-    /// A report from a host's outbox. The host is who its certificate says; a report about another host's deployment
-    /// is ignored and written down.
-    pub(crate) async fn deployment_report(&self, agent: AgentId, report: Report) -> AppResult<()> {
+    /// Reports from a host's outbox, in its order; those about one deployment are stored together. The host is who its
+    /// certificate says; a report about another host's deployment is ignored and written down.
+    pub(crate) async fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> AppResult<()> {
+        let mut of: Vec<(DeploymentId, Vec<Report>)> = Vec::new();
+        for report in reports {
+            let Some(id) = report.deployment else { continue };
+            match of.iter_mut().find(|(other, _)| *other == id) {
+                Some((_, reports)) => reports.push(report),
+                None => of.push((id, vec![report])),
+            }
+        }
+        for (id, reports) in of {
+            self.reports_of(agent, id, reports).await?;
+        }
+        Ok(())
+    }
+
+    async fn reports_of(&self, agent: AgentId, id: DeploymentId, reports: Vec<Report>) -> AppResult<()> {
         const OP: &str = "deployment_report";
         let op = OpContext::system(agent.to_string());
-        let Some(id) = report.deployment else {
-            return Ok(());
-        };
         let Some(found) = self.find::<Deployment>(OP, &keys::deployment(op.org, id)).await? else {
             return Ok(());
         };
-        if found.value.agent != agent || found.value.op != report.op || found.value.rev != report.rev {
+        let found = found.value;
+        let (own, foreign): (Vec<Report>, Vec<Report>) = reports
+            .into_iter()
+            .partition(|report| found.agent == agent && found.op == report.op && found.rev == report.rev);
+        for report in foreign {
             let detail = format!("ignored: reported by {agent} for rev {}", report.rev);
-            return self.audit(&op, OP, id, detail).await;
+            self.audit(&op, OP, id, detail).await?;
+        }
+        if own.is_empty() {
+            return Ok(());
         }
         if let Some(known) = lock(&self.0.reoffer).get_mut(&agent) {
             known.remove(&id);
         }
-        self.deployment_move(OP, &op, id, report.steps.as_ref(), |_| report.event.clone())
+        let events = own.into_iter().map(|report| (report.event, report.steps));
+        let events: Vec<_> = events.collect();
+        self.deployment_moves(OP, &op, id, |_| events.clone())
             .await
             .map(drop)
     }
@@ -217,7 +268,7 @@ impl App {
                 .any(|held| held.owner == Some(deployment.stack) && held.rev > deployment.rev);
             match same.and_then(|held| event_of(&held.state)) {
                 Some(event) => {
-                    self.deployment_move(OP, &op, deployment.id, None, |_| event.clone())
+                    self.deployment_move(OP, &op, deployment.id, |_| event.clone())
                         .await?;
                 }
                 None if same.is_none()
@@ -225,7 +276,7 @@ impl App {
                     && !seeded::is(Bug::OfferedOnce) =>
                 {
                     let event = DeploymentEvent::Withdrawn;
-                    self.deployment_move(OP, &op, deployment.id, None, |_| event.clone())
+                    self.deployment_move(OP, &op, deployment.id, |_| event.clone())
                         .await?;
                 }
                 // The outbox says how it ended.
@@ -277,7 +328,7 @@ impl App {
                 None => None,
             };
             if let Some(event) = end {
-                self.deployment_move(OP, &op, deployment.id, None, |_| event.clone())
+                self.deployment_move(OP, &op, deployment.id, |_| event.clone())
                     .await?;
                 continue;
             }
@@ -297,7 +348,7 @@ impl App {
             if deployment.state == DeploymentState::Queued {
                 let event = DeploymentEvent::Offered;
                 let moved = self
-                    .deployment_move(OP, &op, deployment.id, None, |_| event.clone())
+                    .deployment_move(OP, &op, deployment.id, |_| event.clone())
                     .await?;
                 if moved.is_none_or(|moved| moved.state != DeploymentState::Offered) {
                     continue;

@@ -72,7 +72,7 @@ impl App {
         {
             if Self::is_over(&found.value, self.now()) {
                 let event = DeploymentEvent::Expired;
-                self.deployment_move(OP, &op, found.value.id, None, |_| event.clone())
+                self.deployment_move(OP, &op, found.value.id, |_| event.clone())
                     .await?;
                 expired += 1;
             }

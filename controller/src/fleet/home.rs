@@ -161,9 +161,9 @@ pub trait Home: Send + Sync + 'static {
     /// Withdrawals that the host has not answered yet (cancel requested, already offered).
     fn withdrawals(&self, agent: AgentId) -> Answer<'_, Vec<Withdrawal>>;
 
-    /// Keeps a report. Durable when it returns `Ok`; the fleet then acknowledges it. Repeats must change nothing, and
-    /// so must a report that no longer fits (older than what is known): return `Ok` for both.
-    fn deployment_report(&self, agent: AgentId, report: Report) -> Answer<'_, Result<(), HomeError>>;
+    /// Keeps reports, in this order. Durable when it returns `Ok`; the fleet then acknowledges them. Repeats must change
+    /// nothing, and so must a report that no longer fits (older than what is known): return `Ok` for both.
+    fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>>;
 
     /// Live progress; may be dropped.
     fn deployment_progress(

@@ -1,6 +1,6 @@
 //! One connected host: frames in and out, until it goes.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -19,13 +19,15 @@ use windflow_protocol::{
 };
 
 use super::{
-    home::{KeyHash, Withdrawal},
+    home::{KeyHash, Report, Withdrawal},
     listener::Greeted,
     registry::{Proof, Shared},
 };
 
 /// A host that takes no bytes for so long is as good as gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
+/// Frames that are worked off together, at most; others get their turn in between.
+const TOGETHER: usize = 64;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -77,7 +79,7 @@ struct Session {
 }
 
 enum Event {
-    Frame(AgentFrame),
+    Frames(Vec<AgentFrame>),
     Tick,
     Nudge,
     Withdraw(Withdrawal),
@@ -118,7 +120,7 @@ impl Session {
             let event = tokio::select! {
                 () = stop.stopped() => Event::Gone("replaced by a newer session".to_owned()),
                 frame = self.greeted.reader.next() => match frame {
-                    Ok(Some(frame)) => Event::Frame(frame),
+                    Ok(Some(frame)) => self.arrived(frame),
                     Ok(None) => Event::Gone("closed by the host".to_owned()),
                     Err(error) => Event::Gone(self.why(&error)),
                 },
@@ -128,12 +130,14 @@ impl Session {
             };
             let now = self.now();
             actions = match event {
-                Event::Frame(frame) => {
+                Event::Frames(frames) => {
                     self.heard();
-                    if matches!(frame, AgentFrame::Bye { .. }) {
+                    if frames.iter().any(|frame| matches!(frame, AgentFrame::Bye { .. })) {
                         self.cause = Some(Absence::Closed);
                     }
-                    self.greeted.machine.on_frame(frame, now)
+                    let machine = &mut self.greeted.machine;
+                    let actions = frames.into_iter().flat_map(|frame| machine.on_frame(frame, now));
+                    actions.collect()
                 }
                 Event::Tick => {
                     let actions = self.greeted.machine.on_tick(now);
@@ -158,6 +162,19 @@ impl Session {
                 }
             };
         }
+    }
+
+    /// A frame and those that came with it.
+    fn arrived(&mut self, first: AgentFrame) -> Event {
+        let mut frames = vec![first];
+        while frames.len() < TOGETHER {
+            match self.greeted.reader.ready() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return Event::Gone(self.why(&error)),
+            }
+        }
+        Event::Frames(frames)
     }
 
     fn why(&self, error: &windflow_transport::StreamError) -> String {
@@ -210,11 +227,24 @@ impl Session {
         actions
     }
 
-    /// Carries actions out, in order, and those that follow from them; then sends everything in one write.
+    /// Carries actions out, in order, and those that follow from them; then sends everything in one write. Reports in a
+    /// row are stored together.
     async fn perform(&mut self, actions: Vec<ControllerAction>) -> Result<(), String> {
-        let mut queue = std::collections::VecDeque::from(actions);
+        let mut queue = VecDeque::from(actions);
+        if queue.iter().any(|action| action.is_request()) {
+            self.admitted().await?;
+        }
         while let Some(action) = queue.pop_front() {
             match action {
+                ControllerAction::Report { seq, report } => {
+                    let mut reports = vec![numbered(seq, &report)?];
+                    while let Some(ControllerAction::Report { seq, report }) =
+                        queue.pop_front_if(|next| matches!(next, ControllerAction::Report { .. }))
+                    {
+                        reports.push(numbered(seq, &report)?);
+                    }
+                    queue.extend(self.reported(reports).await?);
+                }
                 ControllerAction::Send(frame) => {
                     let fed = self.greeted.writer.feed(&frame);
                     fed.map_err(|error| Chain(&error).to_string())?;
@@ -240,7 +270,18 @@ impl Session {
         }
     }
 
-    /// Asked before every request of the host: a removed one gets nothing done any more.
+    async fn reported(&mut self, reports: Vec<Report>) -> Result<Vec<ControllerAction>, String> {
+        let upto = reports.last().map_or(0, |report| report.seq);
+        let agent = self.greeted.agent;
+        let stored = self.shared.home.deployment_reports(agent, reports).await;
+        if !seeded::is(Bug::ReportAckedEarly) {
+            // Not stored: the session ends and the host sends them again to the next one.
+            stored.map_err(|error| Chain(&error).to_string())?;
+        }
+        Ok(self.greeted.machine.stored(upto))
+    }
+
+    /// Asked before the requests of the host are worked off: a removed one gets nothing done any more.
     async fn admitted(&self) -> Result<(), String> {
         let (agent, facts) = (self.greeted.agent, self.greeted.facts);
         let known = self
@@ -251,9 +292,6 @@ impl Session {
     }
 
     async fn apply(&mut self, action: ControllerAction) -> Result<Vec<ControllerAction>, String> {
-        if !matches!(action, ControllerAction::Proven(_)) {
-            self.admitted().await?;
-        }
         let agent = self.greeted.agent;
         let home = Arc::clone(&self.shared.home);
         match action {
@@ -261,21 +299,9 @@ impl Session {
                 home.agent_held(agent, opened(&held)?.stacks).await;
                 return Ok(self.waiting().await);
             }
-            ControllerAction::Report { seq, report } => {
-                let mut report = opened(&report)?;
-                report.seq = seq;
-                let stored = home.deployment_report(agent, report).await;
-                if seeded::is(Bug::ReportAckedEarly) {
-                    return Ok(self.greeted.machine.stored(seq));
-                }
-                // Not stored: the session ends and the host sends it again to the next one.
-                stored.map_err(|error| Chain(&error).to_string())?;
-                return Ok(self.greeted.machine.stored(seq));
-            }
             ControllerAction::RefusedByHost(report) => {
-                let mut report = opened(&report)?;
-                report.seq = 0;
-                let stored = home.deployment_report(agent, report).await;
+                let reports = vec![numbered(0, &report)?];
+                let stored = home.deployment_reports(agent, reports).await;
                 stored.map_err(|error| Chain(&error).to_string())?;
             }
             ControllerAction::Progress { deployment, progress } => {
@@ -286,7 +312,10 @@ impl Session {
             ControllerAction::Containers(list) => home.agent_containers(agent, opened(&list)?).await,
             ControllerAction::Proven(rtt) => self.prove(rtt),
             ControllerAction::Renew(csr) => return Ok(vec![self.renew(&csr).await]),
-            ControllerAction::Greeted(_) | ControllerAction::Send(_) | ControllerAction::Close(_) => {}
+            ControllerAction::Greeted(_)
+            | ControllerAction::Report { .. }
+            | ControllerAction::Send(_)
+            | ControllerAction::Close(_) => {}
         }
         Ok(Vec::new())
     }
@@ -362,6 +391,12 @@ fn sealed<T: Document>(value: &T) -> Option<Doc<T>> {
     Doc::seal(value)
         .inspect_err(|error| tracing::error!(error = %Chain(error), "cannot be sent"))
         .ok()
+}
+
+fn numbered(seq: u64, report: &Doc<Report>) -> Result<Report, String> {
+    let mut report = opened(report)?;
+    report.seq = seq;
+    Ok(report)
 }
 
 fn opened<T: Document>(doc: &Doc<T>) -> Result<T, String> {

@@ -126,8 +126,8 @@ impl Home for Memory {
     fn withdrawals(&self, _agent: AgentId) -> Answer<'_, Vec<Withdrawal>> {
         now(Vec::new())
     }
-    fn deployment_report(&self, _agent: AgentId, report: Report) -> Answer<'_, Result<(), HomeError>> {
-        self.0.lock().unwrap().reports.push(report);
+    fn deployment_reports(&self, _agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>> {
+        self.0.lock().unwrap().reports.extend(reports);
         now(Ok(()))
     }
     fn deployment_progress(

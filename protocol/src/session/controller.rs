@@ -64,6 +64,14 @@ pub enum ControllerAction {
     Close(String),
 }
 
+impl ControllerAction {
+    /// Whether the host asks for something to be done, which only one that is still let in may.
+    #[must_use]
+    pub const fn is_request(&self) -> bool {
+        !matches!(self, Self::Send(_) | Self::Proven(_) | Self::Close(_))
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     AwaitHello,

@@ -61,21 +61,30 @@ impl FrameReader {
     /// [`StreamError`]; the stream is then useless.
     pub async fn next<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
         loop {
+            if let Some(frame) = self.ready()? {
+                return Ok(Some(frame));
+            }
+            let chunk = self.stream.read_chunk(READ, true).await;
+            match chunk.map_err(StreamError::Read)? {
+                Some(chunk) => self.decoder.push(&chunk.bytes),
+                None if self.decoder.is_empty() => return Ok(None),
+                None => return Err(StreamError::Cut),
+            }
+        }
+    }
+
+    /// The next known frame of those that have been read already; it never waits.
+    ///
+    /// # Errors
+    /// [`StreamError::Codec`]; the stream is then useless.
+    pub fn ready<F: Frame>(&mut self) -> Result<Option<F>, StreamError> {
+        loop {
             match self.decoder.next_frame().map_err(StreamError::Codec)? {
                 Some(Decoded::Frame(frame)) => return Ok(Some(frame)),
                 Some(Decoded::Unknown { variant, len }) => {
                     tracing::debug!(kind = F::KIND, variant, len, "frame of a newer build skipped");
                 }
-                None => match self
-                    .stream
-                    .read_chunk(READ, true)
-                    .await
-                    .map_err(StreamError::Read)?
-                {
-                    Some(chunk) => self.decoder.push(&chunk.bytes),
-                    None if self.decoder.is_empty() => return Ok(None),
-                    None => return Err(StreamError::Cut),
-                },
+                None => return Ok(None),
             }
         }
     }

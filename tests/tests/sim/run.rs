@@ -155,7 +155,7 @@ impl World<'_> {
 
     /// What durable steps there were, for a run without faults.
     fn disarm(&self) {
-        let (met, _hit) = self.ground.strikes.disarm();
+        let met = self.ground.strikes.disarm();
         if self.shape.faults {
             return;
         }

@@ -67,7 +67,6 @@ pub(crate) struct Doomed {
 struct State {
     planned: Option<Strike>,
     met: BTreeMap<String, u64>,
-    hit: bool,
     doomed: Vec<Doomed>,
     disarmed: bool,
 }
@@ -95,9 +94,7 @@ impl Strikes {
         if strike.point != point || strike.nth != met {
             return None;
         }
-        let how = strike.how;
-        state.hit = true;
-        Some(how)
+        Some(strike.how)
     }
 
     pub(crate) fn dooms(&self, machine: &str, power: bool) {
@@ -109,11 +106,11 @@ impl Strikes {
         std::mem::take(&mut self.0.lock().unwrap().doomed)
     }
 
-    /// From here on nothing is struck or counted. Gives what was met, and whether the blow fell.
-    pub(crate) fn disarm(&self) -> (BTreeMap<String, u64>, bool) {
+    /// From here on nothing is struck or counted. Gives what was met.
+    pub(crate) fn disarm(&self) -> BTreeMap<String, u64> {
         let mut state = self.0.lock().unwrap();
         state.disarmed = true;
-        (state.met.clone(), state.hit)
+        std::mem::take(&mut state.met)
     }
 }
 

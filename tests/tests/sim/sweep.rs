@@ -31,7 +31,7 @@ struct Aimed {
     strike: Strike,
 }
 
-/// Each step in each way, once at its first time and once at a later one.
+/// Each step in each way, each time at another one of its turns.
 fn aims() -> (usize, Vec<Aimed>) {
     let mut points: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for seed in 1..=PILOTS {

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { reasonText } from "./reason";
 
 /** What the engine's own planning says, out of its sources: a new sentence has to get its French here. */
-const sources = import.meta.glob(["../../../agent/engine/src/plan.rs", "../../../agent/engine/src/plan/**/*.rs"], { query: "?raw", import: "default", eager: true }) as Record<string, string>;
+const sources = import.meta.glob("../../../agent/engine/src/plan/**/*.rs", { query: "?raw", import: "default", eager: true }) as Record<string, string>;
 const withoutTests = (source: string) => source.split("#[cfg(test)]")[0] ?? "";
 /** Where the sentence is given, and sentences that come there by a variable. */
 const said = [/(?:plainly|because|reason)\(\s*(?:format!\(\s*)?"([^"]+)"/g, /"((?:it|a revision|the one|the replacement|the revision|adopted) [a-z -]+)"/g];

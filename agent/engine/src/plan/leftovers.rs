@@ -1,9 +1,11 @@
 //! On the way back: networks and volumes that came after the good revision.
 
+use std::collections::BTreeMap;
+
 use windflow_model::{Action, ContainerState, ResourceKind};
 
 use super::{
-    Mode,
+    Mode, PlanInput,
     builder::{Builder, NewStep, plainly},
     labels,
     resources::new,
@@ -62,5 +64,20 @@ pub(super) fn plan(builder: &mut Builder<'_>) {
             name: volume.name.clone(),
         };
         builder.step(step, work);
+    }
+}
+
+impl PlanInput {
+    /// On the way back: why something that has these labels and is not of the good revision goes, if it does. What is
+    /// older than that revision was there beside it, and stays.
+    pub(super) fn came_after(&self, labels: &BTreeMap<String, String>) -> Option<&'static str> {
+        let Mode::Back { failed, .. } = &self.mode else {
+            return None;
+        };
+        if labels.get(labels::WF_OP) == Some(&failed.to_string()) {
+            return Some("the revision that did not work out made it");
+        }
+        let rev: u64 = labels.get(labels::WF_REV)?.parse().ok()?;
+        (rev > self.stamp.rev.0).then_some("a revision after the good one made it")
     }
 }

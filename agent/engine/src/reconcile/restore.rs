@@ -174,7 +174,8 @@ async fn discard(run: &Arc<Run>, id: String) -> Result<(), TargetError> {
     execute(run, Operation::Remove { id, volumes: true }).await
 }
 
-async fn execute(run: &Arc<Run>, operation: Operation) -> Result<(), TargetError> {
+/// One operation outside of a plan.
+pub(super) async fn execute(run: &Arc<Run>, operation: Operation) -> Result<(), TargetError> {
     run.shared
         .target
         .execute(&operation, Ticker::none())

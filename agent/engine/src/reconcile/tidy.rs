@@ -11,10 +11,11 @@ use windflow_model::ContainerState;
 use super::{
     context::{Early, Run},
     prepare::{label_query, settled},
+    restore::execute,
 };
 use crate::{
     plan::{labels, lasting_name},
-    targets::{ObservedContainer, Operation, Ticker},
+    targets::{ObservedContainer, Operation},
 };
 
 /// Removes what is there twice.
@@ -28,10 +29,6 @@ pub(super) async fn run(run: &Arc<Run>) -> Result<(), Early> {
             place.push(container);
         }
     }
-    let execute = async |operation| {
-        let done = run.shared.target.execute(&operation, Ticker::none()).await;
-        done.map(drop).map_err(Early::from)
-    };
     for mut containers in places.into_values().filter(|containers| containers.len() > 1) {
         containers.sort_by_key(|one| {
             let lasting = lasting_name(&one.name).is_none();
@@ -44,16 +41,16 @@ pub(super) async fn run(run: &Arc<Run>) -> Result<(), Early> {
             tracing::info!(stack = %run.stack(), container = %one.name, stays = %stays.name, "removing what an interrupted replacement left");
             if one.is_up() {
                 let (id, timeout) = (one.id.clone(), None);
-                execute(Operation::Stop { id, timeout }).await?;
+                execute(run, Operation::Stop { id, timeout }).await?;
             }
             // What never ran has put nothing into the volumes made for it.
             let volumes = one.state == ContainerState::Created;
             let id = one.id.clone();
-            execute(Operation::Remove { id, volumes }).await?;
+            execute(run, Operation::Remove { id, volumes }).await?;
         }
         if let Some(name) = lasting_name(&stays.name) {
             let (id, name) = (stays.id.clone(), name.to_owned());
-            execute(Operation::Rename { id, name }).await?;
+            execute(run, Operation::Rename { id, name }).await?;
         }
     }
     Ok(())

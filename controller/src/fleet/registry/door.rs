@@ -51,10 +51,15 @@ impl Fleet {
         None
     }
 
+    /// Between two hosts that are asked to come, at half the pace at which they are let in.
+    fn half_pace(&self) -> Duration {
+        Duration::from_secs(2) / self.admission.handshakes_per_s.max(1)
+    }
+
     /// Calls those back that were here before this start: a host whose controller was killed would find out only at
     /// its next ping. One after the other, at half the pace at which they will be let in.
     pub(super) fn recall(&self) -> TaskHandle<()> {
-        let each = Duration::from_secs(2) / self.admission.handshakes_per_s.max(1);
+        let each = self.half_pace();
         let (home, recaller) = (Arc::clone(&self.shared.home), self.recaller.clone());
         spawn_scoped("recall", async move {
             let remotes = home.agent_remotes().await;
@@ -72,7 +77,7 @@ impl Fleet {
 
     /// Tells every host when to come back: one after the other, at half the pace at which they will be let in.
     pub(super) async fn farewell(&self) {
-        let each = Duration::from_secs(2) / self.admission.handshakes_per_s.max(1);
+        let each = self.half_pace();
         let mut back_in = BACK_FROM;
         for entry in self.sessions.values() {
             let code = endpoint::close_for(CLOSE_RESTART, back_in);

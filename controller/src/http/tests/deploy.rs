@@ -5,11 +5,14 @@ use std::{sync::Arc, time::Duration};
 use proptest::prelude::*;
 use serde_json::json;
 use windflow_kit::Clock;
-use windflow_model::{AgentId, DeploymentEvent as E, DeploymentState};
+use windflow_model::{AgentId, Code, DeploymentEvent as E, DeploymentState, Failure, Rev};
 use windflow_store::{RedbOptions, RedbStore, SharedStore};
 
-use super::world::{NOW_MS, World};
-use crate::fleet::{Assignment, Held};
+use super::world::{NOW_MS, World, report};
+use crate::{
+    context::OpContext,
+    fleet::{Assignment, Held},
+};
 
 fn held(assignment: &Assignment, state: DeploymentState) -> Held {
     Held {
@@ -54,6 +57,58 @@ async fn a_deploy_reaches_the_host_and_its_reports_move_it() {
     assert!(sent[0].want.is_absent());
     world.report(agent, &sent[0], E::Succeeded).await;
     assert_eq!(world.call("DELETE", &path, None).await.0.as_u16(), 204);
+}
+
+/// A host's reports come one by one, or many at once after a time without the link: the same is known after both.
+#[tokio::test]
+async fn reports_that_come_together_say_the_same() {
+    let world = World::new().await;
+    let failure = Failure::new(Code::Internal, "no");
+    let applying = E::Applying { done: 1, total: 2 };
+    let lives = [
+        vec![
+            E::Accepted,
+            E::Preparing,
+            applying.clone(),
+            E::Verifying,
+            E::Succeeded,
+        ],
+        vec![E::Accepted, E::Preparing, E::Failed { failure }, E::Succeeded],
+        vec![E::Accepted, E::Superseded { by: Rev(2) }],
+        vec![E::Superseded { by: Rev(2) }],
+        vec![E::Preparing, E::Accepted, applying],
+    ];
+    for (row, life) in lives.into_iter().enumerate() {
+        let mut known = Vec::new();
+        for together in [false, true] {
+            let host = u8::try_from(row * 2).unwrap() + u8::from(together);
+            let agent = world.enrol(host).await;
+            let stack = world.stack(&format!("web-{host}")).await;
+            let (id, _) = world.deploy(&stack, &[agent]).await[0];
+            let sent = world.app.assignments(agent).await.unwrap();
+            let reports = life.iter().map(|event| report(&sent[0], event.clone()));
+            if together {
+                world
+                    .app
+                    .deployment_reports(agent, reports.collect())
+                    .await
+                    .unwrap();
+            } else {
+                for report in reports {
+                    world.app.deployment_reports(agent, vec![report]).await.unwrap();
+                }
+            }
+            let moves = world.app.audit_moves(&OpContext::system("test")).await.unwrap();
+            let moves = moves.into_iter().filter(|one| one.deployment == id.to_string());
+            let mut moves: Vec<_> = moves.map(|one| (one.from, one.to)).collect();
+            moves.sort();
+            let view = world.ok("GET", &format!("/api/v1/deployments/{id}"), None).await;
+            let path = format!("/api/v1/stacks/{stack}");
+            let deleted = world.call("DELETE", &path, None).await.0;
+            known.push((view["state"].clone(), moves, deleted));
+        }
+        assert_eq!(known[0], known[1], "{life:?}");
+    }
 }
 
 #[tokio::test]

@@ -216,17 +216,21 @@ impl World {
     }
 
     pub(super) async fn report(&self, agent: AgentId, assignment: &Assignment, event: DeploymentEvent) {
-        let report = Report {
-            seq: 1,
-            deployment: Some(assignment.deployment),
-            stack: assignment.name.clone(),
-            rev: assignment.rev,
-            op: assignment.op,
-            event,
-            steps: None,
-            at: Timestamp::from_millis(0),
-        };
-        self.app.deployment_report(agent, report).await.unwrap();
+        let report = report(assignment, event);
+        self.app.deployment_reports(agent, vec![report]).await.unwrap();
+    }
+}
+
+pub(super) fn report(assignment: &Assignment, event: DeploymentEvent) -> Report {
+    Report {
+        seq: 1,
+        deployment: Some(assignment.deployment),
+        stack: assignment.name.clone(),
+        rev: assignment.rev,
+        op: assignment.op,
+        event,
+        steps: None,
+        at: Timestamp::from_millis(0),
     }
 }
 

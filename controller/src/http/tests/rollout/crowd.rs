@@ -6,12 +6,12 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use windflow_model::{AgentId, DeploymentEvent as E, DeploymentState, Timestamp};
+use windflow_model::{AgentId, DeploymentEvent as E, DeploymentState};
 
-use super::super::world::World;
+use super::super::world::{World, report};
 use crate::{
     app::{App, AppResult},
-    fleet::{Assignment, Held, Report},
+    fleet::{Assignment, Held},
 };
 
 /// How a host ends a deployment; `None` means that it never does.
@@ -58,17 +58,8 @@ impl Host {
 
     async fn tell(&mut self, app: &App, agent: AgentId) -> AppResult<()> {
         while let Some((sent, event)) = self.outbox.front() {
-            let report = Report {
-                seq: 1,
-                deployment: Some(sent.deployment),
-                stack: sent.name.clone(),
-                rev: sent.rev,
-                op: sent.op,
-                event: event.clone(),
-                steps: None,
-                at: Timestamp::from_millis(0),
-            };
-            app.deployment_report(agent, report).await?;
+            let report = report(sent, event.clone());
+            app.deployment_reports(agent, vec![report]).await?;
             self.outbox.pop_front();
         }
         Ok(())
