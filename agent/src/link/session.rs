@@ -1,4 +1,10 @@
 //! One connection: dial, greet, work, until it is gone.
+//!
+//! ```text
+//! loop: frames, recalls, engine, clock ─▶ AgentSession ─▶ FrameWriter (waits) ─▶ stream
+//! ```
+//! Reading and writing never wait for one another: two ends that both only write would wait for good. What need not be
+//! sent (progress) or can wait (lists) is not taken up while much waits in the writer.
 
 use std::time::Duration;
 
@@ -16,7 +22,11 @@ use windflow_protocol::{
     AgentFrame, AgentHello, VersionRange,
     session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
 };
-use windflow_transport::{FrameReader, FrameWriter, Recalls, endpoint::CLOSE_DONE, quinn::Connection};
+use windflow_transport::{
+    FrameReader, FrameWriter, Recalls, StreamError,
+    endpoint::{self, CLOSE_DONE},
+    quinn::Connection,
+};
 
 use super::{
     Left, Link,
@@ -28,6 +38,10 @@ use super::{
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
 /// A controller that takes no bytes for so long is as good as gone.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
+/// More of this much waiting for the stream (bytes), and only what must be said is said.
+const CALM: usize = 64 << 10;
+/// With so much waiting (bytes) nothing is read, either: the controller asks faster than it takes answers.
+const FULL: usize = 4 << 20;
 /// Streams served at once; the controller is told by the stream limit of QUIC.
 const STREAMS: usize = 256;
 
@@ -57,6 +71,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
                 writer: FrameWriter::new(send),
                 session,
                 recalls,
+                take_by: Instant::now() + WRITE_WITHIN,
                 was_up: false,
                 renew_at: None,
             };
@@ -91,6 +106,8 @@ struct Live {
     writer: FrameWriter,
     session: AgentSession,
     recalls: Recalls,
+    /// When the controller has to have taken some of what waits.
+    take_by: Instant,
     was_up: bool,
     /// Wall clock of the next renewal; `None` while one is asked for.
     renew_at: Option<i64>,
@@ -106,6 +123,18 @@ impl Live {
             reason,
             retry_after,
             was_up: self.was_up,
+        }
+    }
+
+    /// The stream is over; its connection may say more about it.
+    fn broken(&self, error: &StreamError, link: &Link) -> Left {
+        let left = match self.connection.close_reason() {
+            Some(reason) => lost(&reason, link),
+            None => Left::down(Chain(error).to_string()),
+        };
+        Left {
+            was_up: self.was_up,
+            ..left
         }
     }
 
@@ -131,6 +160,8 @@ impl Live {
                 continue;
             }
             let steady = self.session.is_steady();
+            let waiting = self.writer.waiting();
+            let calm = steady && waiting < CALM;
             let due = self.session.deadline().unwrap_or(Duration::ZERO);
             let renew_in = self
                 .renew_at
@@ -139,40 +170,36 @@ impl Live {
             let renew_in = Duration::from_millis(u64::try_from(renew_in).unwrap_or(0));
             tokio::select! {
                 () = stop.stopped() => return None,
-                frame = self.reader.next() => match frame {
+                taken = tokio::time::timeout_at(self.take_by, self.writer.advance()), if waiting > 0 => match taken {
+                    Ok(Ok(())) => self.take_by = Instant::now() + WRITE_WITHIN,
+                    Ok(Err(error)) => return Some(self.broken(&error, link)),
+                    Err(_) => return Some(self.left(took_nothing(), Duration::ZERO)),
+                },
+                frame = self.reader.next(), if waiting < FULL => match frame {
                     Ok(Some(frame)) => {
                         let now = self.now();
                         actions = self.session.on_frame(frame, now);
                         actions.extend(self.reports(link));
                     }
                     Ok(None) => return Some(self.left("the controller ended the session".to_owned(), Duration::ZERO)),
-                    Err(error) => {
-                        let left = match self.connection.close_reason() {
-                            Some(reason) => lost(&reason, link),
-                            None => Left::down(Chain(&error).to_string()),
-                        };
-                        return Some(Left { was_up: self.was_up, ..left });
-                    }
+                    Err(error) => return Some(self.broken(&error, link)),
                 },
                 () = tokio::time::sleep_until(self.origin + due) => {
                     let now = self.now();
                     actions = self.session.on_tick(now);
                 }
-                () = self.recalls.heard() => {
-                    let now = self.now();
-                    actions = self.session.on_doubt(now);
-                }
+                () = self.recalls.heard() => endpoint::probe(&self.connection),
                 // Only while the agent lives does the engine; if it ends, so does everything.
                 Ok(()) = outbox.changed(), if steady => actions = self.reports(link),
-                Ok(()) = containers.changed(), if steady => {
+                Ok(()) = containers.changed(), if calm => {
                     let list = containers.borrow_and_update().clone();
                     actions.extend(seal(&*list).map(|doc| AgentAction::Send(AgentFrame::Containers(doc))));
                 }
-                Ok(()) = inventory.changed(), if steady => {
+                Ok(()) = inventory.changed(), if calm => {
                     let found = inventory.borrow_and_update().clone();
                     actions.extend(seal(&*found).map(|doc| AgentAction::Send(AgentFrame::Inventory(doc))));
                 }
-                event = progress.recv(), if steady => match event {
+                event = progress.recv(), if calm => match event {
                     Ok(event) => actions.extend(progressed(&event)),
                     Err(broadcast::error::RecvError::Lagged(lost)) => {
                         tracing::debug!(lost, "progress events dropped: the link is slower than the engine");
@@ -248,6 +275,9 @@ impl Live {
                     {
                         let _forgotten = link.engine.reports_ack(*seq).await;
                     }
+                    if self.writer.waiting() == 0 {
+                        self.take_by = Instant::now() + WRITE_WITHIN;
+                    }
                     if let Err(error) = self.writer.feed(&frame) {
                         tracing::error!(error = %Chain(&error), "frame dropped");
                     }
@@ -281,7 +311,7 @@ impl Live {
                     );
                 }
                 AgentAction::Close(denial) => {
-                    let _told = self.flush().await;
+                    let _told = tokio::time::timeout_at(self.take_by, self.writer.flush()).await;
                     let hint = Code::ALL.iter().find(|code| code.as_str() == denial.code);
                     let hint = hint.map_or("", |code| code.hint());
                     let text = format!("{} ({}). {hint}", denial.message, denial.code);
@@ -289,20 +319,7 @@ impl Live {
                 }
             }
         }
-        self.flush()
-            .await
-            .map_err(|reason| self.left(reason, Duration::ZERO))
-    }
-
-    async fn flush(&mut self) -> Result<(), String> {
-        match tokio::time::timeout(WRITE_WITHIN, self.writer.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Chain(&error).to_string()),
-            Err(_) => Err(format!(
-                "the controller took no data for {} s",
-                WRITE_WITHIN.as_secs()
-            )),
-        }
+        Ok(())
     }
 
     fn opened(&mut self, link: &mut Link, opened: Opened) -> Result<Vec<AgentAction>, Left> {
@@ -326,6 +343,10 @@ impl Live {
             .map(|held| self.session.resume(held, 0, now))
             .unwrap_or_default())
     }
+}
+
+fn took_nothing() -> String {
+    format!("the controller took no data for {} s", WRITE_WITHIN.as_secs())
 }
 
 fn renewal(link: &Link) -> i64 {

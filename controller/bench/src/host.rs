@@ -227,6 +227,7 @@ impl Live<'_> {
             let target = self.host.target.deadline().filter(|_| was_steady);
             let due = self.session.deadline().into_iter().chain(target).min();
             let due = due.unwrap_or(now + DIAL_WITHIN);
+            let waiting = self.writer.waiting() > 0;
             actions = tokio::select! {
                 () = stop.stopped() => return true,
                 changed = cut.changed() => {
@@ -234,6 +235,10 @@ impl Live<'_> {
                     let _over = changed;
                     return false;
                 }
+                taken = self.writer.advance(), if waiting => match taken {
+                    Ok(()) => Vec::new(),
+                    Err(_) => return false,
+                },
                 frame = self.reader.next() => match frame {
                     Ok(Some(frame)) => self.session.on_frame(frame, ground.board.now()),
                     Ok(None) => return false,
@@ -242,7 +247,10 @@ impl Live<'_> {
                         return false;
                     }
                 },
-                () = recalls.heard() => self.session.on_doubt(ground.board.now()),
+                () = recalls.heard() => {
+                    endpoint::probe(&self.connection);
+                    Vec::new()
+                }
                 () = tokio::time::sleep_until(ground.board.origin() + due) => {
                     let now = ground.board.now();
                     let told = self.host.target.tick(now, ground.at());
@@ -358,7 +366,7 @@ impl Live<'_> {
                 }
             }
         }
-        self.writer.flush().await.map_err(|_| Over)
+        Ok(())
     }
 }
 

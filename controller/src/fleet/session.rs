@@ -137,7 +137,9 @@ impl Session {
                     }
                     let machine = &mut self.greeted.machine;
                     let actions = frames.into_iter().flat_map(|frame| machine.on_frame(frame, now));
-                    actions.collect()
+                    let mut actions: Vec<_> = actions.collect();
+                    actions.sort_by_key(turn);
+                    actions
                 }
                 Event::Tick => {
                     let actions = self.greeted.machine.on_tick(now);
@@ -384,6 +386,15 @@ impl Session {
             },
             Err(refusal) => refuse(refusal.code, refusal.message),
         }
+    }
+}
+
+/// Reports in a row are stored together, so what came between them goes before them; an end comes last.
+const fn turn(action: &ControllerAction) -> u8 {
+    match action {
+        ControllerAction::Report { .. } => 1,
+        ControllerAction::Close(_) => 2,
+        _ => 0,
     }
 }
 

@@ -153,15 +153,6 @@ impl AgentSession {
         }
     }
 
-    /// The controller may have gone: a ping finds out.
-    pub fn on_doubt(&mut self, now: Duration) -> Vec<AgentAction> {
-        if self.state == State::Steady {
-            vec![self.ping(now)]
-        } else {
-            Vec::new()
-        }
-    }
-
     /// A frame arrived.
     pub fn on_frame(&mut self, frame: ControllerFrame, now: Duration) -> Vec<AgentAction> {
         if self.state == State::Closed {

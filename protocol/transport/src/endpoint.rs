@@ -26,6 +26,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
 const CONTROLLER_BIDI: u32 = 16;
+/// What a peer may send on one connection before it is read.
+const WINDOW: VarInt = VarInt::from_u32(1 << 20);
+/// See [`probe`].
+const WINDOW_PROBE: VarInt = VarInt::from_u32((1 << 20) + 1);
 /// Handshakes waiting for the accept loop: what it takes in a second or two at the default pace.
 const MAX_INCOMING: usize = 2_048;
 
@@ -96,7 +100,7 @@ fn transport(bidi: u32, keep_alive: Option<Duration>) -> Arc<TransportConfig> {
         .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
         .max_concurrent_uni_streams(VarInt::from_u32(4))
         .stream_receive_window(VarInt::from_u32(256 << 10))
-        .receive_window(VarInt::from_u32(1 << 20))
+        .receive_window(WINDOW)
         .send_window(1 << 20)
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)
@@ -191,6 +195,14 @@ pub async fn dial(
     connecting
         .await
         .map_err(|source| DialError::Connect { remote, source })
+}
+
+/// Sends a packet that has to be answered, whatever the streams are held up by: one to a controller that was restarted
+/// brings its stateless reset. Quinn does not offer QUIC's PING; MAX_DATA does the same (RFC 9000, sections 10.3 and 13.2),
+/// and goes out whenever the window grows, here by a byte that is taken back at once.
+pub fn probe(connection: &Connection) {
+    connection.set_receive_window(WINDOW_PROBE);
+    connection.set_receive_window(WINDOW);
 }
 
 /// What an accepted connection is for.

@@ -1,13 +1,13 @@
 //! A recall: one datagram that is not QUIC, by which a controller that has just started asks a host to say something.
-//! The host's ping finds that the connection is gone (a stateless reset comes back), so it dials again at once and not
+//! The host's probe finds that the connection is gone (a stateless reset comes back), so it dials again at once and not
 //! only when its next ping is due.
 //!
 //! ```text
 //! controller: Recaller::recall(address) ── the endpoint's own socket, which a NAT lets through ──┐
 //! agent: Listening (takes recalls out of what arrives; the rest is quinn's) ◄─────────────────────┘
-//!            └── Recalls (watch) ──▶ the link pings
+//!            └── Recalls (watch) ──▶ the link probes
 //! ```
-//! It proves nothing and is not authenticated: whoever forges one gets a host to ping the controller it is connected
+//! It proves nothing and is not authenticated: whoever forges one gets a host to probe the controller it is connected
 //! to, and [`EVERY`] bounds how often.
 
 use std::{

@@ -121,19 +121,39 @@ impl FrameWriter {
         encode(frame, &mut self.buffer).map_err(StreamError::Codec)
     }
 
-    /// Sends what was fed, in one write. A flush that is dropped half-way leaves the stream useless.
+    /// Bytes that were fed and not yet taken by the stream.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Hands the stream as much of what was fed as it takes; waits until it takes some. May be dropped and called again:
+    /// nothing is lost or sent twice.
+    ///
+    /// # Errors
+    /// [`StreamError::Write`].
+    pub async fn advance(&mut self) -> Result<(), StreamError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let taken = self.stream.write(&self.buffer).await;
+        self.buffer.drain(..taken.map_err(StreamError::Write)?);
+        if self.buffer.is_empty() {
+            // One large document must not keep its memory for the life of a connection.
+            self.buffer.shrink_to(READ);
+        }
+        Ok(())
+    }
+
+    /// Hands over all that was fed. May be dropped, as [`FrameWriter::advance`].
     ///
     /// # Errors
     /// [`StreamError::Write`].
     pub async fn flush(&mut self) -> Result<(), StreamError> {
-        if self.buffer.is_empty() {
-            return Ok(());
+        while !self.buffer.is_empty() {
+            self.advance().await?;
         }
-        let result = self.stream.write_all(&self.buffer).await;
-        self.buffer.clear();
-        // One large document must not keep its memory for the life of a connection.
-        self.buffer.shrink_to(READ);
-        result.map_err(StreamError::Write)
+        Ok(())
     }
 
     /// Sends one frame.

@@ -1,14 +1,18 @@
 //! Who gets into which lane, over real QUIC on loopback; and that nothing can be resumed.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
 use rustls_pki_types::CertificateDer;
 use windflow_model::AgentId;
-use windflow_protocol::{EnrollRequest, VersionRange};
+use windflow_protocol::{AgentFrame, EnrollRequest, VersionRange};
 use windflow_transport::{
-    HostKey, Lane, Network, Recaller,
+    FrameWriter, HostKey, Lane, Network, Recaller,
     endpoint::{self, StableKeys},
     enroll::ask,
     identity, quinn,
@@ -79,6 +83,14 @@ fn listen(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, S
 }
 
 fn recalling(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, Recaller) {
+    controller(certificate, root, "127.0.0.1:0".parse().unwrap())
+}
+
+fn controller(
+    certificate: Arc<LiveCertificate>,
+    root: &Root,
+    address: SocketAddr,
+) -> (quinn::Endpoint, Recaller) {
     let config = tls::server(certificate, &root.certificate).unwrap();
     assert_eq!(config.send_tls13_tickets, 0);
     assert_eq!(config.max_early_data_size, 0);
@@ -87,8 +99,13 @@ fn recalling(certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint
         reset: [1; 64],
         connection_id: 1,
     };
-    let any = "127.0.0.1:0".parse().unwrap();
-    endpoint::controller(&Network::default(), any, tls::quic_server(config).unwrap(), &keys).unwrap()
+    endpoint::controller(
+        &Network::default(),
+        address,
+        tls::quic_server(config).unwrap(),
+        &keys,
+    )
+    .unwrap()
 }
 
 /// The lane of the next connection, or why it came to none.
@@ -262,4 +279,52 @@ async fn a_recall_is_heard_once_and_leaves_the_connection_alone() {
     );
     let again = tokio::time::timeout(Duration::from_millis(200), recalls.heard()).await;
     assert!(again.is_err(), "one is enough");
+}
+
+/// The keep-alive would find out, too, but only after 15 s: a stream that is full has nothing to send.
+#[tokio::test]
+async fn a_probe_finds_out_that_the_controller_was_restarted_even_if_the_stream_is_full() {
+    let root = Root::new();
+    let (certificate, _key) = root.server(&[NAME]);
+    let mortal = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let (server, address) = {
+        let _in_there = mortal.enter();
+        listen(Arc::clone(&certificate), &root)
+    };
+    let accepted = mortal.spawn(async move { server.accept().await.unwrap().await.unwrap() });
+    let key = HostKey::generate().unwrap();
+    let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
+    let (client, mut recalls) = endpoint::agent(&Network::default(), address).unwrap();
+    let connection = endpoint::dial(&client, address, NAME, tls).await.unwrap();
+    let (send, _receive) = connection.open_bi().await.unwrap();
+    let mut writer = FrameWriter::new(send);
+    for nonce in 0..100_000 {
+        writer.feed(&AgentFrame::Ping { nonce }).unwrap();
+    }
+    let accepted = accepted.await.unwrap();
+    let full = tokio::time::timeout(Duration::from_millis(300), writer.flush()).await;
+    assert!(full.is_err() && writer.waiting() > 0, "nobody reads");
+
+    // Without its runtime it says nothing any more, as after a kill.
+    mortal.shutdown_background();
+    drop(accepted);
+    let freed = async {
+        while UdpSocket::bind(address).is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, freed).await.unwrap();
+    let (_restarted, recaller) = controller(certificate, &root, address);
+    let unaware = tokio::time::timeout(Duration::from_millis(300), connection.closed()).await;
+    assert!(unaware.is_err(), "{unaware:?}");
+    let mut there = client.local_addr().unwrap();
+    there.set_ip(address.ip());
+    recaller.recall(there).unwrap();
+    tokio::time::timeout(WITHIN, recalls.heard()).await.unwrap();
+    endpoint::probe(&connection);
+    let closed = tokio::time::timeout(WITHIN, connection.closed()).await.unwrap();
+    assert!(matches!(closed, quinn::ConnectionError::Reset), "{closed}");
 }
