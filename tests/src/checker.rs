@@ -3,12 +3,16 @@
 //! The numbers are those of the reliability contract: I1 one terminal state per operation, I2 accepted means journalled,
 //! I3 revisions rise, I4 one operation at work per stack, I5 no step after the end was confirmed, I6 no doubled or
 //! orphaned container, I7 it converges, I8 success means the host said so, I9 the audit trail is whole, I11 numbers
-//! of controllers and sessions rise, I12 what was granted is still there.
+//! of controllers and sessions rise, I12 what was granted is still there. Of rollouts besides: waves in order, within the
+//! limit of failures, and a true account.
 
 mod acts;
 mod controller;
 mod ends;
 mod hosts;
+mod rollouts;
+
+use std::collections::BTreeMap;
 
 pub use self::acts::unasked;
 use crate::history::{Event, What};
@@ -39,6 +43,8 @@ pub struct Verdict {
     pub broken: Vec<String>,
     /// Deployments that were granted.
     pub granted: usize,
+    /// Rollouts that were granted, by the phase in which they ended.
+    pub rollouts: BTreeMap<String, usize>,
     /// Faults.
     pub faults: usize,
     /// Whether the audit trail was looked at.
@@ -55,6 +61,7 @@ pub fn judge(events: &[Event]) -> Verdict {
     controller::audit(events, &mut out);
     ends::ends(events, &mut out);
     acts::acts(events, &mut out);
+    rollouts::rollouts(events, &mut out);
     out.faults = events
         .iter()
         .filter(|event| event.who == "world" && matches!(event.what, What::Fault { .. }))

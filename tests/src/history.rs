@@ -1,8 +1,11 @@
 //! What happened, in the order in which it happened: the only thing that the checker reads.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use serde::{Deserialize, Serialize};
@@ -107,6 +110,20 @@ pub enum What {
         /// Whether its services cannot become healthy.
         hopeless: bool,
     },
+    /// A rollout was granted.
+    RolloutMade { request: u64, rollout: String },
+    /// What the controller says of a rollout in the end.
+    RolloutEnded {
+        rollout: String,
+        phase: String,
+        /// Most hosts that may fail.
+        limit: u32,
+        /// How long a wave waits for hosts that are not there.
+        deadline_ms: u64,
+        /// Hosts by state.
+        summary: BTreeMap<String, u32>,
+        hosts: Vec<RolloutHost>,
+    },
     /// What the audit trail says of a deployment in the end.
     Audited {
         deployment: String,
@@ -117,6 +134,16 @@ pub enum What {
     AuditChecked { records: usize, problems: Vec<String> },
     /// The end of the run.
     End,
+}
+
+/// A host of a rollout in the end.
+#[expect(missing_docs, reason = "named as in the API")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutHost {
+    pub agent: String,
+    pub wave: u32,
+    pub state: String,
+    pub deployment: Option<String>,
 }
 
 /// A container in the end.

@@ -38,11 +38,15 @@ pub enum Bug {
     SessionEpochReused,
     /// A commit whose end is unknown is taken for one that has happened.
     UnknownIsDone,
+    /// The next wave of a rollout begins while hosts of the one before are at work.
+    WaveUnsettled,
+    /// A rollout goes on whatever number of hosts has failed.
+    FailuresIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::AckBeforeSync,
         Self::OrderTakenTwice,
         Self::NoIdempotency,
@@ -60,6 +64,8 @@ impl Bug {
         Self::EpochReused,
         Self::SessionEpochReused,
         Self::UnknownIsDone,
+        Self::WaveUnsettled,
+        Self::FailuresIgnored,
     ];
 }
 

@@ -2,15 +2,16 @@
 
 use windflow_api::{
     DeployRequest, DeploymentQuery, DeploymentView, EnrolmentTokenCreate, PageQuery, RemoveRequest,
-    RollbackRequest,
+    RollbackRequest, RolloutCreate, RolloutHostQuery, RolloutQuery, RolloutView,
 };
 use windflow_controller::{
-    app::{App, AppError, idempotency::IdempotencyKey},
+    app::{App, AppError, idempotency::IdempotencyKey, rollout::RolloutAct},
     context::OpContext,
 };
-use windflow_model::{DeploymentState, Rev, SpecFile, StackName, StackSpec};
-
-use windflow_tests::history::What;
+use windflow_model::{
+    DeploymentState, Rev, RolloutPlan, RolloutState, SpecFile, StackName, StackSpec, Summary, Targets,
+};
+use windflow_tests::history::{RolloutHost, What};
 
 use crate::hosts::Ground;
 
@@ -40,6 +41,16 @@ pub(crate) enum Request {
     Remove {
         stack: String,
         hosts: Vec<String>,
+    },
+    /// Saves these services and brings them to all hosts in waves.
+    Rollout {
+        stack: String,
+        compose: String,
+        plan: RolloutPlan,
+    },
+    /// Lets rollouts go on that wait for a person, or ends all that are not over.
+    Settle {
+        cancel: bool,
     },
     /// Counts what is not final.
     Count,
@@ -190,6 +201,51 @@ async fn answer(app: &App, ground: &Ground, number: u64, request: Request) -> Re
             };
             app.stack_remove(&op, stack_of(&stack), request, None).await?
         }
+        Request::Rollout { stack, compose, plan } => {
+            let id = stack_of(&stack);
+            let held = app.stack_view(&op, id).await?;
+            app.stack_update(&op, id, held.version, spec(compose)).await?;
+            let agents = ground
+                .directory
+                .lock()
+                .unwrap()
+                .agents
+                .values()
+                .copied()
+                .collect();
+            let request = RolloutCreate {
+                stack: id,
+                targets: Targets {
+                    agents,
+                    ..Targets::default()
+                },
+                plan,
+                rev: None,
+            };
+            let key = IdempotencyKey::new(&op, &format!("request-{number}"), &number)?;
+            let made = app.rollout_create(&op, request, Some(&key)).await?;
+            let rollout = made.rollout.id.to_string();
+            let request = number;
+            ground
+                .history
+                .note("operator", What::RolloutMade { request, rollout });
+            return Ok(Vec::new());
+        }
+        Request::Settle { cancel } => {
+            for one in active_rollouts(app, &op).await? {
+                let waits = matches!(one.rollout.state, RolloutState::Paused { until: None, .. });
+                let act = if cancel {
+                    RolloutAct::Cancel
+                } else {
+                    RolloutAct::Resume
+                };
+                if cancel || waits {
+                    // It may have ended meanwhile.
+                    let _over = app.rollout_act(&op, one.rollout.id, None, act).await;
+                }
+            }
+            return Ok(Vec::new());
+        }
         Request::Count => {
             let query = DeploymentQuery {
                 state: Some("active".to_owned()),
@@ -197,6 +253,7 @@ async fn answer(app: &App, ground: &Ground, number: u64, request: Request) -> Re
                 ..DeploymentQuery::default()
             };
             let open = app.deployment_list(&op, &query).await?.items.len();
+            let open = open + active_rollouts(app, &op).await?.len();
             ground.directory.lock().unwrap().open = Some(open);
             return Ok(Vec::new());
         }
@@ -209,6 +266,50 @@ async fn answer(app: &App, ground: &Ground, number: u64, request: Request) -> Re
 
 fn ids(made: &[DeploymentView]) -> Vec<String> {
     made.iter().map(|view| view.deployment.id.to_string()).collect()
+}
+
+async fn active_rollouts(app: &App, op: &OpContext) -> Result<Vec<RolloutView>, AppError> {
+    let query = RolloutQuery {
+        state: Some("active".to_owned()),
+        ..RolloutQuery::default()
+    };
+    Ok(app.rollout_list(op, &query).await?.items)
+}
+
+/// What is said of each rollout.
+async fn account_rollouts(app: &App, ground: &Ground, op: &OpContext) -> Result<(), AppError> {
+    let parts = Summary::default().parts();
+    let name = |state| {
+        parts
+            .iter()
+            .find(|(part, ..)| *part == state)
+            .map_or("", |(_, name, _)| *name)
+    };
+    for one in app.rollout_list(op, &RolloutQuery::default()).await?.items {
+        let view = app.rollout_view(op, one.rollout.id).await?;
+        let hosts = app
+            .rollout_hosts(op, one.rollout.id, &RolloutHostQuery::default())
+            .await?;
+        let hosts = hosts.items.into_iter().map(|host| RolloutHost {
+            agent: host.agent.to_string(),
+            wave: host.wave,
+            state: name(host.state).to_owned(),
+            deployment: host.deployment.map(|id| id.to_string()),
+        });
+        let counts = view.summary.parts().into_iter().filter(|(.., count)| *count > 0);
+        ground.history.note(
+            "controller",
+            What::RolloutEnded {
+                rollout: view.rollout.id.to_string(),
+                phase: view.rollout.state.name().to_owned(),
+                limit: view.failure_limit,
+                deadline_ms: u64::from(view.rollout.plan.deadline_s) * 1_000,
+                summary: counts.map(|(_, name, count)| (name.to_owned(), count)).collect(),
+                hosts: hosts.collect(),
+            },
+        );
+    }
+    Ok(())
 }
 
 async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<String>, AppError> {
@@ -264,6 +365,7 @@ async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<Strin
             None => break,
         }
     }
+    account_rollouts(app, ground, op).await?;
     for one in app.audit_moves(op).await? {
         let (deployment, from, to) = (one.deployment, one.from, one.to);
         ground

@@ -1,7 +1,7 @@
 //! Many seeds, and one seed many times.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
         atomic::{AtomicU64, Ordering},
@@ -37,6 +37,7 @@ fn setting(name: &str, default: u64) -> u64 {
 struct Sum {
     seeds: u64,
     granted: usize,
+    rollouts: BTreeMap<String, usize>,
     faults: usize,
     simulated_ms: u64,
     broken: Vec<String>,
@@ -47,6 +48,9 @@ fn judged(seed: u64, events: &[Event], sum: &mut Sum) {
     sum.seeds += 1;
     sum.granted += verdict.granted;
     sum.faults += verdict.faults;
+    for (phase, count) in verdict.rollouts {
+        *sum.rollouts.entry(phase).or_default() += count;
+    }
     sum.simulated_ms += events.iter().map(|event| event.at_ms).max().unwrap_or(0);
     let mut broken = verdict.broken;
     if !verdict.audited {
@@ -91,14 +95,18 @@ fn sim_seeds_break_no_invariant() {
         }
     });
     let sum = sum.into_inner().unwrap();
+    let rollouts: usize = sum.rollouts.values().sum();
     println!(
-        "{} seeds, {:.1} simulated hours, {} deployments granted, {} faults, {} seeds broke an invariant",
+        "{} seeds, {:.1} simulated hours, {} deployments granted, {} rollouts {:?}, {} faults, {} seeds broke an invariant",
         sum.seeds,
         std::time::Duration::from_millis(sum.simulated_ms).as_secs_f64() / 3_600.0,
         sum.granted,
+        rollouts,
+        sum.rollouts,
         sum.faults,
         sum.broken.len()
     );
+    assert!(rollouts as u64 >= sum.seeds / 2, "too few rollouts: {rollouts}");
     assert!(sum.broken.is_empty(), "{}", sum.broken.join("\n"));
 }
 
