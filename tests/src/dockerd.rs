@@ -113,6 +113,14 @@ impl Dockerd {
     /// # Panics
     /// If it does not come up, and with `WINDFLOW_TEST_DOCKER=1` if it cannot be.
     pub async fn start(live_restore: bool) -> Option<Self> {
+        Self::start_on(live_restore, |_data| true).await
+    }
+
+    /// The same with a data folder that `prepare` has made something of, or says that it cannot.
+    ///
+    /// # Panics
+    /// As [`Dockerd::start`].
+    pub async fn start_on(live_restore: bool, prepare: impl FnOnce(&Path) -> bool) -> Option<Self> {
         if let Some(why) = missing() {
             must_have_engine(&why);
             return None;
@@ -121,6 +129,11 @@ impl Dockerd {
             .prefix("wft-dockerd-")
             .tempdir_in(memory())
             .expect("a folder");
+        let data = dir.path().join("data");
+        fs::create_dir(&data).expect("a folder");
+        if !prepare(&data) {
+            return None;
+        }
         let mut room = Program::new("the engine's room", dir.path().join("room.log"));
         let enter = [
             "--pdeathsig",

@@ -6,6 +6,8 @@
 
 #[path = "engine/foreign.rs"]
 mod foreign;
+#[path = "engine/full.rs"]
+mod full;
 #[path = "engine/killed.rs"]
 mod killed;
 #[path = "engine/restarted.rs"]
@@ -378,6 +380,16 @@ async fn fault_engine_restarted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn fault_engine_foreign_hand() {
     foreign::rounds(4).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fault_full_disk_of_the_engine() {
+    full::rounds(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn soak_fault_full_disk_of_the_engine() {
+    full::rounds(20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
