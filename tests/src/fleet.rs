@@ -479,9 +479,15 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
+    /// How `windflow` is started.
+    #[must_use]
+    pub fn launch(&self, args: &[&str]) -> Launch {
+        let launch = Launch::ours("windflow", args.iter().copied());
+        launch.env("WINDFLOW_CONFIG", &self.config)
+    }
+
     /// Runs `windflow` to its end.
     pub async fn run(&self, args: &[&str]) -> crate::program::Finished {
-        let launch = Launch::ours("windflow", args.iter().copied());
-        launch.env("WINDFLOW_CONFIG", &self.config).finish().await
+        self.launch(args).finish().await
     }
 }

@@ -134,8 +134,10 @@ pub fn controller(
     let id = keys.connection_id;
     endpoint
         .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id)))
-        // 10,000 agents at a 15 s keep-alive are 667 resets a second after a restart.
-        .min_reset_interval(Duration::from_millis(1));
+        // After a restart every host asks for one, many at once. Quinn takes one time for all packets that it reads
+        // together, so that with any interval one of them is answered; the others ask again, later and later. A reset is
+        // smaller than what brought it: nobody is flooded by it, and two ends that answer each other come to an end.
+        .min_reset_interval(Duration::ZERO);
     let mut server = ServerConfig::with_crypto(Arc::new(tls));
     server
         .transport_config(transport(CONTROLLER_BIDI, None))

@@ -281,20 +281,59 @@ async fn a_recall_is_heard_once_and_leaves_the_connection_alone() {
     assert!(again.is_err(), "one is enough");
 }
 
+/// A controller in a runtime of its own, so that it can end without a word, as after a kill.
+struct Mortal {
+    runtime: tokio::runtime::Runtime,
+    address: SocketAddr,
+    /// What it accepted, in order; held until it has ended: dropped before, it would be closed with a word.
+    accepted: tokio::sync::mpsc::UnboundedReceiver<quinn::Connection>,
+}
+
+impl Mortal {
+    fn start(certificate: &Arc<LiveCertificate>, root: &Root) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let (server, address) = {
+            let _in_there = runtime.enter();
+            listen(Arc::clone(certificate), root)
+        };
+        let (sender, accepted) = tokio::sync::mpsc::unbounded_channel();
+        runtime.spawn(async move {
+            while let Some(incoming) = server.accept().await {
+                let _nobody_waits = sender.send(incoming.await.unwrap());
+            }
+        });
+        Self {
+            runtime,
+            address,
+            accepted,
+        }
+    }
+
+    /// Ends it, and starts another one in its place that knows nothing of its connections.
+    async fn replace(self, certificate: Arc<LiveCertificate>, root: &Root) -> (quinn::Endpoint, Recaller) {
+        self.runtime.shutdown_background();
+        drop(self.accepted);
+        let address = self.address;
+        let freed = async {
+            while UdpSocket::bind(address).is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(WITHIN, freed).await.unwrap();
+        controller(certificate, root, address)
+    }
+}
+
 /// The keep-alive would find out, too, but only after 15 s: a stream that is full has nothing to send.
 #[tokio::test]
 async fn a_probe_finds_out_that_the_controller_was_restarted_even_if_the_stream_is_full() {
     let root = Root::new();
     let (certificate, _key) = root.server(&[NAME]);
-    let mortal = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    let (server, address) = {
-        let _in_there = mortal.enter();
-        listen(Arc::clone(&certificate), &root)
-    };
-    let accepted = mortal.spawn(async move { server.accept().await.unwrap().await.unwrap() });
+    let mut mortal = Mortal::start(&certificate, &root);
+    let address = mortal.address;
     let key = HostKey::generate().unwrap();
     let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
     let (client, mut recalls) = endpoint::agent(&Network::default(), address).unwrap();
@@ -304,20 +343,12 @@ async fn a_probe_finds_out_that_the_controller_was_restarted_even_if_the_stream_
     for nonce in 0..100_000 {
         writer.feed(&AgentFrame::Ping { nonce }).unwrap();
     }
-    let accepted = accepted.await.unwrap();
+    let accepted = mortal.accepted.recv().await.unwrap();
     let full = tokio::time::timeout(Duration::from_millis(300), writer.flush()).await;
     assert!(full.is_err() && writer.waiting() > 0, "nobody reads");
 
-    // Without its runtime it says nothing any more, as after a kill.
-    mortal.shutdown_background();
     drop(accepted);
-    let freed = async {
-        while UdpSocket::bind(address).is_err() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(WITHIN, freed).await.unwrap();
-    let (_restarted, recaller) = controller(certificate, &root, address);
+    let (_restarted, recaller) = mortal.replace(certificate, &root).await;
     let unaware = tokio::time::timeout(Duration::from_millis(300), connection.closed()).await;
     assert!(unaware.is_err(), "{unaware:?}");
     let mut there = client.local_addr().unwrap();
@@ -327,4 +358,31 @@ async fn a_probe_finds_out_that_the_controller_was_restarted_even_if_the_stream_
     endpoint::probe(&connection);
     let closed = tokio::time::timeout(WITHIN, connection.closed()).await.unwrap();
     assert!(matches!(closed, quinn::ConnectionError::Reset), "{closed}");
+}
+
+/// One reset for all that arrive together would leave most of them to ask again, later and later.
+#[tokio::test]
+async fn all_who_ask_at_once_learn_at_once_that_the_controller_was_restarted() {
+    const HOSTS: usize = 100;
+    let root = Root::new();
+    let (certificate, _key) = root.server(&[NAME]);
+    let mortal = Mortal::start(&certificate, &root);
+    let key = HostKey::generate().unwrap();
+    let (client, _recalls) = endpoint::agent(&Network::default(), mortal.address).unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..HOSTS {
+        let tls = tls::agent(root.agent(&key, (-1, 1)), key.private_der(), &root.certificate).unwrap();
+        connections.push(endpoint::dial(&client, mortal.address, NAME, tls).await.unwrap());
+    }
+    let (_restarted, _recaller) = mortal.replace(certificate, &root).await;
+    for connection in &connections {
+        endpoint::probe(connection);
+    }
+    let all = async {
+        for connection in &connections {
+            let closed = connection.closed().await;
+            assert!(matches!(closed, quinn::ConnectionError::Reset), "{closed}");
+        }
+    };
+    tokio::time::timeout(WITHIN / 2, all).await.unwrap();
 }
