@@ -86,6 +86,7 @@ impl AppOptions {
             heard_before: OnceCell::new(),
             dispatch: Notify::new(),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
+            verifying: tokio::sync::Mutex::default(),
             passwords: Passwords::default(),
             setup: SetupCodes::new(self.clock.clone(), self.random.clone()),
             limits: Limits::new(self.clock.clone()),
@@ -119,6 +120,8 @@ struct Inner {
     heard_before: OnceCell<BTreeMap<AgentId, Timestamp>>,
     dispatch: Notify,
     rollouts: rollout::Watch,
+    /// Held by the one check of the audit trail that runs.
+    verifying: tokio::sync::Mutex<()>,
     passwords: Passwords,
     setup: SetupCodes,
     limits: Limits,

@@ -19,6 +19,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{app::App, jobs::Jobs};
 
 mod agent;
+mod audit;
 mod deployment;
 mod error;
 mod extract;
@@ -171,6 +172,8 @@ fn operations() -> OpenApiRouter<Web> {
             group::group_update,
             group::group_delete
         ))
+        .routes(routes!(audit::audit_list))
+        .routes(routes!(audit::audit_verify))
         .routes(routes!(live::deployment_events))
         .routes(routes!(live::event_list))
 }

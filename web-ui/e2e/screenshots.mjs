@@ -192,6 +192,10 @@ try {
   await shot("rollout", ["light", "dark", "phone"], `/rollouts/${waves.id}`, "tbody tr");
   await shot("rollouts", ["light", "phone-dark"], "/rollouts", "tbody tr");
   await call("post", `rollouts/${waves.id}/cancel`, {});
+  await shot("audit", ["light", "phone-dark"], "/audit", "[data-test=record]", async (page) => {
+    await page.click("[data-test=verify]");
+    await page.waitForSelector("[data-problems]");
+  });
   await shot("logs", ["dark", "phone"], `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
   await shot("editor", ["light", "phone-dark"], `/stacks/${shop}/edit`, ".cm-content", async (page) => {
     await page.locator(".cm-line", { hasText: "depends_on" }).first().click();

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod audit;
 pub mod deployment;
 pub mod error;
 pub mod live;
@@ -16,6 +17,7 @@ pub mod system;
 pub mod token;
 
 pub use agent::{Agent, AgentPatch, HostContainers};
+pub use audit::{AuditEntry, AuditHead, AuditMove, AuditProblem, AuditProblemKind, AuditQuery, AuditVerdict};
 pub use deployment::{
     AgentPin, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest,
     RollbackRequest, StackPreview,

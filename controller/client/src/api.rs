@@ -28,6 +28,7 @@ macro_rules! calls {
     };
 }
 
+mod audit;
 mod rollout;
 
 calls! {
@@ -187,7 +188,12 @@ fn deployments(query: &DeploymentQuery) -> String {
         ("latest", query.latest.then(|| "true".to_owned())),
         ("limit", query.limit.map(|limit| limit.to_string())),
     ];
-    let mut path = "/api/v1/deployments".to_owned();
+    path("/api/v1/deployments", parts)
+}
+
+/// A path with those parts of its query that have a value.
+fn path<const N: usize>(base: &str, parts: [(&str, Option<String>); N]) -> String {
+    let mut path = base.to_owned();
     let mut next = '?';
     for (name, value) in parts {
         if let Some(value) = value {

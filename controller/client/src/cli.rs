@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use crate::output::Format;
 
 mod agent;
+mod audit;
 #[cfg(feature = "bench")]
 mod bench;
 mod rollout;
@@ -15,11 +16,12 @@ mod stack;
 mod value;
 
 pub use agent::{AgentCommand, TokenCommand};
+pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
 pub use rollout::{GroupCommand, RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
-pub use value::Tail;
+pub use value::{Tail, When};
 use value::{parse_duration, parse_tail};
 
 /// Deploy container stacks to a fleet of hosts.
@@ -70,6 +72,9 @@ pub enum Command {
     /// Saved choices of hosts.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// What was done, by whom, and whether that record is whole.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show the log lines of a stack.
     Logs(LogsArgs),
     /// Measure what a controller carries.
@@ -268,6 +273,13 @@ mod tests {
         check("windflow stack rollback web --rev 3 -d", true);
         check("windflow stack remove web -y --volumes", true);
         check("windflow deployment list --state active", true);
+        check(
+            "windflow audit list --actor ada --action stack --since 2h --until 2026-11-22 -n 5",
+            true,
+        );
+        check("windflow audit list --actor ada --agent web1", false);
+        check("windflow audit list --since soon", false);
+        check("windflow audit list --limit 0", false);
         check("windflow logs web -f --service a,b --tail all -t", true);
         check("windflow logs web --tail many", false);
         #[cfg(feature = "bench")]

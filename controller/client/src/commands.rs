@@ -1,6 +1,7 @@
 //! The commands: each reads its arguments, calls the API and prints.
 
 pub mod agent;
+mod audit;
 #[cfg(feature = "bench")]
 mod bench;
 pub mod deployment;
@@ -66,6 +67,7 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Deployment(command) => deployment::run(&session, command).await,
         Command::Rollout(command) => Box::pin(rollout::run(&session, command)).await,
         Command::Group(command) => group::run(&session, command).await,
+        Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
         #[cfg(feature = "bench")]
         Command::Bench(command) => Box::pin(bench::run(&session, command, clock)).await,

@@ -9,8 +9,7 @@
 //! A chain in the transactions themselves would put all of them into one line: each would wait for the disk of the one
 //! before. So a record is chained a moment after it is written; until then it stands in `audit-open`. Who changes,
 //! removes or inserts a sealed record breaks the chain; [`App::audit_verify`] says where.
-
-use std::collections::BTreeMap;
+//! [`App::audit_list`] shows the records.
 
 use sha2::{Digest as _, Sha256};
 use windflow_model::{Deployment, OrgId};
@@ -24,23 +23,13 @@ use super::{
 };
 use crate::context::OpContext;
 
+mod list;
+mod verify;
+
 /// Records under one seal: with the seal and the head below the store's 100 operations.
 const CHAIN_PER_SEAL: usize = 90;
 /// The hash before the first seal.
 const GENESIS: &str = "";
-
-/// What a check of the whole trail found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditVerdict {
-    /// Records that are sealed.
-    pub sealed: usize,
-    /// Records that wait for the next seal.
-    pub open: usize,
-    /// Number and hash of the newest seal: noted elsewhere, it vouches for everything before.
-    pub head: Option<(u64, String)>,
-    /// What is not as it was written; empty if all is well.
-    pub problems: Vec<String>,
-}
 
 /// A deployment's step from one state to another, as the audit trail has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -180,70 +169,6 @@ impl App {
         Ok(record.map(|record| hex::encode(Sha256::digest(&record.value))))
     }
 
-    /// Checks every seal and every record under one.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub async fn audit_verify(&self, op: &OpContext) -> AppResult<AuditVerdict> {
-        const OP: &str = "audit_verify";
-        let org = op.org;
-        let mut problems = Vec::new();
-        let mut unsealed = BTreeMap::new();
-        for key in self.keys_below(OP, &keys::audits(org)).await? {
-            unsealed.insert(key.last().to_string(), key);
-        }
-        let (mut number, mut previous, mut sealed) = (0, GENESIS.to_owned(), 0);
-        for entry in self.all::<AuditSeal>(OP, &keys::audit_seals(org)).await? {
-            let seal = entry.value;
-            number += 1;
-            if seal.number != number {
-                problems.push(format!(
-                    "seal {number} is missing: the next one is {}",
-                    seal.number
-                ));
-                number = seal.number;
-            }
-            if seal.previous != previous {
-                problems.push(format!(
-                    "seal {number} does not follow the one before it: one of the two was changed"
-                ));
-            }
-            for (id, hash) in &seal.records {
-                let found = match unsealed.remove(id) {
-                    Some(key) => self.audit_hash(OP, &key).await?,
-                    None => None,
-                };
-                sealed += 1;
-                match found {
-                    Some(found) if found == *hash => {}
-                    Some(_) => problems.push(format!("record {id} (seal {number}) was changed")),
-                    None => problems.push(format!("record {id} (seal {number}) is missing, or sealed twice")),
-                }
-            }
-            previous = seal.hash();
-        }
-        let head = self.find::<SealHead>(OP, &keys::audit_head(org)).await?;
-        let head = head.map(|head| (head.value.number, head.value.hash));
-        if head != (number > 0).then_some((number, previous)) {
-            problems.push("the newest seal is not the one that was written last".to_owned());
-        }
-        let open = self.keys_below(OP, &keys::audits_open(org)).await?;
-        for key in &open {
-            if unsealed.remove(&key.last().to_string()).is_none() {
-                problems.push(format!("record {} waits for a seal and is missing", key.last()));
-            }
-        }
-        for id in unsealed.keys() {
-            problems.push(format!("record {id} was put in without a seal"));
-        }
-        Ok(AuditVerdict {
-            sealed,
-            open: open.len(),
-            head,
-            problems,
-        })
-    }
-
     /// Every transition of a deployment that the trail has, in no order.
     ///
     /// # Errors
@@ -283,87 +208,4 @@ impl AuditSeal {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use windflow_kit::{Clock, Random, Stop, TaskSet};
-    use windflow_store::{MemStore, SharedStore};
-
-    use super::*;
-    use crate::app::AppOptions;
-
-    fn app() -> App {
-        let (clock, random) = (Clock::manual(1_000), Random::seeded(1));
-        let store: SharedStore = Arc::new(MemStore::new(clock.clone()));
-        AppOptions {
-            store,
-            clock,
-            tasks: TaskSet::new(Stop::new(), random.clone()),
-            random,
-            epoch: 1,
-        }
-        .build()
-    }
-
-    /// 200 acts, sealed but for the last; then `spoil` one of the sealed: what a check says.
-    async fn check(spoil: impl AsyncFnOnce(&App, Key), expected: &[&str]) {
-        let (app, op) = (app(), OpContext::system("test"));
-        for object in 0..199 {
-            app.audit(&op, "act", object, "").await.unwrap();
-        }
-        assert_eq!(app.audit_seal().await.unwrap(), 199);
-        let some = app.keys_below("test", &keys::audits(op.org)).await.unwrap();
-        app.audit(&op, "act", 199, "").await.unwrap();
-        let before = app.audit_verify(&op).await.unwrap();
-        assert_eq!((before.sealed, before.open), (199, 1));
-        assert_eq!(before.problems, [""; 0]);
-        spoil(&app, some[100].clone()).await;
-        app.audit_seal().await.unwrap();
-        let found = app.audit_verify(&op).await.unwrap().problems;
-        for one in expected {
-            assert!(found.iter().any(|found| found.contains(one)), "{one}: {found:?}");
-        }
-        for found in &found {
-            assert!(expected.iter().any(|one| found.contains(one)), "{found}");
-        }
-    }
-
-    #[tokio::test]
-    async fn whatever_is_done_to_a_record_is_found() {
-        let org = OpContext::system("").org;
-        let commit = async |app: &App, txn: Txn| {
-            app.commit("test", txn).await.unwrap();
-        };
-        check(async |_, _| (), &[]).await;
-        check(
-            async |app, key| commit(app, Txn::new().delete(key)).await,
-            &["is missing"],
-        )
-        .await;
-        check(
-            async |app, key| commit(app, Txn::new().put(key, b"other".to_vec())).await,
-            &["was changed"],
-        )
-        .await;
-        check(
-            async |app, _| commit(app, Txn::new().put(keys::audit(org, "0"), Vec::new())).await,
-            &["without a seal"],
-        )
-        .await;
-        // One that was not sealed yet, before the seal came.
-        check(
-            async |app, _| {
-                let open = app.keys_below("test", &keys::audits_open(org)).await.unwrap();
-                commit(app, Txn::new().delete(keys::audit(org, &open[0].last()))).await;
-            },
-            &["is missing"],
-        )
-        .await;
-        // A seal with all that it covers.
-        check(
-            async |app, _| commit(app, Txn::new().delete(keys::audit_seal(org, 2))).await,
-            &["seal 2 is missing", "does not follow", "without a seal"],
-        )
-        .await;
-    }
-}
+mod tests;

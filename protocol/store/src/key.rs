@@ -105,6 +105,20 @@ impl Prefix {
         key.0.starts_with(&self.0)
     }
 
+    /// Where a scan from the end begins: all keys that it meets are smaller. `None`: at the last key there is.
+    pub(crate) fn top(&self, before: Option<&Key>) -> Option<Vec<u8>> {
+        let mut end = self.0.clone();
+        while end.pop_if(|last| *last == u8::MAX).is_some() {}
+        // The first bytes that do not begin with the prefix any more.
+        let end = end.last_mut().map(|last| *last += 1).map(|()| end);
+        let before = before.map(|before| before.0.clone());
+        let lower = match (before, end) {
+            (Some(before), Some(end)) => Some(before.min(end)),
+            (before, end) => before.or(end),
+        };
+        lower.map(|lower| lower.max(self.0.clone()))
+    }
+
     /// The leading bytes shared by all keys below.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -93,6 +93,19 @@ impl MemStore {
             limit,
         )
     }
+
+    fn page_back(&self, prefix: &Prefix, before: Option<&Key>, limit: usize) -> Result<Page, StoreError> {
+        let state = self.open()?;
+        let first = Bound::Included(Key::from_bytes(prefix.as_bytes()));
+        let top = prefix.top(before).map(|top| Key::from_bytes(&top));
+        let below = state
+            .records
+            .range((first, top.map_or(Bound::Unbounded, Bound::Excluded)));
+        page_of(
+            below.rev().map(|(key, record)| Ok((key.clone(), record.clone()))),
+            limit,
+        )
+    }
 }
 
 impl Store for MemStore {
@@ -107,6 +120,15 @@ impl Store for MemStore {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         Box::pin(async move { self.page(prefix, after, limit) })
+    }
+
+    fn scan_back<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+        before: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(async move { self.page_back(prefix, before, limit) })
     }
 
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Committed, StoreError>> {

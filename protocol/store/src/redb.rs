@@ -43,7 +43,7 @@ mod writer;
 pub use self::disk::SimulatedDisk;
 use self::{
     file::{File, Place},
-    reader::Read,
+    reader::{Edge, Read},
     writer::{Change, Writer},
 };
 
@@ -270,7 +270,22 @@ impl Store for RedbStore {
         let (prefix, after) = (prefix.clone(), after.cloned());
         Box::pin(self.read(move |reply| Read::Scan {
             prefix,
-            after,
+            edge: Edge::After(after),
+            limit,
+            reply,
+        }))
+    }
+
+    fn scan_back<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+        before: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        let (prefix, before) = (prefix.clone(), before.cloned());
+        Box::pin(self.read(move |reply| Read::Scan {
+            prefix,
+            edge: Edge::Before(before),
             limit,
             reply,
         }))

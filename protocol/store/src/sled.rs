@@ -11,6 +11,7 @@ use std::{
 };
 
 use fs_err as fs;
+use sled::IVec;
 use windflow_kit::{Clock, DirLock};
 
 use crate::{
@@ -149,15 +150,20 @@ impl Inner {
                 let key = entry.as_ref().ok().and_then(|(key, _)| key.get(1..));
                 after.is_none_or(|after| key != Some(after.as_bytes()))
             });
-        page_of(
-            below.map(|entry| {
-                let (key, bytes) = entry?;
-                let key = Key::from_bytes(key.get(1..).unwrap_or_default());
-                let record = record::decode(key.as_bytes(), &bytes)?;
-                Ok((key, record))
-            }),
-            limit,
-        )
+        page_of(below.map(opened), limit)
+    }
+
+    fn page_back(&self, prefix: &Prefix, before: Option<&Key>, limit: usize) -> Result<Page, StoreError> {
+        let database = self.database()?;
+        let first = stored(prefix.as_bytes());
+        let top = prefix
+            .top(before)
+            .map_or_else(|| vec![RECORD + 1], |top| stored(&top));
+        let below = database
+            .range(first..top)
+            .rev()
+            .map(|entry| entry.map_err(|error| self.error(error)));
+        page_of(below.map(opened), limit)
     }
 
     fn version(&self, database: &sled::Db) -> Result<Version, StoreError> {
@@ -215,6 +221,13 @@ fn stored(key: &[u8]) -> Vec<u8> {
     [&[RECORD], key].concat()
 }
 
+fn opened(entry: Result<(IVec, IVec), StoreError>) -> Result<(Key, Record), StoreError> {
+    let (key, bytes) = entry?;
+    let key = Key::from_bytes(key.get(1..).unwrap_or_default());
+    let record = record::decode(key.as_bytes(), &bytes)?;
+    Ok((key, record))
+}
+
 impl Store for SledStore {
     fn get<'a>(&'a self, key: &'a Key) -> BoxFuture<'a, Result<Option<Record>, StoreError>> {
         let key = key.clone();
@@ -229,6 +242,16 @@ impl Store for SledStore {
     ) -> BoxFuture<'a, Result<Page, StoreError>> {
         let (prefix, after) = (prefix.clone(), after.cloned());
         Box::pin(self.blocking(move |inner| inner.page(&prefix, after.as_ref(), limit)))
+    }
+
+    fn scan_back<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+        before: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        let (prefix, before) = (prefix.clone(), before.cloned());
+        Box::pin(self.blocking(move |inner| inner.page_back(&prefix, before.as_ref(), limit)))
     }
 
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Committed, StoreError>> {

@@ -39,6 +39,17 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'a, Result<Page, StoreError>>;
 
+    /// As [`Store::scan`], from the last key to the first: records before a key. [`Page::next`] is the next `before`.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    fn scan_back<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+        before: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>>;
+
     /// Checks all expectations and, if they hold, makes all changes durable; otherwise changes nothing. If the future
     /// is dropped the transaction may still happen.
     ///
@@ -102,9 +113,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 /// A piece of a scan.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Page {
-    /// The records, by key.
+    /// The records, by key; from the last one on if the scan was one from the end.
     pub records: Vec<(Key, Record)>,
-    /// Where to go on (`after`), if there may be more.
+    /// Where to go on (`after`, or `before` of a scan from the end), if there may be more.
     pub next: Option<Key>,
 }
 

@@ -29,8 +29,9 @@ pub use self::{
     },
     leases::{lease_expires_by_the_clock, lease_keeps_others_out, lost_lease_is_noticed},
     scans::{
-        prefixes_are_isolated, scan_pages_cover_everything_once, scan_starts_after_the_cursor,
-        scan_stops_at_bytes, watch_coalesces, watch_ends_with_the_store, watch_wakes_only_its_prefix,
+        prefixes_are_isolated, scan_back_gives_the_same_in_reverse, scan_pages_cover_everything_once,
+        scan_starts_after_the_cursor, scan_stops_at_bytes, watch_coalesces, watch_ends_with_the_store,
+        watch_wakes_only_its_prefix,
     },
 };
 
@@ -72,7 +73,8 @@ macro_rules! store_suite {
                 empty_is_empty, put_get_delete, versions_rise_and_are_never_reused, conflicts_name_both_versions,
                 atomic_failure_changes_nothing, one_winner_of_many, waiting_transactions_all_count, limits_are_held,
                 closed_store_says_so, prefixes_are_isolated, scan_pages_cover_everything_once,
-                scan_starts_after_the_cursor, scan_stops_at_bytes, watch_wakes_only_its_prefix, watch_coalesces,
+                scan_starts_after_the_cursor, scan_back_gives_the_same_in_reverse, scan_stops_at_bytes,
+                watch_wakes_only_its_prefix, watch_coalesces,
                 watch_ends_with_the_store, lease_keeps_others_out, lease_expires_by_the_clock, lost_lease_is_noticed,
             );
         }

@@ -240,6 +240,39 @@ async fn a_day_with_the_command_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_audit_trail_is_shown_and_verified() {
+    let fleet = Fleet::start().await;
+    let line = fleet.command_line().await;
+    let host = fleet.host("web1", Target::Fake).await;
+    let file = fleet.scratch().join("compose.yaml");
+    fs_err::write(&file, COMPOSE).unwrap();
+    let deploy = format!("stack deploy shop -f {} --timeout 60s", file.display());
+    check(&line, &deploy, OK, &["succeeded"], &[]).await;
+    let heading = ["TIME", "WHO", "WHAT", "OBJECT", "DETAIL"];
+    check(&line, "audit list", OK, &heading, &[]).await;
+    let made = json(&line, "audit list --actor admin --action stack").await;
+    assert_eq!(items(&made).len(), 1, "{made}");
+    assert_eq!(items(&made)[0]["action"], "stack_create");
+    let stack = items(&made)[0]["object"].as_str().unwrap().to_owned();
+    let about = format!("audit list --object {stack}");
+    check(&line, &about, OK, &["stack_create", "deployment_create"], &[]).await;
+    // What the host said, under its name.
+    let said = ["web1", "deployment_report", "→ succeeded"];
+    check(&line, "audit list --agent web1", OK, &said, &[]).await;
+    let newest = json(&line, "audit list --limit 1").await;
+    assert_eq!(items(&newest).len(), 1, "{newest}");
+    let none = "audit list --until 2020-01-01";
+    check(&line, none, OK, &["TIME"], &["no such records"]).await;
+    let backwards = "audit list --since 2026-01-02 --until 2026-01-01";
+    check(&line, backwards, USAGE, &[], &["is not before"]).await;
+    check(&line, "audit list --agent nobody", NOT_FOUND, &[], &["nobody"]).await;
+    check(&line, "audit verify", OK, &["Sealed", "Head", "whole"], &[]).await;
+    let verdict = json(&line, "audit verify").await;
+    assert_eq!(verdict["problems"], serde_json::json!([]), "{verdict}");
+    drop(host);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn exit_codes_and_messages() {
     let mut fleet = Fleet::start().await;
     let line = fleet.command_line().await;

@@ -376,8 +376,8 @@ async fn account(app: &App, ground: &Ground, op: &OpContext) -> Result<Vec<Strin
     ground.history.note(
         "controller",
         What::AuditChecked {
-            records: verdict.sealed + verdict.open,
-            problems: verdict.problems,
+            records: usize::try_from(verdict.sealed + verdict.open).unwrap_or(usize::MAX),
+            problems: verdict.problems.into_iter().map(|one| one.message).collect(),
         },
     );
     Ok(Vec::new())

@@ -90,6 +90,15 @@ impl Store for SlowStore {
         self.inner.scan(prefix, after, limit)
     }
 
+    fn scan_back<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+        before: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        self.inner.scan_back(prefix, before, limit)
+    }
+
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Committed, StoreError>> {
         Box::pin(async move {
             self.wait().await;

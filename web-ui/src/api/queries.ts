@@ -6,6 +6,7 @@ import { client, unwrap } from "./client";
 import { every, PAGE } from "./pages";
 
 type Id = MaybeRefOrGetter<string | undefined>;
+type AuditAsk = { actor?: string; action?: string; object?: string; from?: string; to?: string };
 const byId = (id: Id) => ({ path: { id: toValue(id) ?? "" } });
 const path = (id: Id) => ({ params: byId(id) });
 const keyed = (noun: string, id: Id) => computed(() => [noun, toValue(id)]);
@@ -84,4 +85,15 @@ export const useRolloutHosts = (id: Id) => useQuery({
 export const useGroups = () => useQuery({
   queryKey: ["groups"], refetchInterval: HEAL_MS,
   queryFn: () => every((query) => unwrap(client.GET("/api/v1/groups", { params: { query } }))),
+});
+/** The audit trail, newest first, a page at a time. */
+export const useAudit = (ask: MaybeRefOrGetter<AuditAsk>, on: MaybeRefOrGetter<boolean>) => useInfiniteQuery({
+  queryKey: computed(() => ["audit", toValue(ask)]), enabled: () => toValue(on), refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,
+  queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/audit-records", { params: { query: { limit: SHOWN, cursor, ...toValue(ask) } } })),
+  getNextPageParam: (last) => last.next_cursor ?? undefined,
+});
+/** Whether the trail is whole: asked when somebody looks, and not by itself. */
+export const useAuditVerdict = () => useQuery({
+  queryKey: ["audit-verdict"], gcTime: 0, retry: false, refetchOnWindowFocus: false, refetchOnReconnect: false,
+  queryFn: () => unwrap(client.GET("/api/v1/audit-records/verdict")),
 });

@@ -57,6 +57,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit-records": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Audit records, newest first. */
+        get: operations["audit_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit-records/verdict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Checks the chain over all audit records. One check runs at a time; it reads every record. */
+        get: operations["audit_verify"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deployments": {
         parameters: {
             query?: never;
@@ -836,6 +870,94 @@ export interface components {
             /** @description The id under which the controller logged this request. */
             request_id?: string;
         };
+        /** @description Who did what to which object. */
+        AuditEntry: {
+            /** @description The operation, e.g. `stack_create`; empty if the record cannot be read. */
+            action: string;
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description What else is worth knowing, one line. */
+            detail: string;
+            /** @description Id, never reused: 32 hex digits that sort by time. */
+            id: string;
+            /** @description Deployments that went from one state to another by it. */
+            moves?: components["schemas"]["AuditMove"][];
+            /** @description Id of the object. */
+            object: string;
+            /** @description Where the request came from, `address:port`; empty for jobs and hosts. */
+            remote: string;
+            /** @description Id of the request, as in the controller's log; empty for jobs and hosts. */
+            request: string;
+            /** @description What is stored is no audit record: nothing but its id and time is known. A verification says more. */
+            unreadable?: boolean;
+            /** @description Who; the nil id for the controller's own jobs and for hosts. */
+            user: components["schemas"]["UserId"];
+            /** @description The user's name at that time, the id of a host, or the name of a job. */
+            user_name: string;
+        };
+        /** @description The newest seal. */
+        AuditHead: {
+            /** @description Its hash: SHA-256 in hex. */
+            hash: string;
+            /**
+             * Format: int64
+             * @description Its number, from 1.
+             */
+            number: number;
+        };
+        /** @description A deployment went from one state to another. */
+        AuditMove: {
+            /** @description The deployment. */
+            deployment: components["schemas"]["DeploymentId"];
+            /** @description The state before; absent when it was made. */
+            from?: string | null;
+            /** @description The state after. */
+            to: string;
+        };
+        /** @description Something in the trail is not as it was written. */
+        AuditProblem: {
+            /** @description What kind of thing. */
+            kind: components["schemas"]["AuditProblemKind"];
+            /** @description What that means. */
+            meaning: string;
+            /** @description What was found, one line. */
+            message: string;
+            /** @description The record that it is about. */
+            record?: string | null;
+            /** @description What to do. */
+            remedy: string;
+            /**
+             * Format: int64
+             * @description The seal that it is about.
+             */
+            seal?: number | null;
+        };
+        /**
+         * @description How a trail can differ from what was written.
+         * @enum {string}
+         */
+        AuditProblemKind: "record_changed" | "record_missing" | "record_twice" | "record_unsealed" | "open_missing" | "seal_missing" | "seal_unreadable" | "seal_detached" | "head_wrong";
+        /** @description What a check of the whole trail found. */
+        AuditVerdict: {
+            head?: components["schemas"]["AuditHead"] | null;
+            /**
+             * Format: int64
+             * @description Problems beyond these.
+             */
+            more_problems: number;
+            /**
+             * Format: int64
+             * @description Records that wait for the next seal, which comes within a second or two.
+             */
+            open: number;
+            /** @description What is not as it was written, at most 500; empty if all is well. */
+            problems: components["schemas"]["AuditProblem"][];
+            /**
+             * Format: int64
+             * @description Records that are sealed.
+             */
+            sealed: number;
+        };
         /** @description What a host runs again if the rollout is taken back. */
         Before: {
             /** @enum {string} */
@@ -1531,6 +1653,36 @@ export interface components {
                 error?: components["schemas"]["Failure"] | null;
                 plan?: components["schemas"]["Plan"] | null;
                 summary?: components["schemas"]["PlanSummary"] | null;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_AuditEntry: {
+            /** @description The entries. */
+            items: {
+                /** @description The operation, e.g. `stack_create`; empty if the record cannot be read. */
+                action: string;
+                /** @description When. */
+                at: components["schemas"]["Timestamp"];
+                /** @description What else is worth knowing, one line. */
+                detail: string;
+                /** @description Id, never reused: 32 hex digits that sort by time. */
+                id: string;
+                /** @description Deployments that went from one state to another by it. */
+                moves?: components["schemas"]["AuditMove"][];
+                /** @description Id of the object. */
+                object: string;
+                /** @description Where the request came from, `address:port`; empty for jobs and hosts. */
+                remote: string;
+                /** @description Id of the request, as in the controller's log; empty for jobs and hosts. */
+                request: string;
+                /** @description What is stored is no audit record: nothing but its id and time is known. A verification says more. */
+                unreadable?: boolean;
+                /** @description Who; the nil id for the controller's own jobs and for hosts. */
+                user: components["schemas"]["UserId"];
+                /** @description The user's name at that time, the id of a host, or the name of a job. */
+                user_name: string;
             }[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
@@ -2750,6 +2902,80 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostContainers"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    audit_list: {
+        parameters: {
+            query?: {
+                /** @description Only by this user (name or id), host (id) or job (name). */
+                actor?: string;
+                /** @description Only this operation, e.g. `stack_create`, or all operations on a noun, e.g. `stack`. */
+                action?: string;
+                /** @description Only about the object with this id; for a deployment also what moved it. */
+                object?: string;
+                /** @description Not before this time (RFC 3339). */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Before this time (RFC 3339). */
+                to?: components["schemas"]["Timestamp"];
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /**
+                 * @description Entries per page, 1–500; 200 if absent. With a filter that fits rarely a page may have fewer: go by
+                 *     `next_cursor`.
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AuditEntry"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    audit_verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerdict"];
                 };
             };
             /** @description A refusal or a failure. */

@@ -39,4 +39,6 @@ export type RolloutSummary = Schemas["Summary"];
 export type HostState = Schemas["HostState"];
 export type Targets = Schemas["Targets"];
 export type Group = Schemas["GroupView"];
+export type AuditEntry = Schemas["AuditEntry"];
+export type AuditProblem = Schemas["AuditProblem"];
 export type FleetEvent = Schemas["FleetEvent"];

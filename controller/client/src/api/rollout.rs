@@ -7,7 +7,7 @@ use windflow_api::{
 };
 use windflow_model::{GroupId, RolloutId};
 
-use super::{encode, etag, missing};
+use super::{etag, missing, path};
 use crate::{error::Result, http::Client};
 
 calls! {
@@ -37,18 +37,11 @@ impl Client {
     /// # Errors
     /// [`crate::error::Error`] with the exit code of the refusal.
     pub async fn rollout_list(&self, query: &RolloutQuery) -> Result<Vec<RolloutView>> {
-        let mut path = "/api/v1/rollouts".to_owned();
-        let mut next = '?';
-        for (name, value) in [
+        let parts = [
             ("stack", query.stack.map(|id| id.to_string())),
             ("state", query.state.clone()),
-        ] {
-            if let Some(value) = value {
-                path.push_str(&format!("{next}{name}={}", encode(&value)));
-                next = '&';
-            }
-        }
-        self.list(&path).await
+        ];
+        self.list(&path("/api/v1/rollouts", parts)).await
     }
 
     /// `pause`, `resume` or `promote`; with `version` only if the rollout is still as it was read.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use windflow_model::Timestamp;
+
 /// Lines to begin with; `None` means all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tail(pub Option<u32>);
@@ -51,6 +53,39 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(seconds))
 }
 
+/// A time, as people say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// So long ago.
+    Ago(Duration),
+    /// Then.
+    At(Timestamp),
+}
+
+impl When {
+    /// The time that is meant, by what is said at `now`.
+    #[must_use]
+    pub fn before(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::Ago(age) => {
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                Timestamp::from_millis(now.as_millis().saturating_sub(age))
+            }
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// `2h`, `2026-11-22`, `2026-11-22T08:30:00Z`.
+pub(super) fn parse_when(text: &str) -> Result<When, String> {
+    let at = text.parse().or_else(|_| format!("{text}T00:00:00Z").parse());
+    at.map(When::At)
+        .or_else(|_| parse_duration(text).map(When::Ago))
+        .map_err(|_| {
+            format!("`{text}` is no time: use forms like 2h (ago), 2026-11-22 or 2026-11-22T08:30:00Z (UTC)")
+        })
+}
+
 /// Life of an enrolment token: 1 minute to 24 hours, as the controller takes it.
 pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
     let ttl = parse_duration(text)?;
@@ -79,6 +114,22 @@ mod tests {
         check("1h30", None);
         check("5x", None);
         check("99999999999999999999h", None);
+    }
+
+    #[test]
+    fn times() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let check = |text: &str, expected: Option<&str>| {
+            let found = parse_when(text).ok().map(|when| when.before(now).to_string());
+            assert_eq!(found.as_deref(), expected, "{text}");
+        };
+        check("2h", Some("2026-11-22T10:00:00.000Z"));
+        check("0s", Some("2026-11-22T12:00:00.000Z"));
+        check("2026-11-21", Some("2026-11-21T00:00:00.000Z"));
+        check("2026-11-21T08:30:00+01:00", Some("2026-11-21T07:30:00.000Z"));
+        check("2026-11-31", None);
+        check("yesterday", None);
+        check("", None);
     }
 
     #[test]

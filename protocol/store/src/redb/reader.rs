@@ -2,7 +2,7 @@
 
 use std::{ops::Bound, time::Duration};
 
-use redb::{ReadOnlyTable, ReadableDatabase as _};
+use redb::{AccessGuard, ReadOnlyTable, ReadableDatabase as _};
 use tokio::sync::mpsc;
 
 use super::{
@@ -30,10 +30,18 @@ pub(super) enum Read {
     /// One page.
     Scan {
         prefix: Prefix,
-        after: Option<Key>,
+        edge: Edge,
         limit: usize,
         reply: Reply<Page>,
     },
+}
+
+/// Where a scan begins, and which way it goes.
+pub(super) enum Edge {
+    /// Behind this key, to the last one.
+    After(Option<Key>),
+    /// Before this key, to the first one.
+    Before(Option<Key>),
 }
 
 type Records = ReadOnlyTable<&'static [u8], &'static [u8]>;
@@ -95,15 +103,15 @@ fn serve_one(file: &File, records: &Records, read: Read) -> Option<Read> {
         },
         Read::Scan {
             prefix,
-            after,
+            edge,
             limit,
             reply,
-        } => match attempt(file, || scan(records, &prefix, after.as_ref(), limit)) {
+        } => match attempt(file, || scan(records, &prefix, &edge, limit)) {
             Some(result) => drop(reply.send(result)),
             None => {
                 return Some(Read::Scan {
                     prefix,
-                    after,
+                    edge,
                     limit,
                     reply,
                 });
@@ -173,18 +181,33 @@ fn get(records: &Records, key: &Key) -> Result<Option<Record>, Fault> {
         .map_err(Fault::Record)
 }
 
-fn scan(records: &Records, prefix: &Prefix, after: Option<&Key>, limit: usize) -> Result<Page, Fault> {
-    let start = match after {
-        Some(after) if after.as_bytes() >= prefix.as_bytes() => Bound::Excluded(after.as_bytes()),
-        _ => Bound::Included(prefix.as_bytes()),
-    };
-    let range = records.range::<&[u8]>((start, Bound::Unbounded))?;
-    let below = range.map_while(|entry| match entry {
-        Ok((key, value)) => key.value().starts_with(prefix.as_bytes()).then(|| {
-            let record = record::decode(key.value(), value.value()).map_err(Fault::Record)?;
-            Ok((Key::from_bytes(key.value()), record))
-        }),
-        Err(error) => Some(Err(Fault::from(error))),
-    });
-    page_of(below, limit)
+fn scan(records: &Records, prefix: &Prefix, edge: &Edge, limit: usize) -> Result<Page, Fault> {
+    let first = prefix.as_bytes();
+    match edge {
+        Edge::After(after) => {
+            let start = match after {
+                Some(after) if after.as_bytes() >= first => Bound::Excluded(after.as_bytes()),
+                _ => Bound::Included(first),
+            };
+            let range = records.range::<&[u8]>((start, Bound::Unbounded))?;
+            let below = range.map_while(|entry| match entry {
+                Ok(entry) => entry.0.value().starts_with(first).then(|| open(entry)),
+                Err(error) => Some(Err(Fault::from(error))),
+            });
+            page_of(below, limit)
+        }
+        Edge::Before(before) => {
+            let top = prefix.top(before.as_ref());
+            let end = top.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+            let range = records.range::<&[u8]>((Bound::Included(first), end))?;
+            page_of(range.rev().map(|entry| open(entry?)), limit)
+        }
+    }
+}
+
+type Stored = AccessGuard<'static, &'static [u8]>;
+
+fn open((key, value): (Stored, Stored)) -> Result<(Key, Record), Fault> {
+    let record = record::decode(key.value(), value.value()).map_err(Fault::Record)?;
+    Ok((Key::from_bytes(key.value()), record))
 }

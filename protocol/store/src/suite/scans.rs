@@ -96,6 +96,57 @@ pub async fn scan_starts_after_the_cursor(f: Fixture) {
     }
 }
 
+/// From the end: what a scan gives, the other way round, whatever the page size, with its neighbours left out.
+pub async fn scan_back_gives_the_same_in_reverse(f: Fixture) {
+    let neighbours = [
+        Key::new(["org", "thin"]),
+        Key::new(["org", "thing"]),
+        Key::new(["org", "thingy", "x"]),
+        Key::new(["orh"]),
+    ];
+    let names: Vec<String> = (0..40_u64).map(|n| format!("{n:02}")).collect();
+    let all = names.iter().fold(Txn::new(), |txn, name| txn.put(key(name), "x"));
+    let all = neighbours.into_iter().fold(all, |txn, key| txn.put(key, "x"));
+    f.store.txn(all).await.unwrap();
+    let back = async |prefix: &Prefix, before: Option<Key>, limit: usize| {
+        let (mut found, mut before) = (Vec::new(), before);
+        loop {
+            let page = f.store.scan_back(prefix, before.as_ref(), limit).await.unwrap();
+            assert!(page.records.len() <= limit.max(1));
+            found.extend(page.records.into_iter().map(|(key, _)| key));
+            before = page.next;
+            if before.is_none() {
+                return found;
+            }
+        }
+    };
+    for prefix in [Prefix::of(["org", "thing"]), Prefix::all(), Prefix::of(["none"])] {
+        let page = f.store.scan(&prefix, None, 100).await.unwrap();
+        let expected: Vec<Key> = page.records.into_iter().rev().map(|(key, _)| key).collect();
+        for limit in [0, 1, 7, 39, 40, 41, 100_000] {
+            assert_eq!(
+                back(&prefix, None, limit).await,
+                expected,
+                "{prefix:?}, limit {limit}"
+            );
+        }
+    }
+    // The cursor need not exist, and may lie outside the prefix.
+    let cases = [
+        (key("zz"), 40),
+        (key("39"), 39),
+        (key("38x"), 39),
+        (key("01"), 1),
+        (key("00"), 0),
+        (Key::new(["aaa"]), 0),
+        (Key::new(["zzz"]), 40),
+    ];
+    for (before, expected) in cases {
+        let found = back(&Prefix::of(["org", "thing"]), Some(before.clone()), 7).await;
+        assert_eq!(found.len(), expected, "before {before}");
+    }
+}
+
 /// A page of large values ends early and says where to go on.
 pub async fn scan_stops_at_bytes(f: Fixture) {
     for n in 0..10_u64 {

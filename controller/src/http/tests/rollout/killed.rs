@@ -73,6 +73,18 @@ impl Store for Frail {
         })
     }
 
+    fn scan_back<'a>(
+        &'a self,
+        prefix: &'a Prefix,
+        before: Option<&'a Key>,
+        limit: usize,
+    ) -> BoxFuture<'a, Result<Page, StoreError>> {
+        Box::pin(async move {
+            self.alive()?;
+            self.inner.scan_back(prefix, before, limit).await
+        })
+    }
+
     fn txn(&self, txn: Txn) -> BoxFuture<'_, Result<Committed, StoreError>> {
         Box::pin(async move {
             let number = self.left.fetch_sub(1, Ordering::Relaxed);
