@@ -22,6 +22,9 @@ use crate::{
 const IDLE_TIMEOUT_MS: u32 = 30_000;
 /// Keeps a NAT's entry and brings the stateless reset after a controller was killed.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What a round trip is taken for before one is measured. RFC 9002 (section 6.2.2) suggests 333 ms, which makes a host that
+/// dials while its controller starts try again after 1 s and 3 s; so it does after 0.3 s, 0.9 s and 2.1 s.
+const DIAL_RTT: Duration = Duration::from_millis(100);
 /// Log streams of a busy host; the limit binds the end that receives streams.
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
@@ -93,7 +96,7 @@ pub enum DialError {
     },
 }
 
-fn transport(bidi: u32, keep_alive: Option<Duration>) -> Arc<TransportConfig> {
+fn transport(bidi: u32, keep_alive: Option<Duration>) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -107,7 +110,7 @@ fn transport(bidi: u32, keep_alive: Option<Duration>) -> Arc<TransportConfig> {
         .mtu_discovery_config(None)
         .initial_mtu(1_200)
         .keep_alive_interval(keep_alive);
-    Arc::new(config)
+    config
 }
 
 /// Keys that must survive a restart, so that agents learn of it at their next packet and not by a timeout.
@@ -140,7 +143,7 @@ pub fn controller(
         .min_reset_interval(Duration::ZERO);
     let mut server = ServerConfig::with_crypto(Arc::new(tls));
     server
-        .transport_config(transport(CONTROLLER_BIDI, None))
+        .transport_config(Arc::new(transport(CONTROLLER_BIDI, None)))
         .migration(true)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(64 << 10)
@@ -190,7 +193,9 @@ pub async fn dial(
     tls: QuicClientConfig,
 ) -> Result<Connection, DialError> {
     let mut config = ClientConfig::new(Arc::new(tls));
-    config.transport_config(transport(AGENT_BIDI, Some(KEEP_ALIVE)));
+    let mut transport = transport(AGENT_BIDI, Some(KEEP_ALIVE));
+    transport.initial_rtt(DIAL_RTT);
+    config.transport_config(Arc::new(transport));
     let connecting = endpoint
         .connect_with(config, remote, server_name)
         .map_err(|source| DialError::Dial { remote, source })?;

@@ -286,7 +286,7 @@ struct Mortal {
     runtime: tokio::runtime::Runtime,
     address: SocketAddr,
     /// What it accepted, in order; held until it has ended: dropped before, it would be closed with a word.
-    accepted: tokio::sync::mpsc::UnboundedReceiver<quinn::Connection>,
+    accepted: tokio::sync::mpsc::Receiver<quinn::Connection>,
 }
 
 impl Mortal {
@@ -299,10 +299,10 @@ impl Mortal {
             let _in_there = runtime.enter();
             listen(Arc::clone(certificate), root)
         };
-        let (sender, accepted) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, accepted) = tokio::sync::mpsc::channel(256);
         runtime.spawn(async move {
             while let Some(incoming) = server.accept().await {
-                let _nobody_waits = sender.send(incoming.await.unwrap());
+                let _nobody_waits = sender.send(incoming.await.unwrap()).await;
             }
         });
         Self {
