@@ -182,6 +182,11 @@ try {
     if (!answer.ok()) throw new Error(`label ${name}: ${answer.status()}`);
   }
   await call("post", "groups", { name: "home", selector: "site=home" });
+  await shot("groups", ["light", "phone-dark"], "/hosts/groups", "[data-test=group-row]");
+  await shot("group", ["light", "phone"], "/hosts/groups", "[data-test=group-row]", async (page) => {
+    await page.click("[data-test=group-change]");
+    await page.waitForSelector("[data-test=members] li");
+  });
   await shot("waves", ["light", "phone"], `/stacks/${photos}/deploy`, "[data-test=in-waves]", async (page) => {
     await page.locator("[data-test=in-waves]").check();
     await page.locator("[name=selector]").fill("site=home");

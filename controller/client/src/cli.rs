@@ -11,6 +11,7 @@ mod agent;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod group;
 mod rollout;
 mod stack;
 mod value;
@@ -19,7 +20,8 @@ pub use agent::{AgentCommand, TokenCommand};
 pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
-pub use rollout::{GroupCommand, RolloutArgs, RolloutCommand};
+pub use group::{GroupCommand, GroupUpdateArgs};
+pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
 pub use value::{Tail, When};
 use value::{parse_duration, parse_tail};
@@ -268,6 +270,14 @@ mod tests {
         check("windflow stack deploy web --plan p --canary 1", false);
         check("windflow stack deploy web --selector =b", false);
         check("windflow group create g", false);
+        check(
+            "windflow group update g --name h --no-selector --add a,b --drop c",
+            true,
+        );
+        check("windflow group update g", false);
+        check("windflow group update g --selector a=b --no-selector", false);
+        check("windflow group update g --on a --add b", false);
+        check("windflow group remove g -y --if-exists", true);
         check("windflow rollout cancel web --rollback -y", true);
         check("windflow stack plan web --detailed-exitcode", true);
         check("windflow stack rollback web --rev 3 -d", true);

@@ -30,6 +30,44 @@ async fn say(line: &CommandLine, command: &str) -> (i32, String) {
     (done.code, format!("{}\n{}", done.stdout, done.stderr))
 }
 
+/// Groups are made, changed and removed; whatever is said twice is done once.
+async fn groups_change(line: &CommandLine) {
+    let check = async |command: &str, code: i32, word: &str| {
+        let (ended, said) = say(line, command).await;
+        assert!(ended == code && said.contains(word), "{command}: {ended}\n{said}");
+    };
+    check("group create all --selector fleet=yes", 0, "is there already").await;
+    check(
+        "group create all --selector fleet=no",
+        1,
+        "windflow group update all",
+    )
+    .await;
+    check("group create two --on h0,h1", 0, "two has 2 host(s)").await;
+    check("group update two --add h2 --drop h0", 0, "two has 2 host(s)").await;
+    check("group update two --add h2 --drop h0", 0, "is so already").await;
+    check("group show two", 0, "Hosts     h1, h2").await;
+    check("group update two --name all", 1, "is taken").await;
+    check(
+        "group update two --name pair --selector fleet=none",
+        0,
+        "pair has 2",
+    )
+    .await;
+    check("group update two --add h0", 4, "there is no group `two`").await;
+    check(
+        "group update pair --drop h1,h2 --no-selector",
+        2,
+        "nobody would be left",
+    )
+    .await;
+    check("group update pair --add h9", 4, "h9").await;
+    check("group list", 0, "pair").await;
+    check("group remove pair --yes", 0, "removed pair").await;
+    check("group remove pair --yes", 4, "there is no group `pair`").await;
+    check("group remove pair --yes --if-exists", 0, "there is no group pair").await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn waves_outlive_the_controller_and_can_be_taken_back() {
     let mut fleet = Fleet::start().await;
@@ -55,6 +93,7 @@ async fn waves_outlive_the_controller_and_can_be_taken_back() {
     save("example/web:1");
     let (code, said) = say(&line, "group create all --selector fleet=yes").await;
     assert!(code == 0 && said.contains("all has 4 host(s)"), "{said}");
+    groups_change(&line).await;
     let deploy = format!(
         "stack deploy shop -f {} --group all --canary 1 --wave 2",
         file.display()

@@ -39,6 +39,7 @@ export type RolloutSummary = Schemas["Summary"];
 export type HostState = Schemas["HostState"];
 export type Targets = Schemas["Targets"];
 export type Group = Schemas["GroupView"];
+export type GroupCreate = Schemas["GroupCreate"];
 export type AuditEntry = Schemas["AuditEntry"];
 export type AuditProblem = Schemas["AuditProblem"];
 export type FleetEvent = Schemas["FleetEvent"];

@@ -18,6 +18,7 @@ export const router = createRouter({
           children: [{ path: "add", name: "host-add", component: () => import("@/features/hosts/HostAdd.vue") }],
         },
         { path: "hosts/tokens", name: "tokens", component: () => import("@/features/hosts/TokensPage.vue") },
+        { path: "hosts/groups", name: "groups", component: () => import("@/features/groups/GroupsPage.vue") },
         { path: "hosts/:id", name: "host", component: () => import("@/features/hosts/HostPage.vue"), props: true },
         { path: "stacks", name: "stacks", component: () => import("@/features/stacks/StacksPage.vue") },
         { path: "stacks/new", name: "stack-new", component: () => import("@/features/stacks/StackEditPage.vue") },

@@ -56,6 +56,16 @@ impl Client {
         self.json(request).await
     }
 
+    /// Saves a group over the version that was read.
+    ///
+    /// # Errors
+    /// [`crate::error::Error`] with the exit code of the refusal; a conflict if it changed since `version`.
+    pub async fn group_update(&self, id: GroupId, version: u64, group: &GroupCreate) -> Result<GroupView> {
+        let request = self.request(Method::PUT, &format!("/api/v1/groups/{id}"));
+        self.json(request.header("If-Match", etag(version)).json(group))
+            .await
+    }
+
     /// The group with this id or name.
     ///
     /// # Errors

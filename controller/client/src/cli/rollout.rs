@@ -1,4 +1,4 @@
-//! `windflow rollout …`, `windflow group …`, and how a deploy goes out in waves.
+//! `windflow rollout …`, and how a deploy goes out in waves.
 
 use std::time::Duration;
 
@@ -145,44 +145,6 @@ pub enum RolloutCommand {
         /// Put every host that it has changed back to what it ran before; also after it has ended.
         #[arg(long)]
         rollback: bool,
-        /// Do not ask.
-        #[arg(short, long)]
-        yes: bool,
-    },
-}
-
-/// `group`.
-#[derive(Debug, Subcommand)]
-pub enum GroupCommand {
-    /// List all groups.
-    #[command(alias = "ls")]
-    List,
-    /// Save a choice of hosts under a name.
-    Create {
-        /// Its name.
-        name: String,
-        /// Hosts with these labels belong to it.
-        #[arg(long)]
-        selector: Option<Selector>,
-        /// These hosts belong to it, by name or id, with commas.
-        #[arg(
-            long,
-            value_name = "HOST,…",
-            value_delimiter = ',',
-            required_unless_present = "selector"
-        )]
-        on: Vec<String>,
-    },
-    /// Show one group with the hosts that belong to it now.
-    Show {
-        /// Name or id.
-        group: String,
-    },
-    /// Remove a group; its hosts stay.
-    #[command(alias = "rm")]
-    Remove {
-        /// Name or id.
-        group: String,
         /// Do not ask.
         #[arg(short, long)]
         yes: bool,
