@@ -74,6 +74,11 @@ export const useRollouts = () => useInfiniteQuery({
   queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/rollouts", { params: { query: { limit: SHOWN, cursor } } })),
   getNextPageParam: (last) => last.next_cursor ?? undefined,
 });
+/** The newest rollout of a stack: the one that runs, or the last one. */
+export const useStackRollout = (stack: Id) => useQuery({
+  queryKey: computed(() => ["rollouts", "stack", toValue(stack)]), enabled: has(stack), refetchInterval: HEAL_MS,
+  queryFn: async () => (await unwrap(client.GET("/api/v1/rollouts", { params: { query: { limit: 1, stack: toValue(stack) } } }))).items[0] ?? null,
+});
 export const useRollout = (id: Id) => useQuery({
   queryKey: keyed("rollout", id), enabled: has(id), refetchInterval: HEAL_MS,
   queryFn: () => unwrap(client.GET("/api/v1/rollouts/{id}", path(id))),
