@@ -31,6 +31,8 @@ mod hosts;
 mod network;
 #[path = "sim/operator.rs"]
 mod operator;
+#[path = "sim/requests.rs"]
+mod requests;
 #[path = "sim/run.rs"]
 mod run;
 #[path = "sim/store.rs"]

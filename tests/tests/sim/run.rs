@@ -5,15 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use windflow_engine::Target as _;
 use windflow_kit::Random;
-use windflow_model::{
-    ContainerState, RolloutPlan,
-    rollout::{Amount, OnFailure, Pause},
-};
+use windflow_model::ContainerState;
 use windflow_tests::history::{Container, Event, History, What, lines};
 
 use crate::{
     hosts::{self, Ground, Machine},
-    operator::{Request, compose},
+    operator::Request,
+    requests::WAVES,
     strike::{Strike, Strikes},
     world::Broken,
 };
@@ -47,10 +45,6 @@ const SET_UP_MS: u64 = 120_000;
 /// After so long what is missing is asked for again, ms.
 const SET_UP_AGAIN_MS: u64 = 10_000;
 const END_MS: u64 = 240_000;
-/// The stack of the rollouts.
-const WAVES: &str = "waves";
-/// So many images of the list come first and can be healthy.
-const HEALTHY: u64 = 4;
 /// Simulated time that rollouts have to end by themselves, ms.
 const SETTLED_MS: u64 = 20_000;
 /// Longest simulated time of a drift check and what it brings back, ms.
@@ -206,7 +200,7 @@ impl World<'_> {
     }
 
     /// The last one belongs to rollouts, most of the time: they would be overtaken by everything else.
-    fn stacks(&self) -> Vec<String> {
+    pub(crate) fn stacks(&self) -> Vec<String> {
         let deployed = (1..=self.shape.stacks).map(|n| format!("stack{n}"));
         deployed.chain([WAVES.to_owned()]).collect()
     }
@@ -269,90 +263,6 @@ impl World<'_> {
                 }
             }
         }
-    }
-
-    fn request(&self) -> Request {
-        let pick = |list: &[String]| {
-            list[usize::try_from(self.random.up_to(list.len() as u64 - 1)).unwrap()].clone()
-        };
-        let stacks = self.stacks();
-        let seldom = self.random.up_to(7) == 0;
-        let stack = pick(if seldom {
-            &stacks
-        } else {
-            &stacks[..self.shape.stacks]
-        });
-        let mut hosts: Vec<String> = self.machines[1..]
-            .iter()
-            .map(|machine| machine.name.clone())
-            .filter(|_| self.random.up_to(2) > 0)
-            .collect();
-        if hosts.is_empty() {
-            hosts.push(self.machines[1].name.clone());
-        }
-        match self.random.up_to(11) {
-            10 if self.requests > 0 => Request::Cancel {
-                number: self.requests - self.random.up_to(2).min(self.requests - 1),
-            },
-            0 => Request::Remove { stack, hosts },
-            1 => Request::Rollback {
-                stack,
-                back: self.random.up_to(3),
-            },
-            2 | 3 => Request::Rollout {
-                stack: if seldom { stack } else { WAVES.to_owned() },
-                compose: self.services(self.random.up_to(2) > 0),
-                plan: self.rollout_plan(),
-            },
-            _ => Request::Deploy {
-                stack,
-                compose: self.services(false),
-                hosts,
-                again: self.random.up_to(3) == 0,
-            },
-        }
-    }
-
-    /// Waves of one host or two, short gates, and every way to go on or not.
-    fn rollout_plan(&self) -> RolloutPlan {
-        let number = |most| u32::try_from(self.random.up_to(most)).unwrap();
-        RolloutPlan {
-            canary: None,
-            wave: Amount::Count(1 + number(1)),
-            pause: match number(3) {
-                0 => Pause::Manual,
-                1 => Pause::Time { seconds: 1 },
-                _ => Pause::default(),
-            },
-            gate_s: number(2),
-            deadline_s: 15,
-            max_failures: Amount::Count(number(1)),
-            on_failure: match number(1) {
-                0 => OnFailure::Stop,
-                _ => OnFailure::Rollback,
-            },
-        }
-    }
-
-    /// A Compose file of one service to three, most of which can be healthy, or all.
-    fn services(&self, healthy: bool) -> String {
-        let images = [
-            "nginx:1",
-            "nginx:1",
-            "nginx:2",
-            "nginx:3",
-            "fake/unstartable",
-            "fake/unhealthy",
-        ];
-        let mut services = Vec::new();
-        for service in ["web", "db", "cache"] {
-            if service == "web" || self.random.up_to(1) == 0 {
-                let most = if healthy { HEALTHY } else { images.len() as u64 };
-                let image = images[usize::try_from(self.random.up_to(most - 1)).unwrap()];
-                services.push((service.to_owned(), image.to_owned()));
-            }
-        }
-        compose(&services)
     }
 
     fn wait_for_the_end(&mut self) {
