@@ -9,7 +9,7 @@
 //!          ├─ "heard"       60 s           when the connected hosts were last heard, for after a crash
 //!          └─ "setup-code"  2 s            while no user exists: a code on the console and in the data directory
 //! ```
-//! Each takes no input, reads everything anew, may be stopped anywhere, and shows in `/metrics`.
+//! Each takes no input, reads everything anew, may be stopped anywhere, begins again if it panics, and shows in `/metrics`.
 
 use std::{
     collections::BTreeMap,
@@ -20,12 +20,19 @@ use std::{
     time::Duration,
 };
 
-use windflow_kit::{Chain, OnFailure, TaskSet};
+use windflow_kit::{BackoffOptions, Chain, TaskSet};
 
 use crate::app::{App, AppResult, lock};
 
 mod rollout;
 mod setup_code;
+
+/// Until a job that panicked runs again.
+const AGAIN: BackoffOptions = BackoffOptions {
+    min: Duration::from_millis(500),
+    max: Duration::from_secs(10),
+    factor: 2.0,
+};
 
 /// The last runs of all jobs.
 #[derive(Debug, Clone, Default)]
@@ -59,28 +66,36 @@ impl Jobs {
 
     fn every<F, Fut>(&self, name: &'static str, tick: Duration, app: &App, tasks: &TaskSet, run: F)
     where
-        F: Fn(App) -> Fut + Send + 'static,
+        F: Fn(App) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = AppResult<()>> + Send,
     {
         let (jobs, app, stop) = (self.clone(), app.clone(), tasks.stop().clone());
-        tasks.spawn(name, OnFailure::Log, async move {
-            loop {
-                let started = tokio::time::Instant::now();
-                let result = run(app.clone()).await;
-                if let Err(error) = &result {
-                    tracing::error!(job = name, error = %Chain(error), "job failed; it runs again");
-                }
-                jobs.note(name, app.now().as_millis(), started.elapsed(), result.is_err());
-                let nudged = async {
-                    match name {
-                        "dispatch" => app.dispatch_wanted().await,
-                        "rollout" => app.rollouts_wanted().await,
-                        _ => std::future::pending::<()>().await,
+        let (run, mut first) = (Arc::new(run), true);
+        // A run that panics is one that failed: without its jobs a controller looks well and does nothing.
+        tasks.spawn_restarting(name, AGAIN, move || {
+            if !std::mem::take(&mut first) {
+                jobs.note(name, app.now().as_millis(), Duration::ZERO, true);
+            }
+            let (jobs, app, stop, run) = (jobs.clone(), app.clone(), stop.clone(), Arc::clone(&run));
+            async move {
+                loop {
+                    let started = tokio::time::Instant::now();
+                    let result = run(app.clone()).await;
+                    if let Err(error) = &result {
+                        tracing::error!(job = name, error = %Chain(error), "job failed; it runs again");
                     }
-                };
-                let next = tokio::time::timeout(tick, nudged);
-                if stop.run(next).await.is_none() {
-                    return;
+                    jobs.note(name, app.now().as_millis(), started.elapsed(), result.is_err());
+                    let nudged = async {
+                        match name {
+                            "dispatch" => app.dispatch_wanted().await,
+                            "rollout" => app.rollouts_wanted().await,
+                            _ => std::future::pending::<()>().await,
+                        }
+                    };
+                    let next = tokio::time::timeout(tick, nudged);
+                    if stop.run(next).await.is_none() {
+                        return;
+                    }
                 }
             }
         });

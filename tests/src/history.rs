@@ -115,6 +115,8 @@ pub enum What {
     /// What the controller says of a rollout in the end.
     RolloutEnded {
         rollout: String,
+        /// What it brings.
+        rev: u64,
         phase: String,
         /// Most hosts that may fail.
         limit: u32,

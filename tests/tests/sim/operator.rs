@@ -301,6 +301,7 @@ async fn account_rollouts(app: &App, ground: &Ground, op: &OpContext) -> Result<
             "controller",
             What::RolloutEnded {
                 rollout: view.rollout.id.to_string(),
+                rev: view.rollout.rev.0,
                 phase: view.rollout.state.name().to_owned(),
                 limit: view.failure_limit,
                 deadline_ms: u64::from(view.rollout.plan.deadline_s) * 1_000,
