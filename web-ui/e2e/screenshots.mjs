@@ -196,6 +196,7 @@ try {
   await until("the canary is good", async () => (await call("get", `rollouts/${waves.id}`, undefined)).state.phase === "paused", 90_000);
   await shot("rollout", ["light", "dark", "phone"], `/rollouts/${waves.id}`, "tbody tr");
   await shot("rollouts", ["light", "phone-dark"], "/rollouts", "tbody tr");
+  await shot("stack-waves", ["light", "phone-dark"], `/stacks/${photos}`, "[data-test=stack-rollout]");
   await call("post", `rollouts/${waves.id}/cancel`, {});
   await shot("audit", ["light", "phone-dark"], "/audit", "[data-test=record]", async (page) => {
     await page.click("[data-test=verify]");
