@@ -13,6 +13,8 @@ use crate::context::OpContext;
 
 /// Records looked at for one page when a filter fits rarely.
 const LOOKED_AT: usize = 5_000;
+/// Records read at once, at least: a small page with a filter that fits rarely is not read one by one.
+const READ: usize = 200;
 /// Longest text of a filter.
 const MAX_TEXT: usize = 200;
 
@@ -31,7 +33,7 @@ impl App {
         loop {
             let page = self
                 .store()
-                .scan_back(&below, before.as_ref(), limit)
+                .scan_back(&below, before.as_ref(), limit.max(READ))
                 .await
                 .map_err(AppError::store(OP))?;
             for (key, record) in page.records {
