@@ -31,6 +31,8 @@ pub struct Config {
     pub docker_config: Option<PathBuf>,
     /// How long a pull may stand still. `pull_stall_s`, `WINDFLOW_PULL_STALL_S`.
     pub pull_stall: Duration,
+    /// What a controller may do here. `policy_file`, `WINDFLOW_POLICY_FILE`.
+    pub policy_file: PathBuf,
     /// False builds images with the engine's classic builder. `DOCKER_BUILDKIT`.
     pub buildkit: Option<bool>,
     /// Socket of the SSH agent that builds may use. `SSH_AUTH_SOCK`.
@@ -79,6 +81,14 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Number,
         help: "Seconds in which nothing comes from a registry, after which a pull fails. What runs keeps running.",
     },
+    Setting {
+        key: "policy_file",
+        env: "WINDFLOW_POLICY_FILE",
+        flag: None,
+        default: crate::policy::DEFAULT_FILE,
+        form: Form::Text,
+        help: "What a controller may do on this host beyond deploying; read anew for every terminal.",
+    },
 ];
 
 /// All settings with their defaults, as a configuration file.
@@ -107,6 +117,7 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
     let docker_host = settings.value("docker_host", |text| Ok(text.to_owned()));
     let docker_config = settings.value("docker_config", |text| Ok(PathBuf::from(text)));
     let pull_stall = settings.value("pull_stall_s", parse_seconds);
+    let policy_file = settings.value("policy_file", |text| absolute(Path::new(text)));
     let given = args.state_dir.as_deref().map(absolute).transpose();
     let given = given.unwrap_or_else(|problem| {
         settings.problem("--state-dir", &problem);
@@ -121,6 +132,7 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
         ssh_agent: builder.ssh_agent,
         state_dir: given.or(state_dir).unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
         target: args.target.or(target).unwrap_or(TargetChoice::Docker),
+        policy_file: policy_file.unwrap_or_else(|| crate::policy::DEFAULT_FILE.into()),
         docker_host,
         docker_config: docker_config.or_else(|| client_config_dir(variable)),
         pull_stall: pull_stall.unwrap_or(PULL_STALL),
@@ -196,7 +208,7 @@ mod tests {
             "target = \"moon\"\n\n  stat = 1\nstate_dir = 2\n",
             &[("WINDFLOW_TARGET", "x")],
             Err(
-                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host, docker_config, pull_stall_s\n\
+                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host, docker_config, pull_stall_s, policy_file\n\
              a.toml:4:1: state_dir must be a text in quotes\n\
              WINDFLOW_TARGET: `x` is no target; it is docker or fake",
             ),
@@ -210,7 +222,7 @@ mod tests {
             "[link]\nx = 1\n",
             &[],
             Err(
-                "a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s",
+                "a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s, policy_file",
             ),
         );
     }

@@ -2,10 +2,10 @@
 //!
 //! - [`cli`], [`config`], [`failure`] — command line, settings, how commands fail.
 //! - [`tasks`] — the life of the daemon; [`status`] — what it says about itself; [`host`] — what it found.
-//! - [`doctor`] — checks with remedies.
+//! - [`doctor`] — checks with remedies. [`policy`] — what the host's owner lets a controller do.
 //! - [`local`] — docker compose's commands on the engine in this process, without a controller.
 //! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected;
-//!   [`joining`] and [`leaving`] are the commands.
+//!   [`joining`] and [`leaving`] are the commands. [`terminals`] — processes that people sit in front of.
 #![forbid(unsafe_code)]
 
 pub mod cli;
@@ -22,5 +22,8 @@ pub mod leaving;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod local;
+pub mod policy;
 pub mod status;
 pub mod tasks;
+#[cfg(feature = "link")]
+pub mod terminals;

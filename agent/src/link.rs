@@ -4,6 +4,7 @@
 //! Link::run ─ dial (full jitter, retry-after obeyed) ─▶ session: one loop per connection
 //!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch)
 //!    streams: one task per stream the controller opens, at most 256, ended with the connection
+//!    terminals: outlive a connection, end with the link
 //! LinkHandle ◄─ status (watch)
 //! ```
 //! The only place where model and frames meet on a host.
@@ -16,13 +17,18 @@ use windflow_kit::{BackoffOptions, Clock, Random, Stop, error::Chain};
 use windflow_model::{Inventory, Timestamp};
 use windflow_transport::Network;
 
-use crate::enroll::{EnrollError, Identity, reattest};
+use crate::{
+    enroll::{EnrollError, Identity, reattest},
+    policy::PolicyFile,
+    terminals::Terminals,
+};
 
 mod dial;
 mod orders;
 mod report;
 mod session;
 mod streams;
+mod terminal;
 
 /// How the link is made.
 #[derive(Debug, Clone)]
@@ -37,6 +43,8 @@ pub struct LinkOptions {
     pub backoff: BackoffOptions,
     /// Where packets go.
     pub network: Network,
+    /// What the owner of the host lets the controller do.
+    pub policy: PolicyFile,
 }
 
 /// Where the link stands, for `windflow-agent status`.
@@ -75,6 +83,7 @@ impl LinkHandle {
 pub struct Link {
     options: LinkOptions,
     engine: EngineHandle,
+    terminals: Terminals,
     identity: Identity,
     inventory: watch::Receiver<Arc<Inventory>>,
     boot_id: [u8; 16],
@@ -95,6 +104,7 @@ impl LinkOptions {
             ..LinkStatus::default()
         });
         let link = Link {
+            terminals: Terminals::new(engine.clone(), self.policy.clone()),
             // Without randomness runs cannot be told apart, which only costs a repeated report.
             boot_id: self.random.bytes().unwrap_or_default(),
             options: self,
@@ -131,6 +141,11 @@ impl Left {
 impl Link {
     /// Runs until `stop`. Never gives up: whatever is wrong may be put right on the other side.
     pub async fn run(mut self, stop: Stop) {
+        self.reconnecting(&stop).await;
+        self.terminals.stop().await;
+    }
+
+    async fn reconnecting(&mut self, stop: &Stop) {
         let mut backoff = self.options.backoff.build(self.options.random.clone());
         loop {
             if let Err(error) = self.current().await {
@@ -141,7 +156,7 @@ impl Link {
                 }
                 continue;
             }
-            let Some(left) = session::connect_and_run(&mut self, &stop).await else {
+            let Some(left) = session::connect_and_run(self, stop).await else {
                 self.down("the agent was stopped");
                 return;
             };

@@ -67,7 +67,9 @@ pub async fn run(config: Config, clock: Clock, random: Random) -> Result<(), Com
     );
     tasks.spawn("status", OnFailure::Log, socket);
     #[cfg(feature = "link")]
-    linked::start(&tasks, &config.state_dir, &handle, (clock, random), link).await?;
+    let policy = crate::policy::PolicyFile::new(config.policy_file.clone());
+    #[cfg(feature = "link")]
+    linked::start(&tasks, &config.state_dir, &handle, (clock, random), policy, link).await?;
     #[cfg(not(feature = "link"))]
     let _link = link;
     tasks.spawn("watchdog", OnFailure::Log, watchdog(tasks.stop().clone()));

@@ -47,6 +47,7 @@ pub mod session;
 mod spot;
 pub mod stack;
 mod sweep;
+pub mod terminal;
 pub mod token;
 pub mod user;
 
@@ -87,6 +88,7 @@ impl AppOptions {
             dispatch: Notify::new(),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
+            terminals: Mutex::default(),
             passwords: Passwords::default(),
             setup: SetupCodes::new(self.clock.clone(), self.random.clone()),
             limits: Limits::new(self.clock.clone()),
@@ -122,6 +124,8 @@ struct Inner {
     rollouts: rollout::Watch,
     /// Held by the one check of the audit trail that runs.
     verifying: tokio::sync::Mutex<()>,
+    /// Terminals that are open; they are not kept.
+    terminals: Mutex<terminal::Table>,
     passwords: Passwords,
     setup: SetupCodes,
     limits: Limits,

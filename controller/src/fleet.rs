@@ -19,6 +19,7 @@ mod listener;
 mod registry;
 mod session;
 mod streams;
+mod terminal;
 
 pub use admission::AdmissionOptions;
 pub use handle::{FleetHandle, LogStream};
@@ -27,3 +28,4 @@ pub use home::{
     SessionFacts, Withdrawal,
 };
 pub use registry::{Fleet, FleetError, FleetOptions};
+pub use terminal::{Shown as TerminalShown, TerminalOutput, TerminalStream, TerminalTyping};

@@ -32,6 +32,7 @@ mod rollout;
 mod session;
 mod stack;
 mod system;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -108,6 +109,8 @@ impl FromRef<Web> for Jobs {
         windflow_api::ApiError,
         windflow_api::LogFrame,
         windflow_model::LogEvent,
+        windflow_api::TerminalEvent,
+        windflow_api::TerminalAction,
         windflow_model::FleetEvent,
         windflow_model::Progress
     ))
@@ -172,6 +175,8 @@ fn operations() -> OpenApiRouter<Web> {
             group::group_update,
             group::group_delete
         ))
+        .routes(routes!(terminal::terminal_list, terminal::terminal_create))
+        .routes(routes!(terminal::terminal_attach, terminal::terminal_delete))
         .routes(routes!(audit::audit_list))
         .routes(routes!(audit::audit_verify))
         .routes(routes!(live::deployment_events))

@@ -16,7 +16,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::{accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::ServerConfig;
 use windflow_kit::{Clock, DirLock, OnFailure, Random, Stop, TaskSet, stop::Signals};
@@ -99,7 +99,12 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let router = http::router(Web::new(app.clone(), facts, jobs.clone()));
     let tls = RustlsConfig::from_config(Arc::new(https_config(live)?));
     let web = axum_server::Handle::new();
-    let listener = axum_server::from_tcp_rustls(https, tls)?.handle(web.clone());
+    // A keystroke's echo must not wait for the acknowledgement of the one before.
+    let prompt =
+        |acceptor: axum_server::tls_rustls::RustlsAcceptor| acceptor.acceptor(NoDelayAcceptor::new());
+    let listener = axum_server::from_tcp_rustls(https, tls)?
+        .map(prompt)
+        .handle(web.clone());
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tasks.spawn(
         "https",

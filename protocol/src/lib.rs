@@ -2,7 +2,8 @@
 //!
 //! - One bidirectional control stream per connection, opened by the agent: [`control`] frames both ways, each
 //!   length-prefixed ([`codec`]). It begins with [`hello`] and goes through [`session`].
-//! - What flows (a log follow, a plan) has a stream of its own, opened by the controller: [`stream`].
+//! - What flows (a log follow, a plan) has a stream of its own, opened by the controller: [`stream`]; so has a
+//!   [`terminal`].
 //! - Joining and coming back with an expired certificate is one request and one reply on its own ALPN: [`enroll`].
 //! - [`work`] holds the documents that travel inside frames; [`version`] the versions and their history.
 //!
@@ -16,6 +17,7 @@ pub mod enroll;
 pub mod hello;
 pub mod session;
 pub mod stream;
+pub mod terminal;
 pub mod version;
 pub mod work;
 
@@ -24,5 +26,6 @@ pub use control::{AgentFrame, ControllerFrame};
 pub use enroll::{EnrollReply, EnrollRequest};
 pub use hello::{AgentHello, ControllerHello};
 pub use stream::{LogLine, StreamItem, StreamOpen};
+pub use terminal::{TerminalInput, TerminalItem};
 pub use version::{ALPN_CONTROL, ALPN_ENROLL, Version, VersionRange};
 pub use work::{Assignment, AssignmentHead, Held, HeldList, Report, Withdrawal};

@@ -1,7 +1,9 @@
 //! Streams of their own: opened by the controller, one header frame, then items from the agent until `End`.
 
 use serde::{Deserialize, Serialize};
-use windflow_model::{Doc, Failure, LogEvent, LogQuery, LogSource, Plan, Timestamp};
+use windflow_model::{
+    Doc, Failure, LogEvent, LogQuery, LogSource, Plan, TerminalAttach, TerminalQuery, Timestamp,
+};
 
 use crate::{codec::Frame, control::Denial, work::Assignment};
 
@@ -12,11 +14,16 @@ pub enum StreamOpen {
     Logs(Doc<LogQuery>),
     /// What would a deployment do: the agent answers one `Plan` or `Failed`.
     Plan(Doc<Assignment>),
+    /// Start a process and keep it for whoever attaches: the agent answers one `Opened` or `Failed` of
+    /// [`TerminalItem`](crate::TerminalItem).
+    Terminal(Doc<TerminalQuery>),
+    /// Be connected to such a process; see [`crate::terminal`].
+    TerminalAttach(Doc<TerminalAttach>),
 }
 
 impl Frame for StreamOpen {
     const KIND: &'static str = "stream header";
-    const VARIANTS: u32 = 2;
+    const VARIANTS: u32 = 4;
     /// As a control frame: a plan carries a spec.
     const MAX: usize = 4 << 20;
 }

@@ -14,7 +14,7 @@ mod golden;
 use proptest::prelude::*;
 use windflow_protocol::{
     AgentFrame, ControllerFrame, Decoded, Decoder, EnrollReply, EnrollRequest, Frame, StreamItem, StreamOpen,
-    codec::decode, encode,
+    TerminalInput, TerminalItem, codec::decode, encode,
 };
 
 /// Encodes frames, cuts the bytes anywhere, decodes them.
@@ -51,6 +51,8 @@ fn all_survive(body: &[u8]) {
     survives::<StreamItem>(body);
     survives::<EnrollRequest>(body);
     survives::<EnrollReply>(body);
+    survives::<TerminalItem>(body);
+    survives::<TerminalInput>(body);
 }
 
 proptest! {
@@ -62,6 +64,8 @@ proptest! {
         items in any::several(any::stream_item()),
         requests in any::several(any::enroll_request()),
         replies in any::several(any::enroll_reply()),
+        shown in any::several(any::terminal_item()),
+        typed in any::several(any::terminal_input()),
         piece in 1_usize..100,
     ) {
         round_trip(&agent, piece);
@@ -70,6 +74,8 @@ proptest! {
         round_trip(&items, piece);
         round_trip(&requests, piece);
         round_trip(&replies, piece);
+        round_trip(&shown, piece);
+        round_trip(&typed, piece);
     }
 
     #[test]

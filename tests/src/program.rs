@@ -11,7 +11,10 @@ use std::{
 
 use fs_err as fs;
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::{
+    io::AsyncWriteExt as _,
+    process::{Child, Command},
+};
 
 /// Longest time a command that is waited for may take.
 const COMMAND_WITHIN: Duration = Duration::from_secs(120);
@@ -112,6 +115,34 @@ impl Launch {
             command.uid(user).gid(user);
         }
         command
+    }
+
+    /// As [`Launch::finish`], with this on its standard input; what it printed comes as bytes.
+    ///
+    /// # Panics
+    /// If it cannot be started or takes longer than two minutes.
+    pub async fn finish_given(&self, input: &[u8]) -> (i32, Vec<u8>, String) {
+        let mut command = self.command();
+        command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        let feed = async {
+            // A program that ends early reads no more.
+            let _ended = stdin.write_all(input).await;
+            drop(stdin);
+        };
+        let both = async { tokio::join!(child.wait_with_output(), feed).0 };
+        let output = tokio::time::timeout(COMMAND_WITHIN, both);
+        let output = output.await.expect("the command ends in time").expect("it runs");
+        let code = output.status.code().unwrap_or(-1);
+        (
+            code,
+            output.stdout,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
     }
 
     /// Runs it to its end.

@@ -21,5 +21,7 @@ mod kill;
 mod link;
 #[path = "e2e/startup.rs"]
 mod startup;
+#[path = "e2e/terminal.rs"]
+mod terminal;
 #[path = "e2e/waves.rs"]
 mod waves;

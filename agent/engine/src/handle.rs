@@ -6,14 +6,16 @@ use futures_util::Stream;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use windflow_kit::Clock;
 use windflow_model::{
-    Code, EngineInfo, Failure, LogEvent, LogQuery, OpId, Plan, Rev, StackName, container::ContainerList,
+    Code, EngineInfo, Failure, LogEvent, LogQuery, OpId, Plan, Rev, StackName, TerminalPlace,
+    container::ContainerList,
 };
 
 use crate::{
     command::Command,
+    exec::{Place, Process},
     lifecycle::{Act, Lifecycle},
     order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, Revision, StackProgress},
-    targets::Target,
+    targets::{ExecRequest, Target},
     view::View,
 };
 
@@ -168,6 +170,22 @@ impl EngineHandle {
     #[must_use]
     pub fn containers(&self) -> watch::Receiver<Arc<ContainerList>> {
         self.view.containers.subscribe()
+    }
+
+    /// The running container that is meant.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] with what is there, [`Code::EngineUnreachable`].
+    pub async fn place(&self, place: &TerminalPlace) -> Result<Place, Failure> {
+        crate::exec::find(&*self.target, place).await
+    }
+
+    /// Runs a command in a container that runs. Nothing ends it but [`Process::end`].
+    ///
+    /// # Errors
+    /// What the engine says.
+    pub async fn exec(&self, place: &Place, request: ExecRequest) -> Result<Process, Failure> {
+        crate::exec::start(&self.target, place, request).await
     }
 
     /// Output of a stack's containers, merged.

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod exec;
 mod handle;
 mod hooks;
 mod journal;
@@ -28,6 +29,7 @@ mod reconcile;
 pub mod targets;
 mod view;
 
+pub use exec::{Place, Process};
 pub use handle::{EngineHandle, LogStream};
 pub use options::{Engine, EngineError, EngineOptions};
 pub use order::{

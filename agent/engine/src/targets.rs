@@ -98,6 +98,20 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         Box::pin(unsupported("exec"))
     }
 
+    /// Ends a command that may still run: it is hung up on, and killed if it does not go.
+    fn exec_end<'a>(&'a self, _id: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(unsupported("exec"))
+    }
+
+    /// Whether there is a file at this path in a container.
+    fn has_file<'a>(
+        &'a self,
+        _container: &'a str,
+        _path: &'a str,
+    ) -> BoxFuture<'a, Result<bool, TargetError>> {
+        Box::pin(unsupported("exec"))
+    }
+
     /// Begins to wait for a container; the future it gives ends with the exit code.
     fn wait<'a>(
         &'a self,

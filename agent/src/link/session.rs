@@ -26,6 +26,7 @@ use windflow_transport::{
     FrameReader, FrameWriter, Recalls, StreamError,
     endpoint::{self, CLOSE_DONE},
     quinn::Connection,
+    streams::CONTROL,
 };
 
 use super::{
@@ -63,12 +64,14 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
     let opened = connection.open_bi().await;
     let left = match opened {
         Ok((send, receive)) => {
+            let writer = FrameWriter::new(send);
+            writer.prefer(CONTROL);
             let (session, actions) = AgentSession::start(options(link), Duration::ZERO);
             let live = Live {
                 origin: Instant::now(),
                 connection: connection.clone(),
                 reader: FrameReader::new(receive),
-                writer: FrameWriter::new(send),
+                writer,
                 session,
                 recalls,
                 take_by: Instant::now() + WRITE_WITHIN,
@@ -211,7 +214,7 @@ impl Live {
                 }
                 stream = self.connection.accept_bi(), if steady && served.len() < STREAMS => match stream {
                     Ok((send, receive)) => {
-                        served.push(spawn_scoped("stream", streams::serve(link.engine.clone(), send, receive)));
+                        served.push(spawn_scoped("stream", streams::serve(link.engine.clone(), link.terminals.clone(), send, receive)));
                     }
                     Err(error) => return Some(Left { was_up: self.was_up, ..lost(&error, link) }),
                 },

@@ -1,4 +1,4 @@
-//! Streams that the controller opens: logs and plans, each in a task of its own.
+//! Streams that the controller opens: logs, plans and terminals, each in a task of its own.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use windflow_transport::{
     quinn::{RecvStream, SendStream},
 };
 
-use super::report;
+use super::{report, terminal};
+use crate::terminals::Terminals;
 
 /// A header that does not come is no reason to hold a stream.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
@@ -22,13 +23,17 @@ const CHUNK: usize = 512;
 /// Between two writes of log lines, unless a whole chunk is ready. The first line after a pause goes at once.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) async fn serve(engine: EngineHandle, send: SendStream, receive: RecvStream) {
+pub(super) async fn serve(engine: EngineHandle, terminals: Terminals, send: SendStream, receive: RecvStream) {
     let mut reader = FrameReader::new(receive);
     let mut writer = FrameWriter::new(send);
     let header = tokio::time::timeout(HEADER_WITHIN, reader.next::<StreamOpen>()).await;
     let served = match header {
         Ok(Ok(Some(StreamOpen::Plan(assignment)))) => plan(&engine, &mut writer, assignment).await,
         Ok(Ok(Some(StreamOpen::Logs(query)))) => logs(&engine, &mut writer, query).await,
+        Ok(Ok(Some(StreamOpen::Terminal(query)))) => terminal::open(&terminals, &mut writer, query).await,
+        Ok(Ok(Some(StreamOpen::TerminalAttach(attach)))) => {
+            terminal::attach(&terminals, &mut writer, &mut reader, attach).await
+        }
         Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
             let failure = Failure::new(Code::Unsupported, "this agent does not know such a stream");
             writer.send(&StreamItem::Failed(failure.into())).await

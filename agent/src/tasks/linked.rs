@@ -16,6 +16,7 @@ use crate::{
     failure::CommandError,
     host,
     link::{self, LinkOptions},
+    policy::PolicyFile,
     status::LinkStatus,
 };
 
@@ -30,6 +31,7 @@ pub(super) async fn start(
     state_dir: &Path,
     engine: &EngineHandle,
     (clock, random): (Clock, Random),
+    policy: PolicyFile,
     status: watch::Sender<LinkStatus>,
 ) -> Result<(), CommandError> {
     let identity =
@@ -56,6 +58,7 @@ pub(super) async fn start(
         build: windflow_kit::build::describe(),
         backoff: BackoffOptions::default(),
         network: Network::default(),
+        policy,
     };
     let (link, handle) = options.build(engine.clone(), identity, inventory);
     let stop = tasks.stop();

@@ -14,6 +14,7 @@ pub mod rollout;
 pub mod session;
 pub mod stack;
 pub mod system;
+pub mod terminal;
 pub mod token;
 
 pub use agent::{Agent, AgentPatch, HostContainers};
@@ -32,4 +33,5 @@ pub use rollout::{
 pub use session::{LoginRequest, Me, Session, SetupRequest, SetupStatus};
 pub use stack::{Problem, Severity, StackCreate, StackUpdate, StackView, ValidateRequest, Validation};
 pub use system::{Info, Readiness};
+pub use terminal::{TerminalAction, TerminalCreate, TerminalEvent, TerminalParams, TerminalView};
 pub use token::{EnrolmentToken, EnrolmentTokenCreate, EnrolmentTokenCreated};

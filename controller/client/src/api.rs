@@ -30,6 +30,7 @@ macro_rules! calls {
 
 mod audit;
 mod rollout;
+mod terminal;
 
 calls! {
     /// Whether the first administrator still has to be made.

@@ -14,6 +14,7 @@ mod bench;
 mod group;
 mod rollout;
 mod stack;
+mod terminal;
 mod value;
 
 pub use agent::{AgentCommand, TokenCommand};
@@ -23,6 +24,7 @@ pub use bench::{BenchCommand, FleetArgs, ProfileArg};
 pub use group::{GroupCommand, GroupUpdateArgs};
 pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
+pub use terminal::{ExecArgs, TerminalArgs};
 pub use value::{Tail, When};
 use value::{parse_duration, parse_tail};
 
@@ -79,6 +81,10 @@ pub enum Command {
     Audit(AuditCommand),
     /// Show the log lines of a stack.
     Logs(LogsArgs),
+    /// Run a command in a container of a service.
+    Exec(ExecArgs),
+    /// Open a terminal in a container on a host.
+    Terminal(TerminalArgs),
     /// Measure what a controller carries.
     #[cfg(feature = "bench")]
     #[command(subcommand)]

@@ -19,6 +19,8 @@ pub enum Exit {
     NotFound,
     /// The controller cannot be reached, or is not the one that is trusted.
     Unreachable,
+    /// What a command on a host ended with; nothing is printed about it.
+    Command(u8),
 }
 
 impl Exit {
@@ -32,6 +34,7 @@ impl Exit {
             Self::Refused => 3,
             Self::NotFound => 4,
             Self::Unreachable => 5,
+            Self::Command(code) => code,
         }
     }
 }

@@ -76,8 +76,11 @@ fn read_event(event: SseEvent) -> Option<DeploymentFeedEvent> {
     }
 }
 
+/// A WebSocket to the controller.
+pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
 /// A stack's log lines.
-pub struct LogFeed(WebSocketStream<TlsStream<TcpStream>>);
+pub struct LogFeed(Socket);
 
 impl LogFeed {
     /// The next frame; `None` when the stream is over.
@@ -128,11 +131,23 @@ impl Client {
     /// # Errors
     /// [`Error`] with the exit code of the refusal.
     pub async fn stack_logs(&self, id: StackId, params: &LogParams) -> Result<LogFeed> {
+        let path = format!("/api/v1/stacks/{id}/logs?{}", log_query(params));
+        self.socket(&path, "log stream").await.map(LogFeed)
+    }
+
+    /// Opens a WebSocket; `what` is it for people.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal.
+    pub(crate) async fn socket(&self, path: &str, what: &str) -> Result<Socket> {
         let address = self.url().trim_start_matches("https://").to_owned();
-        let url = format!("wss://{address}/api/v1/stacks/{id}/logs?{}", log_query(params));
-        let mut request = url
-            .into_client_request()
-            .map_err(|error| Error::failed(format!("the log request cannot be made: {}", Chain(&error))))?;
+        let url = format!("wss://{address}{path}");
+        let mut request = url.into_client_request().map_err(|error| {
+            Error::failed(format!(
+                "the request for the {what} cannot be made: {}",
+                Chain(&error)
+            ))
+        })?;
         if let Some(token) = self.token() {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose()))
                 .map_err(|_| Error::usage("the API token holds characters that no token has"))?;
@@ -150,20 +165,22 @@ impl Client {
             .await
             .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
             .map_err(|error| self.unreachable(&error))?;
+        // A key must not wait for the answer to the one before; a socket that cannot do it is slower.
+        let _slower = tcp.set_nodelay(true);
         let name = ServerName::try_from(host).map_err(|error| Error::usage(error.to_string()))?;
         let tls = TlsConnector::from(Arc::new(self.tls().clone()))
             .connect(name, tcp)
             .await
             .map_err(|error| self.unreachable(&error))?;
         match tokio_tungstenite::client_async(request, tls).await {
-            Ok((socket, _)) => Ok(LogFeed(socket)),
-            Err(tungstenite::Error::Http(answer)) => Err(refused(&answer)),
+            Ok((socket, _)) => Ok(socket),
+            Err(tungstenite::Error::Http(answer)) => Err(refused(&answer, what)),
             Err(error) => Err(self.unreachable(&error)),
         }
     }
 }
 
-fn refused(answer: &tungstenite::http::Response<Option<Vec<u8>>>) -> Error {
+fn refused(answer: &tungstenite::http::Response<Option<Vec<u8>>>, what: &str) -> Error {
     let body = answer.body().as_deref().unwrap_or_default();
     let status = answer.status().as_u16();
     let failure = match serde_json::from_slice::<ApiError>(body) {
@@ -175,7 +192,7 @@ fn refused(answer: &tungstenite::http::Response<Option<Vec<u8>>>) -> Error {
         },
         Err(_) => Failure {
             code: String::new(),
-            message: format!("the controller refused the log stream ({})", answer.status()),
+            message: format!("the controller refused the {what} ({})", answer.status()),
             hint: String::new(),
             check: None,
         },

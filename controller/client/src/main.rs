@@ -22,13 +22,19 @@ fn main() -> ExitCode {
         Err(error) => return fail(&windflow_client::Error::failed(format!("cannot start: {error}"))),
     };
     let variable = |name: &str| std::env::var(name).ok();
-    match runtime.block_on(commands::run(cli, &Clock::system(), &variable)) {
+    let done = runtime.block_on(commands::run(cli, &Clock::system(), &variable));
+    // Standard input may be waited for by a thread of its own; the process does not wait for that.
+    runtime.shutdown_background();
+    match done {
         Ok(()) => ExitCode::from(Exit::Ok.code()),
         Err(error) => fail(&error),
     }
 }
 
 fn fail(error: &windflow_client::Error) -> ExitCode {
+    if let Exit::Command(code) = error.exit {
+        return ExitCode::from(code);
+    }
     // A stderr that is gone leaves the exit code.
     let _ = writeln!(std::io::stderr().lock(), "{}", error.report());
     ExitCode::from(error.exit.code())

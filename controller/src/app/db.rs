@@ -168,7 +168,7 @@ impl App {
         found.ok_or_else(|| AppError::not_found(format!("group {id}")))
     }
 
-    fn uuid(&self) -> AppResult<uuid::Uuid> {
+    pub(crate) fn uuid(&self) -> AppResult<uuid::Uuid> {
         Ok(self.0.random.uuid_v7(&self.0.clock)?)
     }
 

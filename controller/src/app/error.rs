@@ -2,7 +2,7 @@
 
 use windflow_api::Problem;
 use windflow_kit::{BoxError, random::RandomError};
-use windflow_model::Code;
+use windflow_model::{Code, Failure};
 use windflow_store::StoreError;
 
 /// Result of an operation.
@@ -92,6 +92,18 @@ impl AppError {
         Self::with(Self::refused(Code::ComposeInvalid, message), |refused| {
             refused.problems = problems;
         })
+    }
+
+    /// What a host answered; its hint is the usual one of the code, or the host's own behind the message.
+    #[must_use]
+    pub fn of_host(failure: &Failure) -> Self {
+        let known = Code::ALL.iter().find(|code| code.as_str() == failure.code);
+        let code = known.copied().unwrap_or(Code::HostFailure);
+        let mut message = failure.message.clone();
+        if !failure.hint.is_empty() && failure.hint != code.hint() {
+            message = format!("{message}. {}", failure.hint.trim_end_matches('.'));
+        }
+        Self::refused(code, message)
     }
 
     /// Too many requests.

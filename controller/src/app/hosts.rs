@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, fmt};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::BoxStream};
-use windflow_model::{AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
+use windflow_model::{
+    AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence, TerminalAttach, TerminalOpened, TerminalQuery,
+};
 
-use crate::fleet::{Assignment, FleetHandle, Withdrawal};
+use crate::fleet::{Assignment, FleetHandle, TerminalStream, Withdrawal};
 
 /// Log events of one host; the last one is `End`.
 pub type LogEvents = BoxStream<'static, LogEvent>;
@@ -22,6 +24,22 @@ pub trait Hosts: fmt::Debug + Send + Sync + 'static {
     fn plan(&self, agent: AgentId, assignment: Assignment) -> BoxFuture<'_, Result<Plan, Failure>>;
     /// Logs of one stack there.
     fn logs(&self, agent: AgentId, query: LogQuery) -> BoxFuture<'_, Result<LogEvents, Failure>>;
+    /// Starts a process there and keeps it for whoever attaches.
+    fn terminal_open(
+        &self,
+        agent: AgentId,
+        _: TerminalQuery,
+    ) -> BoxFuture<'_, Result<TerminalOpened, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+    /// Attaches to such a process.
+    fn terminal_attach(
+        &self,
+        agent: AgentId,
+        _: TerminalAttach,
+    ) -> BoxFuture<'_, Result<TerminalStream, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
     /// Ends the connection and every stream of it.
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()>;
     /// Figures of the link, in the text format of Prometheus.
@@ -49,6 +67,22 @@ impl Hosts for FleetHandle {
 
     fn logs(&self, agent: AgentId, query: LogQuery) -> BoxFuture<'_, Result<LogEvents, Failure>> {
         Box::pin(async move { Ok(self.logs(agent, query).await?.boxed()) })
+    }
+
+    fn terminal_open(
+        &self,
+        agent: AgentId,
+        query: TerminalQuery,
+    ) -> BoxFuture<'_, Result<TerminalOpened, Failure>> {
+        Box::pin(self.terminal_open(agent, query))
+    }
+
+    fn terminal_attach(
+        &self,
+        agent: AgentId,
+        attach: TerminalAttach,
+    ) -> BoxFuture<'_, Result<TerminalStream, Failure>> {
+        Box::pin(self.terminal_attach(agent, attach))
     }
 
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()> {

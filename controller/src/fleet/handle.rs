@@ -11,11 +11,15 @@ use std::{
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 use windflow_kit::TaskHandle;
-use windflow_model::{Absence, AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence};
+use windflow_model::{
+    Absence, AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence, TerminalAttach, TerminalOpened,
+    TerminalQuery,
+};
 
 use super::{
     figures::Figures,
     home::{Assignment, Withdrawal},
+    terminal::TerminalStream,
 };
 
 /// What the handle asks for.
@@ -40,6 +44,16 @@ pub(super) enum Command {
         agent: AgentId,
         query: LogQuery,
         reply: oneshot::Sender<Result<LogStream, Failure>>,
+    },
+    TerminalOpen {
+        agent: AgentId,
+        query: Box<TerminalQuery>,
+        reply: oneshot::Sender<Result<TerminalOpened, Failure>>,
+    },
+    TerminalAttach {
+        agent: AgentId,
+        attach: TerminalAttach,
+        reply: oneshot::Sender<Result<TerminalStream, Failure>>,
     },
     Disconnect {
         agent: AgentId,
@@ -122,6 +136,38 @@ impl FleetHandle {
     /// The host's failure, or `AgentOffline`.
     pub async fn logs(&self, agent: AgentId, query: LogQuery) -> Result<LogStream, Failure> {
         self.ask(|reply| Command::Logs { agent, query, reply })
+            .await
+            .unwrap_or_else(|| Err(offline(agent)))
+    }
+
+    /// Starts a process on the host and keeps it there for whoever attaches.
+    ///
+    /// # Errors
+    /// The host's failure, `AgentOffline`, or `AgentTimeout` after 20 s.
+    pub async fn terminal_open(
+        &self,
+        agent: AgentId,
+        query: TerminalQuery,
+    ) -> Result<TerminalOpened, Failure> {
+        self.ask(|reply| Command::TerminalOpen {
+            agent,
+            query: Box::new(query),
+            reply,
+        })
+        .await
+        .unwrap_or_else(|| Err(offline(agent)))
+    }
+
+    /// Attaches to such a process.
+    ///
+    /// # Errors
+    /// As [`FleetHandle::terminal_open`]; `NotFound` if it is over.
+    pub async fn terminal_attach(
+        &self,
+        agent: AgentId,
+        attach: TerminalAttach,
+    ) -> Result<TerminalStream, Failure> {
+        self.ask(|reply| Command::TerminalAttach { agent, attach, reply })
             .await
             .unwrap_or_else(|| Err(offline(agent)))
     }

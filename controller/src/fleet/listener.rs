@@ -13,6 +13,7 @@ use windflow_transport::{
     endpoint::{self, CLOSE_PROTOCOL, CLOSE_REFUSED},
     identity,
     quinn::{Connection, Incoming},
+    streams::CONTROL,
 };
 
 use super::{
@@ -107,6 +108,7 @@ pub(super) async fn greet(
 async fn hello(shared: &Shared, connection: Connection, facts: AgentFacts) -> Option<Greeted> {
     let (send, receive) = connection.accept_bi().await.ok()?;
     let (mut reader, mut writer) = (FrameReader::new(receive), FrameWriter::new(send));
+    writer.prefer(CONTROL);
     let mut machine = ControllerSession::new(VersionRange::SUPPORTED, Duration::ZERO);
     let frame = reader.next().await.ok().flatten()?;
     let mut actions = machine.on_frame(frame, Duration::ZERO).into_iter();

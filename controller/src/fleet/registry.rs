@@ -29,7 +29,7 @@ use super::{
     home::{Home, Withdrawal},
     listener::Greeted,
     session::{self, Gone},
-    streams,
+    streams, terminal,
 };
 use crate::ca::{Ca, CaError};
 
@@ -346,6 +346,24 @@ impl Fleet {
                 };
                 Some(spawn_scoped("logs", async move {
                     let _gone = reply.send(streams::logs(connection, query).await);
+                }))
+            }
+            Command::TerminalOpen { agent, query, reply } => {
+                let Some(connection) = self.connection(agent) else {
+                    let _gone = reply.send(Err(offline(agent)));
+                    return None;
+                };
+                Some(spawn_scoped("terminal", async move {
+                    let _gone = reply.send(terminal::open(connection, *query).await);
+                }))
+            }
+            Command::TerminalAttach { agent, attach, reply } => {
+                let Some(connection) = self.connection(agent) else {
+                    let _gone = reply.send(Err(offline(agent)));
+                    return None;
+                };
+                Some(spawn_scoped("terminal", async move {
+                    let _gone = reply.send(terminal::attach(connection, attach).await);
                 }))
             }
             Command::Disconnect { agent, reason, reply } => {

@@ -17,21 +17,21 @@ const OPEN_WITHIN: Duration = Duration::from_secs(20);
 /// Frames between the stream and its reader; behind them QUIC's flow control holds the host back.
 const FRAMES: usize = 4;
 
-fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
+pub(super) fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(
         Code::AgentOffline,
         format!("{what} was cut off: {}", Chain(error)),
     )
 }
 
-fn late(what: &str, after: Duration) -> Failure {
+pub(super) fn late(what: &str, after: Duration) -> Failure {
     Failure::new(
         Code::AgentTimeout,
         format!("{what} was not answered within {} s", after.as_secs()),
     )
 }
 
-fn seal<T: Document>(value: &T) -> Result<Doc<T>, Failure> {
+pub(super) fn seal<T: Document>(value: &T) -> Result<Doc<T>, Failure> {
     Doc::seal(value).map_err(|error| Failure::new(Code::Internal, Chain(&error).to_string()))
 }
 

@@ -100,7 +100,9 @@ const fn status_of(code: Code) -> StatusCode {
     match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Forbidden | Code::SetupCode | Code::SetupDone | Code::TokenInvalid => StatusCode::FORBIDDEN,
+        Code::Forbidden | Code::SetupCode | Code::SetupDone | Code::TokenInvalid | Code::PolicyRefused => {
+            StatusCode::FORBIDDEN
+        }
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,

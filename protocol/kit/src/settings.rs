@@ -15,6 +15,8 @@ pub enum Form {
     Text,
     /// A whole number.
     Number,
+    /// true or false.
+    Switch,
     /// Texts: an array in the file, commas in the variable, a repeated flag.
     List,
 }
@@ -115,6 +117,7 @@ impl Settings {
                     let form = match setting.form {
                         Form::Text => "a text in quotes",
                         Form::Number => "a whole number",
+                        Form::Switch => "true or false",
                         Form::List => "a list of texts, like [\"a\", \"b\"]",
                     };
                     self.problems.push(format!("{at}: {key} must be {form}"));
@@ -215,7 +218,7 @@ pub fn reference(title: &str, table: &[Setting]) -> String {
         ways.extend(setting.flag);
         let value = match setting.form {
             Form::List => "[]".to_owned(),
-            Form::Number => setting.default.to_owned(),
+            Form::Number | Form::Switch => setting.default.to_owned(),
             Form::Text => format!("\"{}\"", setting.default),
         };
         // Writing to a String does not fail.
@@ -235,6 +238,7 @@ fn values(value: &toml::Value, form: Form) -> Option<Vec<String>> {
     match form {
         Form::Text => Some(vec![text(value)?]),
         Form::Number => Some(vec![value.as_integer()?.to_string()]),
+        Form::Switch => Some(vec![value.as_bool()?.to_string()]),
         Form::List => value.as_array()?.iter().map(text).collect(),
     }
 }

@@ -194,6 +194,8 @@ ids! {
     RolloutId = "rol";
     /// A saved choice of hosts.
     GroupId = "grp";
+    /// A terminal on a host. Not kept: it is gone with its process.
+    TerminalId = "trm";
 }
 
 impl OrgId {

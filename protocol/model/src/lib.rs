@@ -20,6 +20,7 @@ pub mod revision;
 pub mod rollout;
 pub mod stack;
 pub mod target;
+pub mod terminal;
 pub mod time;
 
 pub use agent::{Absence, AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
@@ -29,7 +30,8 @@ pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransi
 pub use doc::{Doc, DocError, Document};
 pub use event::{FleetEvent, FleetEventKind};
 pub use id::{
-    AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TokenId, UserId,
+    AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TerminalId, TokenId,
+    UserId,
 };
 pub use logs::{LogEvent, LogQuery, LogSource};
 pub use plan::{
@@ -43,4 +45,7 @@ pub use stack::{
     DeployPolicy, ReplaceOrder, RollbackPolicy, SpecFile, Stack, StackName, StackNameError, StackSpec,
 };
 pub use target::TargetKind;
+pub use terminal::{
+    TerminalAttach, TerminalCause, TerminalEnd, TerminalOpened, TerminalPlace, TerminalQuery, TerminalSize,
+};
 pub use time::Timestamp;

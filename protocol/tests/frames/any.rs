@@ -6,7 +6,8 @@ use proptest::{collection, option, prelude::*};
 use windflow_model::{AgentId, DeploymentId, Doc, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, LogLine,
-    StreamItem, StreamOpen, Version, VersionRange, control::Denial, stream::StreamFailure,
+    StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange, control::Denial,
+    stream::StreamFailure,
 };
 
 pub(crate) use proptest::prelude::any;
@@ -122,7 +123,12 @@ pub(crate) fn controller_frame() -> impl Strategy<Value = ControllerFrame> {
 }
 
 pub(crate) fn stream_open() -> impl Strategy<Value = StreamOpen> {
-    prop_oneof![doc().prop_map(StreamOpen::Logs), doc().prop_map(StreamOpen::Plan),]
+    prop_oneof![
+        doc().prop_map(StreamOpen::Logs),
+        doc().prop_map(StreamOpen::Plan),
+        doc().prop_map(StreamOpen::Terminal),
+        doc().prop_map(StreamOpen::TerminalAttach),
+    ]
 }
 
 fn line() -> impl Strategy<Value = LogLine> {
@@ -152,6 +158,35 @@ pub(crate) fn stream_item() -> impl Strategy<Value = StreamItem> {
             message,
             hint
         })),
+    ]
+}
+
+pub(crate) fn terminal_item() -> impl Strategy<Value = TerminalItem> {
+    prop_oneof![
+        doc().prop_map(TerminalItem::Opened),
+        (any::<u64>(), any::<bool>(), bytes()).prop_map(|(from, stderr, bytes)| TerminalItem::Output {
+            from,
+            stderr,
+            bytes
+        }),
+        (any::<u64>(), any::<u64>()).prop_map(|(from, lost)| TerminalItem::Gap { from, lost }),
+        doc().prop_map(TerminalItem::Ended),
+        (text(), text(), text()).prop_map(|(code, message, hint)| TerminalItem::Failed(StreamFailure {
+            code,
+            message,
+            hint
+        })),
+        any::<u64>().prop_map(|input| TerminalItem::Taken { input }),
+    ]
+}
+
+pub(crate) fn terminal_input() -> impl Strategy<Value = TerminalInput> {
+    prop_oneof![
+        bytes().prop_map(TerminalInput::Input),
+        Just(TerminalInput::EndOfInput),
+        (any::<u16>(), any::<u16>()).prop_map(|(columns, rows)| TerminalInput::Resize { columns, rows }),
+        Just(TerminalInput::Close),
+        any::<u64>().prop_map(|position| TerminalInput::Seen { position }),
     ]
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use windflow_model::{AgentId, Code, DeploymentId, Doc, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, Frame, LogLine,
-    StreamItem, StreamOpen, Version, VersionRange, control::Denial, encode, stream::StreamFailure,
+    StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange, control::Denial, encode,
+    stream::StreamFailure,
 };
 
 /// An envelope as it travels; what is inside evolves by its own rules.
@@ -124,6 +125,38 @@ fn stream_items() -> Vec<StreamItem> {
     ]
 }
 
+fn terminal_items() -> Vec<TerminalItem> {
+    vec![
+        TerminalItem::Opened(doc()),
+        TerminalItem::Output {
+            from: 300,
+            stderr: true,
+            bytes: vec![b'h', 0xc3],
+        },
+        TerminalItem::Gap { from: 302, lost: 5 },
+        TerminalItem::Ended(doc()),
+        TerminalItem::Failed(StreamFailure {
+            code: "WF-2009".to_owned(),
+            message: "m".to_owned(),
+            hint: "h".to_owned(),
+        }),
+        TerminalItem::Taken { input: 300 },
+    ]
+}
+
+fn terminal_inputs() -> Vec<TerminalInput> {
+    vec![
+        TerminalInput::Input(vec![0xa9, 13]),
+        TerminalInput::EndOfInput,
+        TerminalInput::Resize {
+            columns: 300,
+            rows: 24,
+        },
+        TerminalInput::Close,
+        TerminalInput::Seen { position: 300 },
+    ]
+}
+
 fn enroll_requests() -> Vec<EnrollRequest> {
     vec![
         EnrollRequest::Join {
@@ -189,7 +222,12 @@ fn lines<F: Frame>(frames: &[F]) -> Vec<(String, Vec<u8>)> {
 
 /// Name and bytes of every example.
 pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
-    let opens = [StreamOpen::Logs(doc()), StreamOpen::Plan(doc())];
+    let opens = [
+        StreamOpen::Logs(doc()),
+        StreamOpen::Plan(doc()),
+        StreamOpen::Terminal(doc()),
+        StreamOpen::TerminalAttach(doc()),
+    ];
     [
         lines(&agent_frames()),
         lines(&controller_frames()),
@@ -197,8 +235,24 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
         lines(&stream_items()),
         lines(&enroll_requests()),
         lines(&enroll_replies()),
+        lines(&terminal_items()),
+        lines(&terminal_inputs()),
     ]
     .concat()
+}
+
+/// An agent of before terminals says `Failed` as an item of logs: it is read as what it is.
+#[test]
+fn a_refusal_reads_the_same_as_either_item() {
+    let failure = StreamFailure {
+        code: "WF-2015".to_owned(),
+        message: "no such stream".to_owned(),
+        hint: String::new(),
+    };
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    encode(&StreamItem::Failed(failure.clone()), &mut old).unwrap();
+    encode(&TerminalItem::Failed(failure), &mut new).unwrap();
+    assert_eq!(old, new);
 }
 
 #[test]

@@ -29,10 +29,15 @@ const DIAL_RTT: Duration = Duration::from_millis(100);
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
 const CONTROLLER_BIDI: u32 = 16;
-/// What a peer may send on one connection before it is read.
-const WINDOW: VarInt = VarInt::from_u32(1 << 20);
-/// See [`probe`].
-const WINDOW_PROBE: VarInt = VarInt::from_u32((1 << 20) + 1);
+/// What a peer may send on one stream before it is read.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// What a peer may send on one connection before it is read: all streams that there can be. With less, readers of logs
+/// that stall would hold up the control stream and every terminal of their host; with this each holds up its own stream.
+const WINDOW: u32 = (AGENT_BIDI + CONTROLLER_BIDI + UNI) * STREAM_WINDOW;
+/// Streams in one direction that a peer may open.
+const UNI: u32 = 4;
+/// What is sent and not yet acknowledged, at most.
+const SEND_WINDOW: u64 = 8 << 20;
 /// Handshakes waiting for the accept loop: what it takes in a second or two at the default pace.
 const MAX_INCOMING: usize = 2_048;
 
@@ -101,10 +106,11 @@ fn transport(bidi: u32, keep_alive: Option<Duration>) -> TransportConfig {
     config
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
-        .max_concurrent_uni_streams(VarInt::from_u32(4))
-        .stream_receive_window(VarInt::from_u32(256 << 10))
-        .receive_window(WINDOW)
-        .send_window(1 << 20)
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(WINDOW))
+        // Bytes under way, of all streams: one log may fill its own window and must leave room for a terminal.
+        .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)
         .mtu_discovery_config(None)
@@ -208,8 +214,8 @@ pub async fn dial(
 /// brings its stateless reset. Quinn does not offer QUIC's PING; MAX_DATA does the same (RFC 9000, sections 10.3 and 13.2),
 /// and goes out whenever the window grows, here by a byte that is taken back at once.
 pub fn probe(connection: &Connection) {
-    connection.set_receive_window(WINDOW_PROBE);
-    connection.set_receive_window(WINDOW);
+    connection.set_receive_window(VarInt::from_u32(WINDOW + 1));
+    connection.set_receive_window(VarInt::from_u32(WINDOW));
 }
 
 /// What an accepted connection is for.

@@ -7,6 +7,11 @@ use windflow_protocol::{CodecError, Decoded, Decoder, Frame, encode};
 /// Bytes read at once.
 const READ: usize = 64 << 10;
 
+/// Priority of the control stream, for [`FrameWriter::prefer`]: a full house must not look like a dead one.
+pub const CONTROL: i32 = 20;
+/// Priority of terminals: a keystroke passes every log and transfer that waits.
+pub const TERMINAL: i32 = 10;
+
 /// Why a stream is over.
 #[derive(Debug, Error)]
 pub enum StreamError {
@@ -113,6 +118,12 @@ impl FrameWriter {
         }
     }
 
+    /// Which stream of the connection is sent first where not all can be: the one with the higher number. Logs have 0.
+    pub fn prefer(&self, priority: i32) {
+        // Fails only if the stream is over already.
+        let _over = self.stream.set_priority(priority);
+    }
+
     /// Adds a frame to what [`FrameWriter::flush`] sends.
     ///
     /// # Errors
@@ -168,6 +179,14 @@ impl FrameWriter {
     /// No more frames; what was sent still arrives.
     pub fn finish(&mut self) {
         let _over = self.stream.finish();
+    }
+
+    /// Ends when the peer wants nothing more of this stream, or has everything after [`FrameWriter::finish`], or is gone.
+    pub fn unwanted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let stopped = self.stream.stopped();
+        async move {
+            let _either = stopped.await;
+        }
     }
 
     /// Waits until the peer has everything (after [`FrameWriter::finish`]) or does not want more.

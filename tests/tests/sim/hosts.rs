@@ -249,6 +249,8 @@ async fn host(machine: &Machine) -> Result<(), BoxError> {
         build: windflow_kit::build::describe(),
         backoff: BackoffOptions::default(),
         network,
+        // Nobody opens a terminal here.
+        policy: windflow_agent::policy::PolicyFile::new("/nowhere".into()),
     };
     let (link, _status) = options.build(handle, identity, inventory);
     tasks.spawn("link", OnFailure::Exit, link.run(tasks.stop().clone()));

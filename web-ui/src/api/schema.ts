@@ -695,6 +695,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/terminals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Terminals that are open now. */
+        get: operations["terminal_list"];
+        put?: never;
+        /** Starts a process on a host and keeps it 15 s for whoever attaches. */
+        post: operations["terminal_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/terminals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Attaches to a terminal (WebSocket; binary frames both ways, text frames `TerminalEvent` and `TerminalAction`). */
+        get: operations["terminal_attach"];
+        put?: never;
+        post?: never;
+        /** Ends a terminal and its process. */
+        delete: operations["terminal_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/dl/agent/{arch}": {
         parameters: {
             query?: never;
@@ -1837,6 +1873,37 @@ export interface components {
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
         };
+        /** @description One page of a list. */
+        Page_TerminalView: {
+            /** @description The entries. */
+            items: {
+                /** @description On which host. */
+                agent: components["schemas"]["AgentId"];
+                /** @description Whether somebody is there to type. */
+                attached: boolean;
+                /** @description What runs. */
+                command: string[];
+                /** @description In which container. */
+                container: string;
+                /** @description Id. */
+                id: components["schemas"]["TerminalId"];
+                /** @description When. */
+                opened_at: components["schemas"]["Timestamp"];
+                /** @description With a terminal. */
+                tty: boolean;
+                /** @description Who opened it: only they can type. */
+                user: components["schemas"]["UserId"];
+                /** @description Their name. */
+                user_name: string;
+                /**
+                 * Format: int32
+                 * @description How many others watch.
+                 */
+                watchers: number;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
         /** @description What stands between two waves. */
         Pause: {
             /** @enum {string} */
@@ -2703,6 +2770,176 @@ export interface components {
             group: components["schemas"]["GroupId"] | null;
             /** @default null */
             selector: components["schemas"]["Selector"] | null;
+        };
+        /** @description What a reader wants beside typing. */
+        TerminalAction: (components["schemas"]["TerminalSize"] & {
+            /** @enum {string} */
+            kind: "resize";
+        }) | {
+            /** @enum {string} */
+            kind: "seen";
+            /**
+             * Format: int64
+             * @description Position behind the last byte.
+             */
+            position: number;
+        } | {
+            /** @enum {string} */
+            kind: "end_of_input";
+        } | {
+            /** @enum {string} */
+            kind: "close";
+        };
+        /**
+         * @description Why a terminal is over.
+         * @enum {string}
+         */
+        TerminalCause: "exited" | "closed" | "idle" | "too_long" | "abandoned" | "taken_over" | "agent_stopped" | "broken" | "other";
+        /** @description Which process to start. */
+        TerminalCreate: {
+            /** @description On this host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description Program and arguments; none means a shell of the container. No shell reads them. */
+            command?: string[];
+            /** @description In this container (id or name), instead of `stack` and `service`. */
+            container?: string | null;
+            /** @description `KEY=value`. Only the keys are in the audit trail. */
+            env?: string[];
+            /**
+             * Format: int32
+             * @description Seconds the process is kept after its reader was lost, at most 600.
+             */
+            grace_s?: number;
+            /**
+             * Format: int32
+             * @description Number of the container within its service; without one, the first that runs.
+             */
+            number?: number | null;
+            /** @description Of this service. */
+            service?: string | null;
+            size?: components["schemas"]["TerminalSize"] | null;
+            stack?: components["schemas"]["StackId"] | null;
+            /** @description The process can read. */
+            stdin?: boolean;
+            /** @description With a terminal. */
+            tty?: boolean;
+            /** @description Instead of the container's user. */
+            user?: string | null;
+            /** @description Instead of the container's working directory. */
+            working_dir?: string | null;
+        };
+        /** @description The end of a terminal. */
+        TerminalEnd: {
+            /** @description Why. */
+            cause: components["schemas"]["TerminalCause"];
+            /** @description More about it, for people; may be empty. */
+            detail?: string;
+            /**
+             * Format: int64
+             * @description Exit code of the process, if it ended by itself.
+             */
+            exit_code?: number | null;
+        };
+        /** @description What happens to a terminal beside its output. */
+        TerminalEvent: (components["schemas"]["TerminalOpened"] & {
+            /** @enum {string} */
+            kind: "opened";
+        }) | {
+            /**
+             * Format: int64
+             * @description Position of the first lost byte.
+             */
+            from: number;
+            /** @enum {string} */
+            kind: "gap";
+            /**
+             * Format: int64
+             * @description How many bytes.
+             */
+            lost: number;
+        } | {
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            input: number;
+            /** @enum {string} */
+            kind: "taken";
+        } | (components["schemas"]["TerminalEnd"] & {
+            /** @enum {string} */
+            kind: "ended";
+        }) | {
+            /** @description `WF-` and four digits. */
+            code: string;
+            /** @description What to do next. */
+            hint: string;
+            /** @enum {string} */
+            kind: "lost";
+            /** @description What happened. */
+            message: string;
+        };
+        /**
+         * @description Id with the prefix `trm_`.
+         * @example trm_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        TerminalId: string;
+        /** @description A terminal as its host knows it. */
+        TerminalOpened: {
+            /** @description Program and arguments that run. */
+            command: string[];
+            /** @description Name of the container. */
+            container: string;
+            /**
+             * Format: int64
+             * @description Bytes of input that the host has taken: whoever comes back goes on behind them.
+             */
+            input?: number;
+            /**
+             * Format: int64
+             * @description Bytes of output so far.
+             */
+            position?: number;
+            /** @description With a terminal. */
+            tty: boolean;
+        };
+        /** @description Columns and rows. */
+        TerminalSize: {
+            /**
+             * Format: int32
+             * @description Characters in a row.
+             */
+            columns: number;
+            /**
+             * Format: int32
+             * @description Rows.
+             */
+            rows: number;
+        };
+        /** @description A terminal that was opened. */
+        TerminalView: {
+            /** @description On which host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description Whether somebody is there to type. */
+            attached: boolean;
+            /** @description What runs. */
+            command: string[];
+            /** @description In which container. */
+            container: string;
+            /** @description Id. */
+            id: components["schemas"]["TerminalId"];
+            /** @description When. */
+            opened_at: components["schemas"]["Timestamp"];
+            /** @description With a terminal. */
+            tty: boolean;
+            /** @description Who opened it: only they can type. */
+            user: components["schemas"]["UserId"];
+            /** @description Their name. */
+            user_name: string;
+            /**
+             * Format: int32
+             * @description How many others watch.
+             */
+            watchers: number;
         };
         /** Format: date-time */
         Timestamp: string;
@@ -4403,6 +4640,128 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Page_DeploymentView"];
                 };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    terminal_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_TerminalView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    terminal_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TerminalCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TerminalView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    terminal_attach: {
+        parameters: {
+            query?: {
+                /** @description Position of the first byte of output that is wanted. */
+                from?: number;
+                /** @description Look only. */
+                watch?: boolean;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["TerminalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Switches to WebSocket. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    terminal_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["TerminalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A refusal or a failure. */
             default: {

@@ -43,3 +43,6 @@ export type GroupCreate = Schemas["GroupCreate"];
 export type AuditEntry = Schemas["AuditEntry"];
 export type AuditProblem = Schemas["AuditProblem"];
 export type FleetEvent = Schemas["FleetEvent"];
+export type TerminalEvent = Schemas["TerminalEvent"];
+export type TerminalAction = Schemas["TerminalAction"];
+export type TerminalEnd = Schemas["TerminalEnd"];

@@ -16,6 +16,7 @@ mod events;
 mod execute;
 mod files;
 mod frames;
+mod hangup;
 mod inspect;
 mod logs;
 mod networks;
@@ -176,6 +177,14 @@ impl Target for DockerTarget {
 
     fn exec_code<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<i64, TargetError>> {
         Box::pin(session::exec_code(self, id))
+    }
+
+    fn exec_end<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(hangup::exec_end(self, id))
+    }
+
+    fn has_file<'a>(&'a self, container: &'a str, path: &'a str) -> BoxFuture<'a, Result<bool, TargetError>> {
+        Box::pin(session::has_file(self, container, path))
     }
 
     fn wait<'a>(

@@ -238,8 +238,13 @@ async fn a_websocket_of_another_site_is_refused() {
         .await;
     let cookie = headers["set-cookie"].to_str().unwrap();
     let cookie = cookie.split(';').next().unwrap().to_owned();
-    let check = async |origin: Option<&str>, refused: bool| {
-        let mut request = world.request("GET", &format!("/api/v1/stacks/{stack}/logs"), None);
+    let terminal = windflow_model::TerminalId::from_uuid(uuid::Uuid::nil());
+    let paths = [
+        format!("/api/v1/stacks/{stack}/logs"),
+        format!("/api/v1/terminals/{terminal}"),
+    ];
+    let check = async |path: &str, origin: Option<&str>, refused: bool| {
+        let mut request = world.request("GET", path, None);
         let headers = request.headers_mut();
         headers.insert("cookie", cookie.parse().unwrap());
         if let Some(origin) = origin {
@@ -249,13 +254,15 @@ async fn a_websocket_of_another_site_is_refused() {
         assert_eq!(
             status == StatusCode::FORBIDDEN,
             refused,
-            "{origin:?}: {status} {answer}"
+            "{path} {origin:?}: {status} {answer}"
         );
     };
-    // Browsers always say where they come from; a cookie without that is no browser of ours.
-    check(None, true).await;
-    check(Some("https://evil.example"), true).await;
-    check(Some("http://wf.example:8443"), true).await;
-    check(Some("null"), true).await;
-    check(Some("https://wf.example:8443"), false).await;
+    for path in paths {
+        // Browsers always say where they come from; a cookie without that is no browser of ours.
+        check(&path, None, true).await;
+        check(&path, Some("https://evil.example"), true).await;
+        check(&path, Some("http://wf.example:8443"), true).await;
+        check(&path, Some("null"), true).await;
+        check(&path, Some("https://wf.example:8443"), false).await;
+    }
 }

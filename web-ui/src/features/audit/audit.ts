@@ -7,7 +7,7 @@ export interface Filter { actor: string; action: string; object: string; from: s
 const FIELDS = ["actor", "action", "object", "from", "to"] as const;
 
 /** Nouns whose operations can be asked for together. */
-export const NOUNS = ["setup", "session", "user", "agent", "enrolment_token", "stack", "deployment", "rollout", "group"] as const;
+export const NOUNS = ["setup", "session", "user", "agent", "enrolment_token", "stack", "deployment", "rollout", "group", "terminal"] as const;
 
 /** From the address of the page, where the filter lives. */
 export function filterOf(query: LocationQuery): Filter {

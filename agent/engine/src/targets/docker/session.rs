@@ -169,6 +169,22 @@ pub(super) async fn exec_code(target: &DockerTarget, id: &str) -> Result<i64, Ta
     Ok(found.get("ExitCode").and_then(Value::as_i64).unwrap_or(-1))
 }
 
+/// Whether there is a file at this path; a link counts, wherever it leads.
+pub(super) async fn has_file(
+    target: &DockerTarget,
+    container: &str,
+    path: &str,
+) -> Result<bool, TargetError> {
+    let encoded: String = path.bytes().map(escape).collect();
+    let path = format!("/containers/{container}/archive?path={encoded}");
+    let what = "look for a file in a container";
+    let sent = wire::send(target, hyper::Method::HEAD, &path, Bytes::new(), what).await?;
+    if sent.is_missing() {
+        return Ok(false);
+    }
+    sent.done(what).map(|_| true)
+}
+
 /// Begins to wait; what it gives waits as long as it takes.
 pub(super) async fn wait(
     target: &DockerTarget,

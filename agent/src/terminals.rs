@@ -1,0 +1,166 @@
+//! Processes that people sit in front of, and that outlive a lost connection for a while.
+//!
+//! ```text
+//! Terminals (table by id) ── one task per terminal ── Process of the engine
+//!    process output ──► Tape (last 256 KiB, or 1 MiB of a pipe; by position) ──► Reader: the one who types, and any number of watchers
+//!    keys ──► mpsc 8 ──► process input        size ──► watch
+//! ```
+//! The one who types holds the process back when it writes faster than they read, as any terminal does; a watcher that
+//! is slower than the rest is told what it missed. With nobody there the process goes on for its time of grace: in front
+//! of a terminal it writes on and the oldest output goes, without one it waits, so that nothing of a pipe is ever lost.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use windflow_engine::{EngineHandle, targets::ExecRequest};
+use windflow_kit::task::{TaskHandle, spawn_scoped};
+use windflow_model::{Code, Failure, TerminalCause, TerminalEnd, TerminalId, TerminalOpened, TerminalQuery};
+
+use crate::policy::PolicyFile;
+
+mod live;
+mod run;
+mod tape;
+
+use live::Live;
+pub use live::{Piece, Reader};
+use run::Limits;
+
+/// Terminals of one host at once. Each keeps at most 256 KiB of output, or 1 MiB between pipes.
+const MOST: usize = 64;
+/// Time for whoever opened a terminal to come for it.
+const FIRST: Duration = Duration::from_secs(15);
+/// Longest grace that can be asked for.
+const LONGEST_GRACE: Duration = Duration::from_secs(600);
+/// Time to end the processes when the agent stops.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+
+/// The terminals of this host. Clones share them.
+#[derive(Clone)]
+pub struct Terminals(Arc<Inner>);
+
+struct Inner {
+    engine: EngineHandle,
+    policy: PolicyFile,
+    table: Mutex<BTreeMap<TerminalId, Entry>>,
+}
+
+struct Entry {
+    live: Arc<Live>,
+    _task: TaskHandle<()>,
+}
+
+impl fmt::Debug for Terminals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminals").finish_non_exhaustive()
+    }
+}
+
+impl Terminals {
+    /// None yet.
+    #[must_use]
+    pub fn new(engine: EngineHandle, policy: PolicyFile) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            policy,
+            table: Mutex::default(),
+        }))
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<TerminalId, Entry>> {
+        // Every change of the table is one call: a panic in between leaves it whole.
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a process and keeps it for whoever attaches.
+    ///
+    /// # Errors
+    /// What the host's policy or the engine says.
+    pub async fn open(&self, query: TerminalQuery) -> Result<TerminalOpened, Failure> {
+        let inner = &self.0;
+        let rules = inner.policy.read()?;
+        let place = inner.engine.place(&query.place).await?;
+        rules.may_exec(place.stack.as_deref())?;
+        if self.table().len() >= MOST {
+            let text = format!("{MOST} terminals are open on this host: close one first");
+            return Err(Failure::new(Code::Conflict, text));
+        }
+        let request = ExecRequest {
+            command: query.command,
+            env: query.env,
+            working_dir: query.working_dir,
+            user: query.user,
+            tty: query.tty,
+            stdin: query.stdin,
+            ..ExecRequest::default()
+        };
+        let mut process = inner.engine.exec(&place, request).await?;
+        let opened = TerminalOpened {
+            container: place.name,
+            command: std::mem::take(&mut process.command),
+            tty: query.tty,
+            position: 0,
+            input: 0,
+        };
+        let limits = Limits {
+            idle: query.tty.then_some(rules.terminal_idle),
+            longest: rules.terminal_longest,
+            first: FIRST,
+            grace: Duration::from_secs(u64::from(query.grace_s)).min(LONGEST_GRACE),
+        };
+        let (live, keys) = Live::new(opened.clone(), query.size);
+        let id = query.id;
+        let terminals = self.clone();
+        let mine = Arc::clone(&live);
+        let task = spawn_scoped("terminal", async move {
+            run::run(&mine, process, keys, limits).await;
+            terminals.table().remove(&id);
+        });
+        tracing::info!(terminal = %id.short(), container = opened.container, "terminal opened");
+        // An id that was there already goes with its process: ids are never used twice.
+        self.table().insert(id, Entry { live, _task: task });
+        Ok(opened)
+    }
+
+    /// Attaches to a terminal that was opened: as the one who types, or to watch.
+    ///
+    /// # Errors
+    /// [`Code::NotFound`] if it is over.
+    pub fn attach(
+        &self,
+        id: TerminalId,
+        from: u64,
+        watch: bool,
+    ) -> Result<(TerminalOpened, Reader), Failure> {
+        let live = self.table().get(&id).map(|entry| Arc::clone(&entry.live));
+        let live = live.ok_or_else(|| Failure {
+            hint: "Open a new one.".to_owned(),
+            ..Failure::new(Code::NotFound, "this terminal is over")
+        })?;
+        Ok(Live::attach(&live, from, watch))
+    }
+
+    /// Ends all of them, with their processes.
+    pub async fn stop(&self) {
+        let all: Vec<_> = self
+            .table()
+            .values()
+            .map(|entry| Arc::clone(&entry.live))
+            .collect();
+        for live in &all {
+            live.close(TerminalEnd::of(TerminalCause::AgentStopped));
+        }
+        let ended = async {
+            for live in &all {
+                live.ended().await;
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+            tracing::warn!("not every terminal could be ended in time");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The task of one terminal: carries between process and tape, and watches the clock.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+use tokio::{io::AsyncWriteExt as _, sync::mpsc, time::Instant};
+use windflow_engine::{Process, targets::Output};
+use windflow_model::{TerminalCause, TerminalEnd};
+
+use super::live::{Key, Live};
+
+/// How long a terminal may last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Without a keystroke; commands without a terminal may go on.
+    pub(super) idle: Option<Duration>,
+    /// In all.
+    pub(super) longest: Duration,
+    /// Until somebody comes for it.
+    pub(super) first: Duration,
+    /// After its end was lost.
+    pub(super) grace: Duration,
+}
+
+/// Runs until the process has ended and its end was told, or nobody can be told any more.
+pub(super) async fn run(live: &Arc<Live>, process: Process, keys: mpsc::Receiver<Key>, limits: Limits) {
+    let Process {
+        mut output,
+        input,
+        control,
+        ..
+    } = process;
+    let since = Instant::now();
+    let carry = async {
+        loop {
+            while !live.has_room() {
+                live.room.notified().await;
+            }
+            match output.next().await {
+                Some(Ok(Output::Stdout(bytes))) => live.wrote(false, &bytes),
+                Some(Ok(Output::Stderr(bytes))) => live.wrote(true, &bytes),
+                Some(Err(error)) => {
+                    return TerminalEnd {
+                        detail: error.to_string(),
+                        ..TerminalEnd::of(TerminalCause::Broken)
+                    };
+                }
+                None => return TerminalEnd::of(TerminalCause::Exited),
+            }
+        }
+    };
+    let sizes = async {
+        let mut sizes = live.size.subscribe();
+        sizes.mark_changed();
+        while sizes.changed().await.is_ok() {
+            let size = *sizes.borrow_and_update();
+            if let Some(size) = size {
+                control.resize(size).await;
+            }
+        }
+    };
+    let mut end = tokio::select! {
+        end = carry => end,
+        end = over(live, since, limits) => end,
+        () = async { tokio::join!(typed(input, keys), sizes); } => TerminalEnd::of(TerminalCause::Broken),
+    };
+    match end.cause {
+        TerminalCause::Exited => match control.code().await {
+            Ok(code) => end.exit_code = Some(code),
+            Err(failure) => end.detail = failure.message,
+        },
+        _ => {
+            if let Err(failure) = control.end().await {
+                tracing::warn!(%failure, "a terminal was closed, and its process could not be ended");
+                end.detail = failure.message;
+            }
+        }
+    }
+    tracing::info!(cause = ?end.cause, code = end.exit_code, "terminal is over");
+    live.over(end);
+    // Kept until it was told: whoever lost the connection at this moment comes back for the end.
+    loop {
+        let presence = live.presence();
+        let until = presence.left_at + if presence.came { limits.grace } else { limits.first };
+        if presence.told || presence.close.is_some() || (!presence.typist && until <= Instant::now()) {
+            return;
+        }
+        tokio::select! {
+            () = live.touched.notified() => {}
+            () = tokio::time::sleep_until(until), if !presence.typist => {}
+        }
+    }
+}
+
+/// Hands keys to the process until it takes no more; never ends before its channel does.
+async fn typed(
+    mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>,
+    mut keys: mpsc::Receiver<Key>,
+) {
+    let mut open = true;
+    while let Some(key) = keys.recv().await {
+        // What a process that has closed its input does not read is dropped: it says itself when it ends.
+        open = open
+            && match key {
+                Key::Bytes(bytes) => input.write_all(&bytes).await.is_ok() && input.flush().await.is_ok(),
+                Key::End => {
+                    let _closed = input.shutdown().await;
+                    false
+                }
+            };
+    }
+}
+
+/// Waits for a reason to end it from here.
+async fn over(live: &Live, since: Instant, limits: Limits) -> TerminalEnd {
+    loop {
+        let presence = live.presence();
+        if let Some(end) = presence.close {
+            return end;
+        }
+        let now = Instant::now();
+        let longest = (since + limits.longest, TerminalCause::TooLong);
+        let idle = limits
+            .idle
+            .map(|idle| (presence.typed_at + idle, TerminalCause::Idle));
+        let left = if presence.came { limits.grace } else { limits.first };
+        let left = (!presence.typist).then_some((presence.left_at + left, TerminalCause::Abandoned));
+        let next = [Some(longest), idle, left]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
+            .unwrap_or(longest);
+        if next.0 <= now {
+            return TerminalEnd::of(next.1);
+        }
+        tokio::select! {
+            () = live.touched.notified() => {}
+            () = tokio::time::sleep_until(next.0) => {}
+        }
+    }
+}
