@@ -4,6 +4,7 @@
 //! - [`tasks`] — the life of the daemon; [`status`] — what it says about itself; [`host`] — what it found.
 //! - [`doctor`] — checks with remedies.
 //! - [`local`] — docker compose's commands on the engine in this process, without a controller.
+//! - [`sampler`] — measures the host and its containers; [`local::top`] shows it.
 //! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected;
 //!   [`joining`] and [`leaving`] are the commands.
 #![forbid(unsafe_code)]
@@ -22,5 +23,6 @@ pub mod leaving;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod local;
+pub mod sampler;
 pub mod status;
 pub mod tasks;

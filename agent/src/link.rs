@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Link::run ─ dial (full jitter, retry-after obeyed) ─▶ session: one loop per connection
-//!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch)
+//!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch), samples
 //!    streams: one task per stream the controller opens, at most 256, ended with the connection
 //! LinkHandle ◄─ status (watch)
 //! ```
@@ -16,9 +16,13 @@ use windflow_kit::{BackoffOptions, Clock, Random, Stop, error::Chain};
 use windflow_model::{Inventory, Timestamp};
 use windflow_transport::Network;
 
-use crate::enroll::{EnrollError, Identity, reattest};
+use crate::{
+    enroll::{EnrollError, Identity, reattest},
+    sampler::SamplerHandle,
+};
 
 mod dial;
+mod metrics;
 mod orders;
 mod report;
 mod session;
@@ -79,6 +83,7 @@ pub struct Link {
     inventory: watch::Receiver<Arc<Inventory>>,
     boot_id: [u8; 16],
     status: watch::Sender<LinkStatus>,
+    sampler: Option<SamplerHandle>,
 }
 
 impl LinkOptions {
@@ -102,6 +107,7 @@ impl LinkOptions {
             identity,
             inventory,
             status: sender,
+            sampler: None,
         };
         (link, LinkHandle { status })
     }
@@ -129,6 +135,15 @@ impl Left {
 }
 
 impl Link {
+    /// Sends what this sampler measures, too.
+    #[must_use]
+    pub fn with_samples(self, sampler: SamplerHandle) -> Self {
+        Self {
+            sampler: Some(sampler),
+            ..self
+        }
+    }
+
     /// Runs until `stop`. Never gives up: whatever is wrong may be put right on the other side.
     pub async fn run(mut self, stop: Stop) {
         let mut backoff = self.options.backoff.build(self.options.random.clone());

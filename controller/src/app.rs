@@ -36,6 +36,7 @@ pub mod hosts;
 pub mod idempotency;
 pub(crate) mod keys;
 pub mod logs;
+pub mod metrics;
 mod mint;
 mod pins;
 pub mod plan;
@@ -56,7 +57,10 @@ use events::{EventBus, EventReader};
 use hosts::{Hosts, NoHosts};
 use progress::ProgressHub;
 
-use crate::auth::{limit::Limits, password::Passwords, setup::SetupCodes};
+use crate::{
+    auth::{limit::Limits, password::Passwords, setup::SetupCodes},
+    telemetry::Telemetry,
+};
 
 /// What the application is made of.
 #[derive(Debug)]
@@ -84,6 +88,7 @@ impl AppOptions {
             reoffer: Mutex::default(),
             hosts: OnceLock::new(),
             heard_before: OnceCell::new(),
+            telemetry: Telemetry::new(self.clock.clone()),
             dispatch: Notify::new(),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
@@ -118,6 +123,7 @@ struct Inner {
     hosts: OnceLock<Arc<dyn Hosts>>,
     /// When each host was last heard, as the last start of the controller knew it.
     heard_before: OnceCell<BTreeMap<AgentId, Timestamp>>,
+    telemetry: Telemetry,
     dispatch: Notify,
     rollouts: rollout::Watch,
     /// Held by the one check of the audit trail that runs.
@@ -147,6 +153,12 @@ impl App {
 
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.clock.now_ms())
+    }
+
+    /// What hosts measure.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
     }
 
     pub(crate) fn setup(&self) -> &SetupCodes {

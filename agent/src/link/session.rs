@@ -20,6 +20,7 @@ use windflow_kit::{
 use windflow_model::{Code, Doc, Document, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, VersionRange,
+    hello::FEATURE_METRICS,
     session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
 };
 use windflow_transport::{
@@ -31,6 +32,7 @@ use windflow_transport::{
 use super::{
     Left, Link,
     dial::{Dialled, dial, lost},
+    metrics::Meter,
     orders, report, streams,
 };
 
@@ -74,6 +76,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
                 take_by: Instant::now() + WRITE_WITHIN,
                 was_up: false,
                 renew_at: None,
+                meter: Meter::new(link.sampler.as_ref()),
             };
             live.run(link, actions, stop).await
         }
@@ -111,6 +114,7 @@ struct Live {
     was_up: bool,
     /// Wall clock of the next renewal; `None` while one is asked for.
     renew_at: Option<i64>,
+    meter: Meter,
 }
 
 impl Live {
@@ -199,6 +203,7 @@ impl Live {
                     let found = inventory.borrow_and_update().clone();
                     actions.extend(seal(&*found).map(|doc| AgentAction::Send(AgentFrame::Inventory(doc))));
                 }
+                () = self.meter.changed(), if calm => actions = self.meter.due(),
                 event = progress.recv(), if calm => match event {
                     Ok(event) => actions.extend(progressed(&event)),
                     Err(broadcast::error::RecvError::Lagged(lost)) => {
@@ -301,6 +306,7 @@ impl Live {
                         status.last_error = None;
                     });
                 }
+                AgentAction::Pace { every, lasts } => self.meter.pace(every, lasts),
                 AgentAction::Renewed(certificate) => self.renewed(link, certificate),
                 AgentAction::RenewRefused(denial) => {
                     self.renew_at = Some(again(link, denial.retry_after_ms));
@@ -329,6 +335,9 @@ impl Live {
             link.identity
                 .keep_epoch(hello.controller_epoch)
                 .map_err(|error| self.left(Chain(&error).to_string(), Duration::ZERO))?;
+        }
+        if hello.features.iter().any(|feature| feature == FEATURE_METRICS) {
+            self.meter.begin();
         }
         let skew = hello.wall_ms.saturating_sub(link.options.clock.now_ms());
         link.status.send_modify(|status| status.clock_skew_ms = skew);

@@ -182,7 +182,7 @@ fn table(measured: &Measured, args: &StatsArgs) -> Result<String> {
     ))
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0
     } else {
@@ -191,12 +191,12 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Units with their base and the digits that are shown.
-type Units = (f64, i32, [&'static str; 6]);
-const BINARY: Units = (1024.0, 4, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
-const DECIMAL: Units = (1000.0, 3, ["B", "kB", "MB", "GB", "TB", "PB"]);
+pub(super) type Units = (f64, i32, [&'static str; 6]);
+pub(super) const BINARY: Units = (1024.0, 4, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
+pub(super) const DECIMAL: Units = (1000.0, 3, ["B", "kB", "MB", "GB", "TB", "PB"]);
 
 /// As the docker command writes sizes: so many digits that count, without noughts at the end.
-fn size(bytes: u64, (base, digits, units): Units) -> String {
+pub(super) fn size(bytes: u64, (base, digits, units): Units) -> String {
     let (mut value, mut names) = (bytes as f64, units.into_iter());
     let mut unit = names.next().unwrap_or_default();
     while value >= base {

@@ -16,6 +16,7 @@ use crate::{
     failure::CommandError,
     host,
     link::{self, LinkOptions},
+    sampler::SamplerHandle,
     status::LinkStatus,
 };
 
@@ -30,7 +31,7 @@ pub(super) async fn start(
     state_dir: &Path,
     engine: &EngineHandle,
     (clock, random): (Clock, Random),
-    status: watch::Sender<LinkStatus>,
+    (status, measured): (watch::Sender<LinkStatus>, SamplerHandle),
 ) -> Result<(), CommandError> {
     let identity =
         Identity::load(state_dir).map_err(|error| CommandError::failed(Chain(&error).to_string()))?;
@@ -59,7 +60,11 @@ pub(super) async fn start(
     };
     let (link, handle) = options.build(engine.clone(), identity, inventory);
     let stop = tasks.stop();
-    tasks.spawn("link", OnFailure::Exit, link.run(stop.clone()));
+    tasks.spawn(
+        "link",
+        OnFailure::Exit,
+        link.with_samples(measured).run(stop.clone()),
+    );
     tasks.spawn(
         "link-status",
         OnFailure::Log,

@@ -22,6 +22,8 @@ pub trait Door: Send + Sync + 'static {
     fn undeploy(&self, stack: StackId, agents: Vec<AgentId>) -> Reply<'_, ()>;
     /// Forgets a stack that runs nowhere.
     fn stack_forget(&self, stack: StackId) -> Reply<'_, ()>;
+    /// A figure without labels of the controller's `/metrics`.
+    fn figure(&self, name: &'static str) -> Reply<'_, Option<f64>>;
     /// One page of hosts and one of deployments, in turn with `number`: what the web UI asks for when somebody looks.
     fn look(&self, number: u64) -> Reply<'_, ()>;
 }

@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_secs(1);
     clippy::cast_precision_loss,
     reason = "counts of at most some millions, for figures"
 )]
-const fn real(count: usize) -> f64 {
+pub(crate) const fn real(count: usize) -> f64 {
     count as f64
 }
 

@@ -29,7 +29,10 @@ macro_rules! calls {
 }
 
 mod audit;
+mod metrics;
 mod rollout;
+
+pub(crate) use metrics::metrics_path;
 
 calls! {
     /// Whether the first administrator still has to be made.

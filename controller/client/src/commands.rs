@@ -10,6 +10,7 @@ pub mod logs;
 pub mod rollout;
 pub mod session;
 pub mod stack;
+mod top;
 
 use std::{
     collections::BTreeMap,
@@ -69,6 +70,7 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Group(command) => group::run(&session, command).await,
         Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
+        Command::Top(args) => top::run(&session, args).await,
         #[cfg(feature = "bench")]
         Command::Bench(command) => Box::pin(bench::run(&session, command, clock)).await,
         Command::Completions { shell } => {

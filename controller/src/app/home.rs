@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use windflow_kit::Chain;
 use windflow_model::{
     AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
+    metrics::Sample,
 };
 
 use super::{App, AppError, AppResult};
@@ -94,6 +95,10 @@ impl Home for App {
 
     fn agent_containers(&self, agent: AgentId, list: ContainerList) -> Answer<'_, ()> {
         Box::pin(async move { self.agent_containers_seen(agent, list) })
+    }
+
+    fn agent_samples(&self, agent: AgentId, samples: Vec<Sample>) {
+        self.telemetry().push(agent, samples);
     }
 
     fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> Answer<'_, ()> {

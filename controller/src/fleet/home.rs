@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, pin::Pin,
 use windflow_kit::Secret;
 use windflow_model::{
     AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
+    metrics::Sample,
 };
 pub use windflow_protocol::{Assignment, Held, HeldList, Report, Withdrawal};
 
@@ -164,6 +165,9 @@ pub trait Home: Send + Sync + 'static {
     /// Keeps reports, in this order. Durable when it returns `Ok`; the fleet then acknowledges them. Repeats must change
     /// nothing, and so must a report that no longer fits (older than what is known): return `Ok` for both.
     fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>>;
+
+    /// What the host measured, in order. Never waits: it is called between the frames of the host.
+    fn agent_samples(&self, _agent: AgentId, _samples: Vec<Sample>) {}
 
     /// Live progress; may be dropped.
     fn deployment_progress(

@@ -15,6 +15,7 @@ use windflow_model::{Absence, Code, Doc, Document, Presence};
 use windflow_protocol::{
     AgentFrame, ControllerFrame,
     control::Denial,
+    metrics::{Batch, Decoder},
     session::{ControllerAction, Welcome},
 };
 
@@ -52,7 +53,7 @@ pub(super) async fn run(
     greeted: Greeted,
     proofs: watch::Sender<Proof>,
     nudge: Arc<Notify>,
-    withdrawals: mpsc::Receiver<Withdrawal>,
+    (withdrawals, pace): (mpsc::Receiver<Withdrawal>, watch::Receiver<Pace>),
     stop: Stop,
 ) -> Gone {
     let mut session = Session {
@@ -61,8 +62,9 @@ pub(super) async fn run(
         greeted,
         proofs,
         cause: None,
+        meter: Some(Decoder::default()),
     };
-    let reason = session.run(nudge, withdrawals, stop).await;
+    let reason = session.run(nudge, withdrawals, pace, stop).await;
     Gone {
         cause: session.cause(),
         reason,
@@ -76,6 +78,15 @@ struct Session {
     proofs: watch::Sender<Proof>,
     /// Why it ended, if the connection does not say it.
     cause: Option<Absence>,
+    /// Reads the host's samples; `None` after one that could not be read.
+    meter: Option<Decoder>,
+}
+
+/// How often a host shall sample, and for how long; in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pace {
+    pub(super) every_ms: u32,
+    pub(super) for_ms: u32,
 }
 
 enum Event {
@@ -83,6 +94,7 @@ enum Event {
     Tick,
     Nudge,
     Withdraw(Withdrawal),
+    Pace(Pace),
     Gone(String),
 }
 
@@ -95,6 +107,7 @@ impl Session {
         &mut self,
         nudge: Arc<Notify>,
         mut withdrawals: mpsc::Receiver<Withdrawal>,
+        mut pace: watch::Receiver<Pace>,
         stop: Stop,
     ) -> String {
         tracing::debug!(
@@ -127,6 +140,7 @@ impl Session {
                 () = tokio::time::sleep_until(self.origin + deadline) => Event::Tick,
                 () = nudge.notified() => Event::Nudge,
                 Some(withdrawal) = withdrawals.recv() => Event::Withdraw(withdrawal),
+                Ok(()) = pace.changed(), if self.greeted.machine.is_steady() => Event::Pace(*pace.borrow_and_update()),
             };
             let now = self.now();
             actions = match event {
@@ -156,6 +170,9 @@ impl Session {
                     .map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc)))
                     .into_iter()
                     .collect(),
+                Event::Pace(Pace { every_ms, for_ms }) => {
+                    vec![ControllerAction::Send(ControllerFrame::Pace { every_ms, for_ms })]
+                }
                 Event::Gone(reason) => {
                     if self.said_goodbye() {
                         self.heard();
@@ -313,6 +330,7 @@ impl Session {
             ControllerAction::Inventory(inventory) => home.agent_inventory(agent, opened(&inventory)?).await,
             ControllerAction::Containers(list) => home.agent_containers(agent, opened(&list)?).await,
             ControllerAction::Proven(rtt) => self.prove(rtt),
+            ControllerAction::Samples(batch) => self.measured(&batch),
             ControllerAction::Renew(csr) => return Ok(vec![self.renew(&csr).await]),
             ControllerAction::Greeted(_)
             | ControllerAction::Report { .. }
@@ -334,6 +352,19 @@ impl Session {
     fn heard(&self) {
         let now = self.shared.now();
         self.proofs.send_modify(|proof| proof.heard_at = now);
+    }
+
+    /// Samples that cannot be read cost the rest of them in this session, and nothing else.
+    fn measured(&mut self, batch: &Batch) {
+        let Some(meter) = &mut self.meter else { return };
+        match meter.decode(batch) {
+            Ok(samples) if samples.is_empty() => {}
+            Ok(samples) => self.shared.home.agent_samples(self.greeted.agent, samples),
+            Err(error) => {
+                self.meter = None;
+                tracing::warn!(agent = %self.greeted.agent, %error, "samples of this host are left out until it connects again");
+            }
+        }
     }
 
     fn prove(&self, rtt: Duration) {

@@ -5,6 +5,7 @@ mod audit;
 mod bad_input;
 mod deploy;
 mod hosts;
+mod metrics;
 mod plan;
 mod rollout;
 mod world;

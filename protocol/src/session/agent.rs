@@ -46,6 +46,13 @@ pub enum AgentAction {
     Renewed(Vec<u8>),
     /// No new certificate.
     RenewRefused(Denial),
+    /// Somebody watches the host.
+    Pace {
+        /// Between two samples.
+        every: Duration,
+        /// For how long from now.
+        lasts: Duration,
+    },
     /// Close the connection; nothing more comes.
     Close(Denial),
 }
@@ -222,6 +229,10 @@ impl AgentSession {
             }
             ControllerFrame::Renewed { certificate } => vec![AgentAction::Renewed(certificate)],
             ControllerFrame::RenewRefused(denial) => vec![AgentAction::RenewRefused(denial)],
+            ControllerFrame::Pace { every_ms, for_ms } => vec![AgentAction::Pace {
+                every: Duration::from_millis(u64::from(every_ms)),
+                lasts: Duration::from_millis(u64::from(for_ms)),
+            }],
             // `on_frame` has taken the others; a second hello changes nothing.
             ControllerFrame::Hello(_) | ControllerFrame::Refused(_) | ControllerFrame::Bye { .. } => {
                 Vec::new()
@@ -257,5 +268,6 @@ fn name(frame: &ControllerFrame) -> &'static str {
         ControllerFrame::Pong { .. } => "pong",
         ControllerFrame::Renewed { .. } | ControllerFrame::RenewRefused(_) => "renewal",
         ControllerFrame::Bye { .. } => "farewell",
+        ControllerFrame::Pace { .. } => "pace",
     }
 }

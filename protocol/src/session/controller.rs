@@ -7,7 +7,8 @@ use windflow_model::{Code, DeploymentId, Doc, Inventory, Progress, container::Co
 use super::{DEAD_AFTER, HELLO_WITHIN, Probe};
 use crate::{
     control::{AgentFrame, ControllerFrame, Denial},
-    hello::{AgentHello, ControllerHello},
+    hello::{AgentHello, ControllerHello, FEATURE_METRICS},
+    metrics::Batch,
     version::{Version, VersionRange},
     work::{HeldList, Report},
 };
@@ -58,6 +59,8 @@ pub enum ControllerAction {
     Containers(Doc<ContainerList>),
     /// A round trip through the control stream ended.
     Proven(Duration),
+    /// Samples of the host.
+    Samples(Batch),
     /// The agent wants a new certificate.
     Renew(Vec<u8>),
     /// Close the connection; nothing more comes.
@@ -68,7 +71,10 @@ impl ControllerAction {
     /// Whether the host asks for something to be done, which only one that is still let in may.
     #[must_use]
     pub const fn is_request(&self) -> bool {
-        !matches!(self, Self::Send(_) | Self::Proven(_) | Self::Close(_))
+        !matches!(
+            self,
+            Self::Send(_) | Self::Proven(_) | Self::Samples(_) | Self::Close(_)
+        )
     }
 }
 
@@ -127,7 +133,7 @@ impl ControllerSession {
         self.stored = welcome.acked_report;
         vec![ControllerAction::Send(ControllerFrame::Hello(ControllerHello {
             version,
-            features: Vec::new(),
+            features: vec![FEATURE_METRICS.to_owned()],
             build: welcome.build,
             controller_epoch: welcome.controller_epoch,
             session_epoch: welcome.session_epoch,
@@ -242,6 +248,7 @@ impl ControllerSession {
                 rtt.map(ControllerAction::Proven).into_iter().collect()
             }
             AgentFrame::Renew { csr } => vec![ControllerAction::Renew(csr)],
+            AgentFrame::Samples(batch) => vec![ControllerAction::Samples(batch)],
             AgentFrame::Hello(_) | AgentFrame::Resume { .. } | AgentFrame::Bye { .. } => {
                 self.close("protocol error: greeted twice".to_owned())
             }

@@ -23,6 +23,8 @@ pub enum ProfileArg {
     DeployWave,
     /// Lose their connection and come back.
     ReconnectStorm,
+    /// Send samples: processor time, bytes on the wire and on disk.
+    Metrics,
 }
 
 impl From<ProfileArg> for Profile {
@@ -31,6 +33,7 @@ impl From<ProfileArg> for Profile {
             ProfileArg::Idle => Self::Idle,
             ProfileArg::DeployWave => Self::DeployWave,
             ProfileArg::ReconnectStorm => Self::ReconnectStorm,
+            ProfileArg::Metrics => Self::Metrics,
         }
     }
 }
@@ -44,7 +47,7 @@ pub struct FleetArgs {
     /// What they do, with commas, in this order.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "idle")]
     pub profile: Vec<ProfileArg>,
-    /// How long nothing happens in `idle`.
+    /// How long nothing happens in `idle`, and samples are sent in `metrics`.
     #[arg(long, value_parser = parse_duration, default_value = "60s")]
     pub hold: Duration,
     /// How long a deployment takes on a host, up to half longer or shorter.
@@ -53,6 +56,12 @@ pub struct FleetArgs {
     /// Containers on each host that belong to no stack.
     #[arg(long, default_value_t = 5)]
     pub containers: u16,
+    /// In `metrics`: between two samples of a host.
+    #[arg(long, value_parser = parse_duration, default_value = "10s")]
+    pub sample_every: Duration,
+    /// In `metrics`: samples in a frame, 1 to 60; an agent that nobody watches sends six.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=60))]
+    pub samples_together: u8,
     /// Keep the hosts at the controller and their keys in this file; a later run uses them again.
     #[arg(long, value_name = "FILE")]
     pub keep: Option<PathBuf>,

@@ -76,6 +76,16 @@ impl Door for Api {
         Box::pin(async move { self.0.stack_delete(stack).await.map_err(boxed) })
     }
 
+    fn figure(&self, name: &'static str) -> Reply<'_, Option<f64>> {
+        Box::pin(async move {
+            let request = self.0.request(reqwest::Method::GET, "/metrics");
+            let answer = self.0.send(request).await.map_err(boxed)?;
+            let text = answer.text().await?;
+            let mut lines = text.lines();
+            Ok(lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()))
+        })
+    }
+
     fn look(&self, number: u64) -> Reply<'_, ()> {
         Box::pin(async move {
             if number.is_multiple_of(2) {
@@ -147,6 +157,8 @@ fn bench(
         hold: args.hold,
         apply: args.apply,
         containers: args.containers.into(),
+        sample_every: args.sample_every,
+        samples_together: args.samples_together.into(),
         keep: args.keep,
         pid: args.controller_pid.as_deref().map(Pid::parse),
         restart: args.await_restart,

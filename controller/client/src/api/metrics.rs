@@ -1,0 +1,28 @@
+//! What hosts measure.
+
+use windflow_api::{HostMetrics, MetricsQuery, Page};
+
+use super::path;
+use crate::{error::Result, http::Client};
+
+/// A route with a query in its address.
+pub(crate) fn metrics_path(base: &str, query: &MetricsQuery) -> String {
+    let parts = [
+        ("agent", query.agent.clone()),
+        ("label", query.label.clone()),
+        ("detail", query.detail.then(|| "true".to_owned())),
+        ("every_ms", query.every_ms.map(|every| every.to_string())),
+    ];
+    path(base, parts)
+}
+
+impl Client {
+    /// The newest values of hosts.
+    ///
+    /// # Errors
+    /// [`crate::error::Error`] with the exit code of the refusal.
+    pub async fn metrics_list(&self, query: &MetricsQuery) -> Result<Vec<HostMetrics>> {
+        let page: Page<HostMetrics> = self.get(&metrics_path("/api/v1/metrics", query)).await?;
+        Ok(page.items)
+    }
+}
