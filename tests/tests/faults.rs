@@ -29,6 +29,8 @@ mod kill;
 mod network;
 #[path = "faults/power.rs"]
 mod power;
+#[path = "faults/slow.rs"]
+mod slow;
 #[path = "faults/storm.rs"]
 mod storm;
 #[path = "faults/traffic.rs"]

@@ -4,11 +4,10 @@
 //! "log-container" per container ──line (mpsc 1024, shared)──► LogStream ──► reader
 //! "log-follow" finds containers that appear later, holds the handles of all readers
 //! ```
-//! A reader that stalls is waited for up to [`STALL`]; then its lines are counted and dropped until there is room again,
-//! and a gap in their place says how many. Nothing but this one query waits for it: every container has a connection of
-//! its own.
+//! A reader that stalls is waited for: its lines stay where the engine keeps them, so it misses nothing when it goes on, and
+//! costs no work until then. Nothing but this one query waits for it: every container has a connection of its own.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{mpsc, watch};
@@ -22,8 +21,6 @@ use crate::{
 
 /// Lines between the containers and the reader.
 const LINES: usize = 1024;
-/// How long a full queue is waited for before lines are dropped.
-const STALL: Duration = Duration::from_secs(5);
 
 enum Item {
     Line {
@@ -31,8 +28,6 @@ enum Item {
         container: String,
         line: LogLine,
     },
-    /// So many lines of a container are missing here.
-    Lost(u64),
     Note(String),
 }
 
@@ -140,25 +135,7 @@ async fn read(
             return;
         }
     };
-    // Lines dropped since the queue was full.
-    let mut lost = 0_u64;
-    loop {
-        let next = tokio::select! {
-            next = stream.next() => next,
-            // Room again: the gap comes where the lines are missing.
-            room = lines.reserve(), if lost > 0 => match room {
-                Ok(room) => {
-                    room.send(Item::Lost(std::mem::take(&mut lost)));
-                    continue;
-                }
-                Err(_) => return,
-            },
-        };
-        let Some(line) = next else { break };
-        if lost > 0 {
-            lost += 1;
-            continue;
-        }
+    while let Some(line) = stream.next().await {
         let item = match line {
             Ok(line) => Item::Line {
                 service: service.clone(),
@@ -167,19 +144,13 @@ async fn read(
             },
             Err(error) => Item::Note(error.failure().message),
         };
-        match lines.send_timeout(item, STALL).await {
-            Ok(()) => {}
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => lost = 1,
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => return,
+        if lines.send(item).await.is_err() {
+            return;
         }
-    }
-    if lost > 0 {
-        // The reader may be gone: then nobody misses the lines.
-        let _ = lines.send(Item::Lost(lost)).await;
     }
 }
 
-/// Numbers the lines where they meet; lost ones have numbers too.
+/// Numbers the lines where they meet.
 fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
     let state = (inbox, follow, 0_u64, false);
     Box::pin(stream::unfold(
@@ -203,15 +174,6 @@ fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
                         text: line.text,
                     };
                     seq += 1;
-                    event
-                }
-                Some(Item::Lost(lost)) => {
-                    let event = LogEvent::Gap {
-                        from: seq,
-                        lost,
-                        reason: "the reader was too slow".to_owned(),
-                    };
-                    seq += lost;
                     event
                 }
                 // One container that cannot be read does not end the others.

@@ -25,12 +25,14 @@ use super::{
 };
 use crate::app::{App, session::Shown};
 
-/// A reader that takes nothing for this long is gone.
-const STALLED: Duration = Duration::from_secs(60);
+/// A reader that takes nothing for this long is gone; until then everything waits for it that is its own.
+const STALLED: Duration = Duration::from_secs(30);
 /// A ping this often keeps the way open.
 const PING: Duration = Duration::from_secs(20);
 /// Lines written at once, at most.
-const BATCH: usize = 512;
+const BATCH: usize = 128;
+/// Bytes that are written at once. tungstenite's own 128 KiB would be held for every reader that stalls.
+const WRITE_BUFFER: usize = 16 << 10;
 /// Readers only send close and pong.
 const MAX_MESSAGE: usize = 4 << 10;
 
@@ -54,7 +56,11 @@ pub(super) async fn stack_logs(
     let frames = app.stack_logs(&op, id, &params);
     let upgrade = upgrade.map_err(|rejection| ApiFailure::bad(rejection.body_text()))?;
     let frames = frames.await?;
-    let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    let upgrade = upgrade
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .read_buffer_size(MAX_MESSAGE)
+        .write_buffer_size(WRITE_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
             () = pump(socket, frames) => {}
