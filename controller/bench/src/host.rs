@@ -255,7 +255,7 @@ impl Live<'_> {
                     let now = ground.board.now();
                     let told = self.host.target.tick(now, ground.at());
                     let mut actions = self.tell(told);
-                    actions.extend(self.session.on_tick(now));
+                    actions.extend(self.session.on_tick(endpoint::packets(&self.connection), now));
                     actions
                 }
             };

@@ -17,6 +17,7 @@ use windflow_protocol::{
     control::Denial,
     session::{ControllerAction, Welcome},
 };
+use windflow_transport::endpoint;
 
 use super::{
     home::{KeyHash, Report, Withdrawal},
@@ -142,7 +143,12 @@ impl Session {
                     actions
                 }
                 Event::Tick => {
-                    let actions = self.greeted.machine.on_tick(now);
+                    let machine = &mut self.greeted.machine;
+                    let before = machine.heard();
+                    let actions = machine.on_tick(endpoint::packets(&self.greeted.connection), now);
+                    if machine.heard() != before {
+                        self.heard();
+                    }
                     if actions
                         .iter()
                         .any(|action| matches!(action, ControllerAction::Close(_)))

@@ -11,7 +11,7 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
-use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
+use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL, session::HEARTBEAT_EVERY};
 
 use crate::{
     network::Network,
@@ -20,8 +20,6 @@ use crate::{
 
 /// Only cleans up: presence has its own, shorter timer in the session.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
-/// Keeps a NAT's entry and brings the stateless reset after a controller was killed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a round trip is taken for before one is measured. RFC 9002 (section 6.2.2) suggests 333 ms, which makes a host that
 /// dials while its controller starts try again after 1 s and 3 s; so it does after 0.3 s, 0.9 s and 2.1 s.
 const DIAL_RTT: Duration = Duration::from_millis(100);
@@ -199,7 +197,7 @@ pub async fn dial(
     tls: QuicClientConfig,
 ) -> Result<Connection, DialError> {
     let mut config = ClientConfig::new(Arc::new(tls));
-    let mut transport = transport(AGENT_BIDI, Some(KEEP_ALIVE));
+    let mut transport = transport(AGENT_BIDI, Some(HEARTBEAT_EVERY));
     transport.initial_rtt(DIAL_RTT);
     config.transport_config(Arc::new(transport));
     let connecting = endpoint
@@ -223,6 +221,14 @@ pub fn probe(connection: &Connection) {
 /// few of its own: what is held for it stays bounded by their number. For a peer that is known.
 pub fn widen(link: &Connection) {
     link.set_receive_window(LINK_WINDOW);
+}
+
+/// How many packets of the peer have come that say something: what a session takes for its pulse. Only what was decrypted
+/// counts.
+#[must_use]
+pub fn packets(connection: &Connection) -> u64 {
+    let heard = connection.stats().frame_rx;
+    heard.ping.wrapping_add(heard.acks).wrapping_add(heard.stream)
 }
 
 /// What an accepted connection is for.
