@@ -52,6 +52,8 @@ pub struct EngineOptions {
     pub random: Random,
     /// Lines that each container says a second to whoever follows its log.
     pub log_lines_per_s: u64,
+    /// Length of each of these lines, at least.
+    pub log_line_bytes: usize,
     /// Hears of every container that is created, started, stopped or removed.
     pub on_change: Option<OnChange>,
 }
@@ -73,6 +75,7 @@ impl Default for EngineOptions {
             slow: Duration::ZERO,
             random: Random::seeded(0),
             log_lines_per_s: 0,
+            log_line_bytes: 0,
             on_change: None,
         }
     }

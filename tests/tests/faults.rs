@@ -25,6 +25,8 @@ mod engine;
 mod full;
 #[path = "faults/kill.rs"]
 mod kill;
+#[path = "faults/memory.rs"]
+mod memory;
 #[path = "faults/network.rs"]
 mod network;
 #[path = "faults/power.rs"]

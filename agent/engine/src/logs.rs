@@ -1,7 +1,7 @@
 //! Merges the output of a stack's containers into one numbered stream.
 //!
 //! ```text
-//! "log-container" per container ──line (mpsc 1024, shared)──► LogStream ──► reader
+//! "log-container" per container ──line (mpsc 1024 and 512 KiB, shared)──► LogStream ──► reader
 //! "log-follow" finds containers that appear later, holds the handles of all readers
 //! ```
 //! A reader that stalls is waited for: its lines stay where the engine keeps them, so it misses nothing when it goes on, and
@@ -10,7 +10,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 use windflow_model::{Code, ContainerSummary, Failure, LogEvent, LogQuery, container::ContainerList};
 
@@ -19,16 +19,37 @@ use crate::{
     targets::{LogLine, LogRequest, Target},
 };
 
-/// Lines between the containers and the reader.
+/// Lines between the containers and the reader, and bytes of them; one more line may be in each container's hands.
 const LINES: usize = 1024;
+const BYTES: usize = 512 << 10;
 
 enum Item {
     Line {
         service: String,
         container: String,
         line: LogLine,
+        /// Its part of [`BYTES`], given back when it is taken.
+        _room: OwnedSemaphorePermit,
     },
     Note(String),
+}
+
+/// The way to the reader.
+#[derive(Clone)]
+struct Outlet {
+    lines: mpsc::Sender<Item>,
+    room: Arc<Semaphore>,
+}
+
+impl Outlet {
+    /// Room for a line of so many bytes; `None` once the reader has gone.
+    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes.clamp(1, BYTES)).unwrap_or(1);
+        tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.ok(),
+            () = self.lines.closed() => None,
+        }
+    }
 }
 
 /// Opens the stream.
@@ -50,7 +71,11 @@ pub(crate) async fn open(
         return Err(Failure::new(Code::NotFound, text));
     }
     let (lines, inbox) = mpsc::channel(LINES);
-    let follow = spawn_scoped("log-follow", feed(target, containers, query, chosen, lines));
+    let outlet = Outlet {
+        lines,
+        room: Arc::new(Semaphore::new(BYTES)),
+    };
+    let follow = spawn_scoped("log-follow", feed(target, containers, query, chosen, outlet));
     Ok(number(inbox, follow))
 }
 
@@ -66,7 +91,7 @@ async fn feed(
     mut containers: watch::Receiver<Arc<ContainerList>>,
     query: LogQuery,
     mut chosen: Vec<ContainerSummary>,
-    lines: mpsc::Sender<Item>,
+    outlet: Outlet,
 ) {
     let mut readers: BTreeMap<String, TaskHandle<()>> = BTreeMap::new();
     let mut first = true;
@@ -92,7 +117,7 @@ async fn feed(
                 follow: query.follow,
                 since: query.since,
             };
-            let read = read(Arc::clone(&target), container.clone(), request, lines.clone());
+            let read = read(Arc::clone(&target), container.clone(), request, outlet.clone());
             readers.insert(container.id, spawn_scoped("log-container", read));
         }
         first = false;
@@ -104,7 +129,7 @@ async fn feed(
         }
         tokio::select! {
             changed = containers.changed() => if changed.is_err() { return },
-            () = lines.closed() => return,
+            () = outlet.lines.closed() => return,
         }
         let list = Arc::clone(&containers.borrow_and_update());
         chosen = list
@@ -118,12 +143,7 @@ async fn feed(
     }
 }
 
-async fn read(
-    target: Arc<dyn Target>,
-    container: ContainerSummary,
-    request: LogRequest,
-    lines: mpsc::Sender<Item>,
-) {
+async fn read(target: Arc<dyn Target>, container: ContainerSummary, request: LogRequest, outlet: Outlet) {
     let service = container
         .service
         .clone()
@@ -131,20 +151,26 @@ async fn read(
     let mut stream = match target.logs(request).await {
         Ok(stream) => stream,
         Err(error) => {
-            let _ = lines.send(Item::Note(error.failure().message)).await;
+            let _ = outlet.lines.send(Item::Note(error.failure().message)).await;
             return;
         }
     };
     while let Some(line) = stream.next().await {
         let item = match line {
-            Ok(line) => Item::Line {
-                service: service.clone(),
-                container: container.name.clone(),
-                line,
-            },
+            Ok(line) => {
+                let Some(room) = outlet.room(line.text.len()).await else {
+                    return;
+                };
+                Item::Line {
+                    service: service.clone(),
+                    container: container.name.clone(),
+                    line,
+                    _room: room,
+                }
+            }
             Err(error) => Item::Note(error.failure().message),
         };
-        if lines.send(item).await.is_err() {
+        if outlet.lines.send(item).await.is_err() {
             return;
         }
     }
@@ -164,6 +190,7 @@ fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
                     service,
                     container,
                     line,
+                    ..
                 }) => {
                     let event = LogEvent::Line {
                         seq,

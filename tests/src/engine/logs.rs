@@ -13,8 +13,8 @@ use super::{Shared, http};
 
 /// Lines are written this often.
 const EVERY: Duration = Duration::from_millis(10);
-/// Most lines in one piece.
-const PIECE: u64 = 500;
+/// Most bytes in one piece, but for one line that is longer.
+const PIECE: usize = 64 << 10;
 /// A header of Docker's frames: standard output, then the length.
 const STDOUT: u8 = 1;
 
@@ -45,22 +45,25 @@ pub(super) fn serve(to: &mut UnixStream, shared: &Shared) -> std::io::Result<()>
         let passed = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
         let due = passed.saturating_mul(shared.options.log_lines_per_s) / 1_000;
         while said < due {
-            let end = due.min(said + PIECE);
             let (mut piece, now) = (Vec::new(), clock.now_ms());
-            for number in said..end {
+            while said < due && piece.len() < PIECE {
+                let number = said;
+                said += 1;
                 // A time that is never the same twice, as the engine's; the rest is what a program may say.
                 let (seconds, nanos) = (number / 1_000_000_000 % 60, number % 1_000_000_000);
-                let line = format!(
+                let mut line = format!(
                     "2026-01-01T00:00:{seconds:02}.{nanos:09}Z line {number} {now} GET /index.html 200 took 12 ms, as it \
-                     does on most of these days\n"
+                     does on most of these days"
                 );
+                let missing = shared.options.log_line_bytes.saturating_sub(line.len());
+                line.extend(std::iter::repeat_n('x', missing));
+                line.push('\n');
                 let length = u32::try_from(line.len()).unwrap_or_default();
                 piece.extend_from_slice(&[STDOUT, 0, 0, 0]);
                 piece.extend_from_slice(&length.to_be_bytes());
                 piece.extend_from_slice(line.as_bytes());
             }
             http::chunk(to, &piece)?;
-            said = end;
         }
         if http::is_gone(to)? {
             return Ok(());

@@ -19,6 +19,7 @@ use windflow_tests::{
     Fleet, Host, Target,
     engine::{EngineOptions, SimulatedEngine, said},
     fleet::memory,
+    program::resident,
     wait::{percentile, until},
 };
 
@@ -100,14 +101,6 @@ impl Healthy {
         let silence = u64::try_from(silence.as_millis()).unwrap();
         (rate, percentile(&took, 50), percentile(&took, 99), silence)
     }
-}
-
-/// Memory of a process that is its own (KiB).
-fn resident(pid: u32) -> u64 {
-    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
-    let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    number.expect("the process runs")
 }
 
 struct World {
@@ -201,7 +194,7 @@ async fn stalls(stalled: usize, rounds: u64) -> (u64, [u64; 2]) {
     );
     let (mut worst, mut cost, mut deploys) = (0, 0, Vec::new());
     for round in 1..=rounds {
-        let (began, base) = (Instant::now(), resident(pid));
+        let (began, base) = (Instant::now(), resident(pid).unwrap());
         let mut feeds = Vec::new();
         for _ in 0..stalled {
             let (mut feed, mut numbers) = (world.follow().await, Numbers::default());
@@ -216,7 +209,7 @@ async fn stalls(stalled: usize, rounds: u64) -> (u64, [u64; 2]) {
         deploys.push(world.deploy(round).await);
         let paused = Instant::now();
         until("they have all stalled", PAUSE * 2, async || {
-            peak = peak.max(resident(pid));
+            peak = peak.max(resident(pid).unwrap());
             (paused.elapsed() >= PAUSE).then_some(())
         })
         .await;
