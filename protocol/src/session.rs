@@ -75,11 +75,11 @@ struct Pulse {
 }
 
 impl Pulse {
-    const fn new(now: Duration) -> Self {
+    fn new(now: Duration) -> Self {
         Self {
             heard: now,
             packets: 0,
-            next_look: now,
+            next_look: now + LOOK_EVERY,
         }
     }
 

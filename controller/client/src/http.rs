@@ -237,7 +237,8 @@ mod tests {
             (Exit::NotFound, "no stack web (WF-1004)")
         );
         // The first problem is the message already.
-        let body = br#"{"code":"WF-2001","message":"too large (and 1 more)","hint":"","request_id":"r","problems":[
+        let body =
+            br#"{"code":"WF-2001","message":"too large (and 1 more)","hint":"","request_id":"r","problems":[
             {"file":"","line":0,"column":0,"severity":"error","message":"too large"},
             {"file":"a.yaml","line":2,"column":1,"severity":"error","message":"unknown key"}]}"#;
         let error = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
