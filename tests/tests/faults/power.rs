@@ -1,5 +1,5 @@
-//! Power cuts: everything runs on an ext4 in a file; all processes are held, the file is copied, and in the copy there is
-//! only what was synced. Every store opens, and nothing that was acknowledged is missing.
+//! Power cuts: everything runs on an ext4 in a file; all processes are held, the file is cloned at one moment, and in the
+//! clone there is only what was synced. Every store opens, and nothing that was acknowledged is missing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +64,7 @@ fn signal(world: &World, signal: Signal) {
 async fn round(world: &World, disk: &Disk, traffic: &Traffic, sum: &mut Sum, context: &str) {
     let granted = traffic.granted_ids();
     signal(world, Signal::STOP);
-    let cut = disk.cut().await;
+    let cut = disk.cut();
     signal(world, Signal::CONT);
     cut.after().await;
     let history = History::default();
