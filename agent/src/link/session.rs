@@ -190,7 +190,7 @@ impl Live {
                 },
                 () = tokio::time::sleep_until(self.origin + due) => {
                     let now = self.now();
-                    actions = self.session.on_tick(now);
+                    actions = self.session.on_tick(endpoint::packets(&self.connection), now);
                 }
                 () = self.recalls.heard() => endpoint::probe(&self.connection),
                 // Only while the agent lives does the engine; if it ends, so does everything.

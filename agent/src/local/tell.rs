@@ -28,11 +28,10 @@ use crate::failure::CommandError;
 /// `events`.
 pub(super) async fn events(context: &Context, args: EventsArgs) -> Result<()> {
     let project = context.load_lenient(args.project, &args.services)?;
-    let second = |at: Option<Timestamp>| at.map(|at| at.as_millis().div_euclid(1000));
     let query = ToldQuery {
         project: project.name.to_string(),
-        since: second(show::moment(args.since.as_deref(), &context.clock)?),
-        until: second(show::moment(args.until.as_deref(), &context.clock)?),
+        since: show::moment(args.since.as_deref(), &context.clock)?,
+        until: show::moment(args.until.as_deref(), &context.clock)?,
     };
     let mut events = target(&context.caller)?.told(query).await.map_err(failed)?;
     let mut signals = signals()?;

@@ -275,7 +275,7 @@ impl Live<'_> {
                     let frame = self.meter.tick(now_paced, now, ground.clock.now_ms());
                     let told = self.host.target.tick(now, ground.at());
                     let mut actions = self.tell(told);
-                    actions.extend(self.session.on_tick(now));
+                    actions.extend(self.session.on_tick(endpoint::packets(&self.connection), now));
                     if let Some((frame, count)) = frame {
                         if let AgentFrame::Samples(batch) = &frame {
                             ground.board.sampled(count, batch.body.len());

@@ -44,6 +44,24 @@ impl App {
             .await
     }
 
+    /// Ends a deployment that still waits. `Ok(false)`: it does not any more. An offer that went out, even a moment ago, is the
+    /// host's to answer: what ended here would be begun there.
+    pub(crate) async fn deployment_end_waiting(
+        &self,
+        operation: &'static str,
+        op: &OpContext,
+        id: DeploymentId,
+        event: &DeploymentEvent,
+    ) -> AppResult<bool> {
+        let waits = |was: &Deployment| was.state == DeploymentState::Queued;
+        let moved = self
+            .deployment_moves(operation, op, id, |was| {
+                waits(was).then(|| (event.clone(), None)).into_iter().collect()
+            })
+            .await?;
+        Ok(moved.is_some())
+    }
+
     /// Moves a deployment by events in a row, in one transaction. `Ok(None)`: it does not exist, or none of them fits.
     async fn deployment_moves(
         &self,
@@ -328,8 +346,13 @@ impl App {
                 None => None,
             };
             if let Some(event) = end {
-                self.deployment_move(OP, &op, deployment.id, |_| event.clone())
-                    .await?;
+                if queued {
+                    self.deployment_end_waiting(OP, &op, deployment.id, &event)
+                        .await?;
+                } else {
+                    self.deployment_move(OP, &op, deployment.id, |_| event.clone())
+                        .await?;
+                }
                 continue;
             }
             let slot = newest

@@ -1,6 +1,6 @@
 //! One connected host: frames in and out, until it goes.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -18,6 +18,7 @@ use windflow_protocol::{
     metrics::{Batch, Decoder},
     session::{ControllerAction, Welcome},
 };
+use windflow_transport::endpoint;
 
 use super::{
     home::{KeyHash, Report, Withdrawal},
@@ -58,6 +59,7 @@ pub(super) async fn run(
 ) -> Gone {
     let mut session = Session {
         origin: Instant::now(),
+        remote: greeted.connection.remote_address(),
         shared,
         greeted,
         proofs,
@@ -73,6 +75,8 @@ pub(super) async fn run(
 
 struct Session {
     origin: Instant,
+    /// Where the host was, as is shown.
+    remote: SocketAddr,
     shared: Shared,
     greeted: Greeted,
     proofs: watch::Sender<Proof>,
@@ -156,7 +160,13 @@ impl Session {
                     actions
                 }
                 Event::Tick => {
-                    let actions = self.greeted.machine.on_tick(now);
+                    let machine = &mut self.greeted.machine;
+                    let before = machine.heard();
+                    let actions = machine.on_tick(endpoint::packets(&self.greeted.connection), now);
+                    if machine.heard() != before {
+                        self.heard();
+                        self.moved();
+                    }
                     if actions
                         .iter()
                         .any(|action| matches!(action, ControllerAction::Close(_)))
@@ -367,20 +377,29 @@ impl Session {
         }
     }
 
-    fn prove(&self, rtt: Duration) {
-        let (now, connection) = (self.shared.now(), &self.greeted.connection);
+    fn prove(&mut self, rtt: Duration) {
+        let now = self.shared.now();
         self.proofs.send_modify(|proof| {
             if let Presence::Connected {
-                proven_at,
-                rtt_us,
-                remote,
-                ..
+                proven_at, rtt_us, ..
             } = &mut proof.presence
             {
                 *proven_at = now;
                 *rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-                // It may have moved.
-                *remote = connection.remote_address().to_string();
+            }
+        });
+        self.moved();
+    }
+
+    /// The host may have a new address since.
+    fn moved(&mut self) {
+        let now = self.greeted.connection.remote_address();
+        if std::mem::replace(&mut self.remote, now) == now {
+            return;
+        }
+        self.proofs.send_modify(|proof| {
+            if let Presence::Connected { remote, .. } = &mut proof.presence {
+                *remote = now.to_string();
             }
         });
     }

@@ -11,7 +11,7 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
-use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
+use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL, session::HEARTBEAT_EVERY};
 
 use crate::{
     network::Network,
@@ -20,8 +20,6 @@ use crate::{
 
 /// Only cleans up: presence has its own, shorter timer in the session.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
-/// Keeps a NAT's entry and brings the stateless reset after a controller was killed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a round trip is taken for before one is measured. RFC 9002 (section 6.2.2) suggests 333 ms, which makes a host that
 /// dials while its controller starts try again after 1 s and 3 s; so it does after 0.3 s, 0.9 s and 2.1 s.
 const DIAL_RTT: Duration = Duration::from_millis(100);
@@ -29,8 +27,14 @@ const DIAL_RTT: Duration = Duration::from_millis(100);
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
 const CONTROLLER_BIDI: u32 = 16;
+/// Streams in one direction that a peer may open.
+const UNI: u32 = 4;
+/// What a peer may send on one stream before it is read.
+const STREAM_WINDOW: u32 = 256 << 10;
 /// What a peer may send on one connection before it is read.
 const WINDOW: VarInt = VarInt::from_u32(1 << 20);
+/// As much as all streams of a link can hold: see [`widen`].
+const LINK_WINDOW: VarInt = VarInt::from_u32((AGENT_BIDI + CONTROLLER_BIDI + UNI) * STREAM_WINDOW);
 /// See [`probe`].
 const WINDOW_PROBE: VarInt = VarInt::from_u32((1 << 20) + 1);
 /// Handshakes waiting for the accept loop: what it takes in a second or two at the default pace.
@@ -101,8 +105,8 @@ fn transport(bidi: u32, keep_alive: Option<Duration>) -> TransportConfig {
     config
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
-        .max_concurrent_uni_streams(VarInt::from_u32(4))
-        .stream_receive_window(VarInt::from_u32(256 << 10))
+        .max_concurrent_uni_streams(VarInt::from_u32(UNI))
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(WINDOW)
         .send_window(1 << 20)
         .datagram_receive_buffer_size(None)
@@ -193,7 +197,7 @@ pub async fn dial(
     tls: QuicClientConfig,
 ) -> Result<Connection, DialError> {
     let mut config = ClientConfig::new(Arc::new(tls));
-    let mut transport = transport(AGENT_BIDI, Some(KEEP_ALIVE));
+    let mut transport = transport(AGENT_BIDI, Some(HEARTBEAT_EVERY));
     transport.initial_rtt(DIAL_RTT);
     config.transport_config(Arc::new(transport));
     let connecting = endpoint
@@ -210,6 +214,21 @@ pub async fn dial(
 pub fn probe(connection: &Connection) {
     connection.set_receive_window(WINDOW_PROBE);
     connection.set_receive_window(WINDOW);
+}
+
+/// Lets every stream of a host's link have a whole window of its own, so that streams nobody reads (logs in a browser that
+/// hangs) never use up what the control stream needs. A host can only fill streams that the controller has opened, and the
+/// few of its own: what is held for it stays bounded by their number. For a peer that is known.
+pub fn widen(link: &Connection) {
+    link.set_receive_window(LINK_WINDOW);
+}
+
+/// How many packets of the peer have come that say something: what a session takes for its pulse. Only what was decrypted
+/// counts.
+#[must_use]
+pub fn packets(connection: &Connection) -> u64 {
+    let heard = connection.stats().frame_rx;
+    heard.ping.wrapping_add(heard.acks).wrapping_add(heard.stream)
 }
 
 /// What an accepted connection is for.

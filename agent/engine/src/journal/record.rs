@@ -161,7 +161,10 @@ impl StackRecord {
 
     /// Whether the lane has something to look after once its operation has ended: what is held, or what is left.
     pub(crate) fn is_tended(&self) -> bool {
-        let left = self.state.is_terminal() && !self.want.is_absent() && self.is_loose();
+        // A removal that broke off is its own kind of half; one that was taken back before its first change has only found
+        // what another revision left.
+        let begun = self.want.is_absent() && self.touched;
+        let left = self.state.is_terminal() && !begun && self.is_loose();
         left || self.steady().is_some()
     }
 

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use windflow_engine::{Order, Target as _};
-use windflow_model::{ContainerState, DeploymentState, Rev};
+use windflow_engine::{CancelOutcome, Order, Target as _};
+use windflow_model::{ContainerState, DeploymentState, Rev, Want};
 
 use crate::{
     back::{World, world},
@@ -72,6 +72,49 @@ async fn nothing_good_to_go_back_to_leaves_one_of_each() {
     // In the middle of its own replacement, and before it has touched anything.
     check("fake/unhealthy").await;
     check("fake/unpullable").await;
+}
+
+/// A removal replaces a revision in its middle, and is taken back before it has changed anything itself.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_taken_back_leaves_one_of_each() {
+    let bench = Bench::start().await;
+    let yaml = |image: &str, second: &str| {
+        format!(
+            "services:\n  a: {{ image: {image}, {FIRST} }}\n  b: {{ image: {second}, depends_on: [a] }}\n"
+        )
+    };
+    let state = bench.run(bench.order("web", 1, &yaml("x", "fake/crash"))).await;
+    assert_eq!(state.name(), "failed", "{state:?}");
+    bench
+        .handle
+        .apply(bench.order("web", 2, &yaml("fake/slow", "x")))
+        .await
+        .unwrap();
+    let a = async || {
+        let there = bench.containers("web").await;
+        let a = there.into_iter().filter(|(name, _)| name.contains("-a-"));
+        a.collect::<Vec<_>>()
+    };
+    bench
+        .until("both a run", || async {
+            let running = a().await;
+            let up = running
+                .iter()
+                .filter(|(_, state)| *state == ContainerState::Running);
+            up.count() == 2
+        })
+        .await;
+    let mut removal = bench.order("web", 3, &yaml("x", "x"));
+    removal.want = Want::Absent;
+    bench.handle.apply(removal.clone()).await.unwrap();
+    let cancelled = bench.handle.cancel(&removal.stack, removal.rev, removal.op).await;
+    assert_eq!(cancelled.unwrap(), CancelOutcome::Cancelled);
+    bench
+        .until("one a is left", || async {
+            matches!(a().await.as_slice(), [(name, ContainerState::Running)] if name == "web-a-1")
+        })
+        .await;
+    bench.end().await;
 }
 
 #[tokio::test(start_paused = true)]

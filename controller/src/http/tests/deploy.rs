@@ -242,6 +242,17 @@ async fn cancel_and_expiry() {
         (cancel(offered).await, world.state(offered).await.as_str()),
         (200, "offered")
     );
+    // Had it still waited when somebody looked, and gone out since: it is the host's to answer.
+    let op = OpContext::system("test");
+    let event = E::Cancelled;
+    let ended = world
+        .app
+        .deployment_end_waiting("test", &op, offered, &event)
+        .await;
+    assert_eq!(
+        (ended.unwrap(), world.state(offered).await.as_str()),
+        (false, "offered")
+    );
     assert_eq!(*world.hosts.withdrawn.lock().unwrap(), [offered]);
     assert_eq!(world.app.withdrawals(agent).await.unwrap().len(), 1);
     // The offer was lost with the connection: the wish to cancel was not.
