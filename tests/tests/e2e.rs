@@ -19,6 +19,8 @@ mod identity;
 mod kill;
 #[path = "e2e/link.rs"]
 mod link;
+#[path = "e2e/metrics.rs"]
+mod metrics;
 #[path = "e2e/skew.rs"]
 mod skew;
 #[path = "e2e/startup.rs"]
