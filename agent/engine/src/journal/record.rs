@@ -74,6 +74,9 @@ pub(crate) struct Subject {
 pub(crate) struct StepEntry {
     /// What it does, e.g. `create container web-db-1`.
     pub(crate) what: String,
+    /// The container whose process it ends. As long as nobody has seen that the step ended, that may still happen.
+    #[serde(default)]
+    pub(crate) stops: Option<String>,
     /// What it left behind, once it has ended well.
     #[serde(default)]
     pub(crate) done: Option<Evidence>,

@@ -52,8 +52,10 @@ impl Journal {
             boot,
             secret,
             inner: Mutex::default(),
+            ending: std::sync::Mutex::default(),
         };
         journal.reload().await?;
+        journal.recall_endings().await?;
         journal.sweep_stale_steps().await?;
         Ok(journal)
     }
@@ -83,7 +85,7 @@ impl Journal {
         Ok(())
     }
 
-    async fn all<T: serde::de::DeserializeOwned>(
+    pub(super) async fn all<T: serde::de::DeserializeOwned>(
         &self,
         kind: &str,
     ) -> Result<BTreeMap<windflow_store::Key, T>, JournalError> {

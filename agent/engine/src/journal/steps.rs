@@ -1,9 +1,12 @@
 //! The steps of the running operation: what began, what it left behind.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::PoisonError,
+};
 
 use windflow_model::{DeploymentEvent, OpId, StackName, Steps};
-use windflow_store::{Prefix, Txn};
+use windflow_store::{Key, Prefix, Txn};
 
 use super::{Journal, JournalError, Moved, StepEntry, decode, encode, root, stack_key, step_prefix};
 use crate::targets::Evidence;
@@ -31,6 +34,46 @@ impl Journal {
         if let Some(next) = next {
             inner.stacks.insert(stack.clone(), next);
         }
+        drop(inner);
+        if let Some(id) = &entry.stops {
+            self.endings(|endings| {
+                endings.entry(stack.clone()).or_default().insert(id.clone());
+            });
+        }
+        Ok(())
+    }
+
+    /// Containers whose end was asked for, by this life of the agent or one before, and has not been seen: an engine that
+    /// got such a request carries it out even if who asked is dead.
+    pub(crate) fn ending(&self, stack: &StackName) -> BTreeSet<String> {
+        self.endings(|endings| endings.get(stack).cloned().unwrap_or_default())
+    }
+
+    /// The end of a container was seen, or it is not there.
+    pub(crate) fn ended(&self, stack: &StackName, container: &str) {
+        self.endings(|endings| {
+            if let Some(of) = endings.get_mut(stack) {
+                of.remove(container);
+                if of.is_empty() {
+                    endings.remove(stack);
+                }
+            }
+        });
+    }
+
+    fn endings<T>(&self, act: impl FnOnce(&mut BTreeMap<StackName, BTreeSet<String>>) -> T) -> T {
+        act(&mut self.ending.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads from the step entries which ends nobody has seen.
+    pub(super) async fn recall_endings(&self) -> Result<(), JournalError> {
+        let entries: BTreeMap<Key, StepEntry> = self.all("step").await?;
+        for (key, entry) in entries.into_iter().filter(|(_, entry)| entry.done.is_none()) {
+            let stack = key.segments().rev().nth(2).and_then(|name| name.parse().ok());
+            if let (Some(stack), Some(id)) = (stack, entry.stops) {
+                self.endings(|endings| endings.entry(stack).or_default().insert(id));
+            }
+        }
         Ok(())
     }
 
@@ -49,6 +92,9 @@ impl Journal {
         event: DeploymentEvent,
         steps: &Steps,
     ) -> Result<Moved, JournalError> {
+        if let Some(id) = &entry.stops {
+            self.ended(stack, id);
+        }
         entry.done = Some(evidence);
         let txn = Txn::new().put(step_prefix(stack, op).push_u64(number), encode(&entry)?);
         self.advance(stack, op, event, Some(steps), txn, None).await

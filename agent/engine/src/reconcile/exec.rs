@@ -315,6 +315,7 @@ impl<'e> Exec<'e> {
         let what = found.map(|step| format!("{} {} {}", step.action, step.resource.kind, step.resource.name));
         StepEntry {
             what: what.unwrap_or_default(),
+            stops: self.work(step).and_then(Work::stops).map(str::to_owned),
             done: None,
         }
     }

@@ -10,6 +10,7 @@ mod host;
 mod logs;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -61,6 +62,8 @@ struct State {
     done: Vec<String>,
     /// Operation names that fail the next time, with the class of error.
     faults: Vec<(String, TargetErrorKind)>,
+    /// Ids of containers whose stop was asked for over a connection that broke: the engine is still at it.
+    stopping: BTreeSet<String>,
     /// Operations until one fails, and whether all after it fail too.
     fault_in: Option<(usize, bool)>,
 }
@@ -103,9 +106,29 @@ impl FakeTarget {
         }
     }
 
-    /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail.
+    /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail. Where the engine does not answer a stop,
+    /// it got the request all the same, and takes its time: until [`Self::stops_come`].
     pub fn fail_next(&self, operation: &str, kind: TargetErrorKind) {
         self.state().faults.push((operation.to_owned(), kind));
+    }
+
+    /// How many stops were asked for and not answered.
+    #[must_use]
+    pub fn stops_open(&self) -> usize {
+        self.state().stopping.len()
+    }
+
+    /// Stops that were asked for and not answered come through, unless somebody has waited for them.
+    pub fn stops_come(&self) {
+        let ids = std::mem::take(&mut self.state().stopping);
+        let names: Vec<_> = {
+            let state = self.state();
+            let held = ids.iter().filter_map(|id| state.host.containers.get(id));
+            held.filter(|one| one.seen.is_up())
+                .map(|one| one.seen.name.clone())
+                .collect()
+        };
+        names.iter().for_each(|name| self.stop(name));
     }
 
     /// Lets the operation after `more` others fail, whatever it is; with `on`, all after it too.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use windflow_engine::{CancelOutcome, Order, Target as _};
+use windflow_engine::{CancelOutcome, Order, Target as _, targets::TargetErrorKind};
 use windflow_model::{ContainerState, DeploymentState, Rev, Want};
 
 use crate::{
@@ -261,4 +261,42 @@ async fn one_that_still_worked_out_is_what_the_next_one_goes_back_to() {
         bench.end().await;
     }
     assert!((1..60).contains(&worked_out), "{worked_out} of 60");
+}
+
+/// A stop whose answer got lost may come through any time later: what is kept must not end by it.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_nobody_saw_end_takes_nothing_down_later() {
+    let check = async |restarted: bool, second: &str| {
+        let bench = Bench::start().await;
+        let first = "services: { a: { image: x }, b: { image: x } }";
+        bench.deployed("web", 1, first).await;
+        bench.target.fail_next("stop", TargetErrorKind::Unreachable);
+        let second = bench.order("web", 2, second);
+        bench.handle.apply(second.clone()).await.unwrap();
+        bench
+            .until("the stop was asked for", || async {
+                bench.target.stops_open() == 1
+            })
+            .await;
+        let bench = if restarted { bench.restart().await } else { bench };
+        // Somebody thinks better of it.
+        let third = bench.order("web", 3, first);
+        let state = bench.run(third).await;
+        assert_eq!(state, DeploymentState::Succeeded);
+        settles(&bench, &["web-a-1", "web-b-1"]).await;
+        bench.target.stops_come();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let there = bench.containers("web").await;
+        let running = |(_, state): &(String, ContainerState)| *state == ContainerState::Running;
+        assert!(
+            there.len() == 2 && there.iter().all(running),
+            "restarted {restarted}: {there:?}"
+        );
+        bench.end().await;
+    };
+    for restarted in [false, true] {
+        // Replaced, and removed.
+        check(restarted, "services: { a: { image: y }, b: { image: x } }").await;
+        check(restarted, "services: { a: { image: x } }").await;
+    }
 }
