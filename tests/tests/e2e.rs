@@ -9,6 +9,8 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/bench.rs"]
+mod bench;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/delivery.rs"]

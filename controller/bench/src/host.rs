@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::watch;
 use windflow_kit::{BackoffOptions, Chain, Clock, Random, Stop};
 use windflow_model::{
@@ -20,12 +21,16 @@ use windflow_transport::{
 };
 
 use crate::{
+    LogLoad,
     board::Board,
     identity::Identity,
+    logs,
     metrics::{Meter, Pace},
     target::{Target, Told},
 };
 
+/// Streams that are served at once; as an agent.
+const STREAMS: usize = 64;
 /// As an agent's.
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
 
@@ -47,6 +52,8 @@ pub(crate) struct Ground {
     pub(crate) layout: Arc<Layout>,
     /// How often the hosts sample now.
     pub(crate) pace: watch::Receiver<Option<Pace>>,
+    /// What a log has, of which only the rate and the length matter here.
+    pub(crate) log: LogLoad,
     /// Changes when all connections shall break.
     pub(crate) cut: watch::Receiver<u64>,
 }
@@ -224,6 +231,7 @@ impl Live<'_> {
         cut.mark_unchanged();
         let mut actions = first;
         let mut was_steady = false;
+        let mut served = FuturesUnordered::new();
         loop {
             if self.perform(actions).await.is_err() {
                 return false;
@@ -265,6 +273,14 @@ impl Live<'_> {
                         return false;
                     }
                 },
+                stream = self.connection.accept_bi(), if served.len() < STREAMS => {
+                    // An end is seen by the reader, too, with its reason.
+                    if let Ok((send, receive)) = stream {
+                        served.push(logs::serve(Arc::clone(&ground), self.host.number, send, receive));
+                    }
+                    Vec::new()
+                }
+                Some(()) = served.next() => Vec::new(),
                 () = recalls.heard() => {
                     endpoint::probe(&self.connection);
                     Vec::new()

@@ -10,7 +10,7 @@ use windflow_model::AgentId;
 use windflow_transport::{Network, endpoint, identity};
 
 use crate::{
-    HOSTS_PER_SOCKET, Profile,
+    HOSTS_PER_SOCKET, LogLoad, Profile,
     board::Board,
     door::Door,
     figures::Row,
@@ -83,6 +83,8 @@ pub struct Bench {
     pub sample_every: Duration,
     /// Samples in a frame.
     pub samples_together: usize,
+    /// What is written and read in `logs`.
+    pub log: LogLoad,
     /// Hosts are taken from this file, written to it, and stay at the controller.
     pub keep: Option<PathBuf>,
     /// The controller's process, if it is on this machine.
@@ -261,6 +263,7 @@ impl Bench {
             containers: self.containers,
             layout,
             pace: paces,
+            log: self.log,
             cut: cuts,
         });
         let tasks = TaskSet::new(stop.child(), self.random.clone());
@@ -328,6 +331,10 @@ impl Bench {
                         together: self.samples_together,
                     };
                     rows.extend(running.metrics(self.hold, pace).await);
+                }
+                Profile::Logs => {
+                    (self.say)(&format!("logs are read for {} s", self.hold.as_secs()));
+                    rows.extend(running.logs(self.hold, self.apply, self.log).await?);
                 }
             }
         }
