@@ -29,6 +29,7 @@ mod block;
 mod column;
 mod disk;
 mod host;
+pub mod measure;
 pub mod query;
 mod segment;
 #[cfg(test)]
@@ -41,7 +42,8 @@ pub use disk::Retention;
 use self::{
     disk::Disk,
     host::{Host, blocks},
-    query::{Filter, Function, HostAnswer, Measure, Steps},
+    measure::Measure,
+    query::{Filter, Function, HostAnswer, Steps},
 };
 
 /// Between two writes to disk, each with one fsync.

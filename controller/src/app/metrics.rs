@@ -15,7 +15,8 @@ use crate::{
     context::OpContext,
     telemetry::{
         Newest, Question, STALE, Series,
-        query::{Filter, Function, MADE, Measure, Steps},
+        measure::{MADE, Measure},
+        query::{Filter, Function, Steps},
     },
 };
 

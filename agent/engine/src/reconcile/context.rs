@@ -1,7 +1,10 @@
 //! What all lanes share, and what one run carries.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -37,6 +40,8 @@ pub(super) struct Shared {
     pub(super) ports: tokio::sync::Mutex<()>,
     /// The list of containers, asked for once for all who wait at the same moment.
     pub(super) list: List,
+    /// How often the engine has gone away.
+    absences: AtomicU64,
 }
 
 impl Shared {
@@ -55,7 +60,18 @@ impl Shared {
             list: List::new(Arc::clone(&target)),
             target,
             permits,
+            absences: AtomicU64::new(0),
         }
+    }
+
+    /// How often the engine has gone away: what ended meanwhile may have ended with it.
+    pub(super) fn absences(&self) -> u64 {
+        self.absences.load(Ordering::Relaxed)
+    }
+
+    /// The engine has gone away.
+    pub(super) fn engine_left(&self) {
+        self.absences.fetch_add(1, Ordering::Relaxed);
     }
 }
 

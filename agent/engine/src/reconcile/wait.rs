@@ -18,6 +18,9 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// A container that is restarted over and over for this long will not come up by waiting.
 const CRASHING: Duration = Duration::from_secs(10);
+/// An engine that goes away ends its containers first, and those that take their time keep it for a while (dockerd gives each
+/// ten seconds). Until then an end that the restart policy does not answer says nothing of the container.
+const ENGINE_ENDS: Duration = Duration::from_secs(15);
 /// Last lines of output that go into a failure.
 const LAST_LINES: u32 = 10;
 /// Characters of such a line.
@@ -30,6 +33,7 @@ const ASKED: Duration = Duration::from_secs(3);
 struct Seen {
     running_since: Option<Instant>,
     restarting_since: Option<Instant>,
+    ended_since: Option<Instant>,
     there: bool,
 }
 
@@ -51,7 +55,7 @@ pub(super) async fn until(
         return Ok(Evidence::default());
     }
     let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.max(1)));
-    let started = Instant::now();
+    let (started, absences) = (Instant::now(), run.shared.absences());
     let rules = Rules::of(run, world, service, until);
     let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
     loop {
@@ -68,6 +72,9 @@ pub(super) async fn until(
                         found.map_or(service, |container| container.name.as_str())
                     );
                     late = Some((id, word));
+                }
+                Verdict::Bad(kind, _) if is_of_engine(run, kind, absences) => {
+                    return Err(with_engine(service));
                 }
                 Verdict::Bad(kind, text) => return Err(failed(run, service, id, found, kind, text).await),
             }
@@ -113,7 +120,7 @@ pub(super) async fn watch(
         return Ok(Evidence::default());
     }
     let bound = Duration::from_secs(u64::from(seconds));
-    let started = Instant::now();
+    let (started, absences) = (Instant::now(), run.shared.absences());
     let rules = Rules::of(run, world, service, Until::Good);
     let policy = &run.order.spec.policy.rollback;
     let mut before: BTreeMap<&str, u32> = BTreeMap::new();
@@ -135,6 +142,9 @@ pub(super) async fn watch(
             }
             let seen = seen.entry(id).or_default();
             match judge(found, &rules, seen) {
+                Verdict::Bad(kind, _) if is_of_engine(run, kind, absences) => {
+                    return Err(with_engine(service));
+                }
                 Verdict::Bad(TargetErrorKind::ContainerExited, _) if !policy.exited => {}
                 Verdict::Bad(kind, text) => return Err(failed(run, service, id, found, kind, text).await),
                 Verdict::Good | Verdict::NotYet(_) => {}
@@ -153,6 +163,19 @@ pub(super) async fn watch(
         });
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Whether a container's end says more about the engine, which was away since, than about the container.
+fn is_of_engine(run: &Run, kind: TargetErrorKind, absences: u64) -> bool {
+    kind == TargetErrorKind::ContainerExited && run.shared.absences() != absences
+}
+
+/// As if the engine had not answered, for it did not: everything is looked at again.
+fn with_engine(service: &str) -> TargetError {
+    let text = format!(
+        "the engine was away while service {service} was waited for, and its containers ended meanwhile"
+    );
+    TargetError::new(TargetErrorKind::Unreachable, text)
 }
 
 fn as_restarts(mut error: TargetError) -> TargetError {
@@ -267,9 +290,17 @@ fn judge(found: Option<&ContainerSummary>, rules: &Rules<'_>, seen: &mut Seen) -
     seen.there = true;
     match container.state {
         ContainerState::Running => running(container, rules, seen),
-        ContainerState::Exited | ContainerState::Dead => ended(container, rules.spec, rules.until),
+        ContainerState::Exited | ContainerState::Dead => {
+            let since = *seen.ended_since.get_or_insert_with(Instant::now);
+            match ended(container, rules.spec, rules.until) {
+                Verdict::Bad(..) if is_restarted(rules.spec) && since.elapsed() < ENGINE_ENDS => {
+                    Verdict::NotYet("has ended, and the engine does not start it again")
+                }
+                verdict => verdict,
+            }
+        }
         ContainerState::Restarting => {
-            seen.running_since = None;
+            (seen.running_since, seen.ended_since) = (None, None);
             let since = *seen.restarting_since.get_or_insert_with(Instant::now);
             if since.elapsed() > CRASHING {
                 Verdict::Bad(
@@ -289,6 +320,7 @@ fn judge(found: Option<&ContainerSummary>, rules: &Rules<'_>, seen: &mut Seen) -
 }
 
 fn running(container: &ContainerSummary, rules: &Rules<'_>, seen: &mut Seen) -> Verdict {
+    seen.ended_since = None;
     let health = if rules.health {
         container.health
     } else {
@@ -327,6 +359,12 @@ fn awaited_end(project: &Project, service: &str) -> bool {
     let dependencies = project.services.values().flat_map(|other| &other.depends_on);
     let mut of_it = dependencies.filter(|(name, _)| *name == service);
     of_it.any(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully)
+}
+
+/// Whether the engine starts it again whenever it ends by itself.
+fn is_restarted(spec: Option<&Service>) -> bool {
+    let policy = spec.and_then(|spec| spec.restart.as_deref());
+    matches!(policy, Some("always" | "unless-stopped"))
 }
 
 fn ended(container: &ContainerSummary, spec: Option<&Service>, until: Until) -> Verdict {

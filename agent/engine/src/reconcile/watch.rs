@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use windflow_kit::{BackoffOptions, Stop};
-use windflow_model::container::ContainerList;
+use windflow_model::{ContainerState, ContainerSummary, container::ContainerList};
 
 use super::context::Shared;
 use crate::targets::{TargetEvent, TargetEventKind};
@@ -54,6 +54,7 @@ pub(super) async fn run(shared: Arc<Shared>, signals: mpsc::Sender<Signal>, stop
                 if stop.run(watch.follow(events)).await.is_none() {
                     return;
                 }
+                shared.engine_left();
             }
             Err(error) => {
                 if !told {
@@ -79,7 +80,9 @@ struct Watch<'w> {
 
 impl Watch<'_> {
     async fn follow(&mut self, mut events: futures_util::stream::BoxStream<'static, TargetEvent>) {
+        let before = Arc::clone(&self.shared.view.containers.borrow());
         self.refresh().await;
+        self.taken_down(&before);
         let mut list_at: Option<Instant> = None;
         let mut refresh_at = Instant::now() + REFRESH;
         loop {
@@ -152,6 +155,29 @@ impl Watch<'_> {
                 self.tell(Signal {
                     project,
                     killed: Some(container),
+                });
+            }
+        }
+    }
+
+    /// An engine that crashed takes its containers down when it comes back, and takes that for somebody's wish: it does not
+    /// start them again. Nobody said so while it was away, so they count as killed.
+    fn taken_down(&self, before: &ContainerList) {
+        let now = Arc::clone(&self.shared.view.containers.borrow());
+        let ran = |container: &&ContainerSummary| container.state == ContainerState::Running;
+        let ran: BTreeSet<&str> = before
+            .containers
+            .iter()
+            .filter(ran)
+            .map(|one| one.id.as_str())
+            .collect();
+        for one in &now.containers {
+            if let (ContainerState::Exited, Some(project), true) =
+                (one.state, &one.project, ran.contains(one.id.as_str()))
+            {
+                self.tell(Signal {
+                    project: project.clone(),
+                    killed: Some(one.id.clone()),
                 });
             }
         }

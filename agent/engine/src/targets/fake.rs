@@ -64,6 +64,8 @@ struct State {
     faults: Vec<(String, TargetErrorKind)>,
     /// Ids of containers whose stop was asked for over a connection that broke: the engine is still at it.
     stopping: BTreeSet<String>,
+    /// How often the engine has crashed.
+    crashes: u64,
     /// Operations until one fails, and whether all after it fail too.
     fault_in: Option<(usize, bool)>,
 }
@@ -97,13 +99,32 @@ impl FakeTarget {
     pub fn set_reachable(&self, reachable: bool) {
         self.state().unreachable = !reachable;
         if !reachable {
-            let gone = TargetEvent {
-                kind: TargetEventKind::Changed,
-                container: String::new(),
-                project: None,
-            };
-            let _ = self.events.send(gone);
+            self.wake();
         }
+    }
+
+    /// The engine crashes and is back at once: its event streams break, and what ran has ended.
+    pub fn crash(&self) {
+        let mut state = self.state();
+        state.crashes += 1;
+        let up = state.host.containers.iter().filter(|(_, one)| one.seen.is_up());
+        let up: Vec<String> = up.map(|(id, _)| id.clone()).collect();
+        for id in &up {
+            state.host.set(id, ContainerState::Exited, Some(143));
+        }
+        self.keep(&state.host);
+        drop(state);
+        self.wake();
+    }
+
+    /// Lets the event streams see that they are over.
+    fn wake(&self) {
+        let gone = TargetEvent {
+            kind: TargetEventKind::Changed,
+            container: String::new(),
+            project: None,
+        };
+        let _ = self.events.send(gone);
     }
 
     /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail. Where the engine does not answer a stop,
@@ -280,9 +301,12 @@ impl Target for FakeTarget {
             tokio::time::sleep(self.options.latency).await;
             self.check()?;
             let (receiver, state) = (self.events.subscribe(), Arc::clone(&self.state));
-            let stream = stream::unfold((receiver, state), |(mut receiver, state)| async move {
+            let life = self.state().crashes;
+            let stream = stream::unfold((receiver, state), move |(mut receiver, state)| async move {
                 let event = receiver.recv().await.ok()?;
-                let gone = state.lock().unwrap_or_else(PoisonError::into_inner).unreachable;
+                let now = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let gone = now.unreachable || now.crashes != life;
+                drop(now);
                 (!gone).then_some((event, (receiver, state)))
             });
             Ok(stream.boxed())

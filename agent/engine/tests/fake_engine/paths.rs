@@ -315,3 +315,60 @@ async fn a_reader_that_sleeps_misses_nothing_and_holds_nothing_up() {
     drop(logs);
     bench.end().await;
 }
+
+/// An engine that is killed takes its containers down when it comes back, and does not start them again: who waits for one
+/// of them does not blame it, and those that ran are started.
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_crashes_takes_nothing_down_for_good() {
+    let two = "a: { image: x, restart: always }, b: { image: x, restart: unless-stopped }";
+    let check = async |more: &str, last: ContainerState| {
+        let bench = Bench::start().await;
+        bench
+            .deployed("web", 1, &format!("services: {{ {two}, c: {{ image: x }} }}"))
+            .await;
+        let order = bench.order("web", 2, &format!("services: {{ {two}, c: {{ {more} }} }}"));
+        bench.handle.apply(order.clone()).await.unwrap();
+        let running = async |wanted: usize| {
+            let there = bench.containers("web").await;
+            let up = there
+                .iter()
+                .filter(|(_, state)| *state == ContainerState::Running);
+            up.count() == wanted
+        };
+        if more.contains("fake/") {
+            // The old one and the new one.
+            bench.until("the new one is waited for", || running(4)).await;
+        } else {
+            assert_eq!(
+                bench.ended(&order.stack, order.op).await,
+                DeploymentState::Succeeded
+            );
+        }
+        bench.target.crash();
+        bench
+            .until("what shall always run does", || {
+                running(2 + usize::from(last == ContainerState::Running))
+            })
+            .await;
+        assert_eq!(
+            bench.ended(&order.stack, order.op).await,
+            DeploymentState::Succeeded,
+            "{more}"
+        );
+        let there = bench.containers("web").await;
+        let states: Vec<_> = there.iter().map(|(_, state)| *state).collect();
+        assert_eq!(
+            states,
+            [ContainerState::Running, ContainerState::Running, last],
+            "{more}: {there:?}"
+        );
+        bench.end().await;
+    };
+    // Nobody waits for anything: what has no restart policy stays down, as the engine would have it.
+    check("image: x", ContainerState::Exited).await;
+    check(
+        "image: fake/slow, deploy: { update_config: { order: start-first } }",
+        ContainerState::Running,
+    )
+    .await;
+}
