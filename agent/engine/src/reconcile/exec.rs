@@ -271,7 +271,11 @@ impl<'e> Exec<'e> {
                 at: run.shared.journal.now(),
             });
             let ticker = run.ticker(step);
-            let result = perform::perform(&run, &world, &work, &made, ticker).await;
+            let absences = run.shared.absences();
+            let result = match perform::perform(&run, &world, &work, &made, ticker).await {
+                Err(error) => Err(run.shared.judged(error, absences).await),
+                done => done,
+            };
             if let (
                 Ok(evidence),
                 Work::Create { .. }

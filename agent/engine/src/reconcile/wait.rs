@@ -55,7 +55,7 @@ pub(super) async fn until(
         return Ok(Evidence::default());
     }
     let bound = Duration::from_secs(u64::from(run.order.spec.policy.health_timeout_s.max(1)));
-    let (started, absences) = (Instant::now(), run.shared.absences());
+    let started = Instant::now();
     let rules = Rules::of(run, world, service, until);
     let mut seen: BTreeMap<&str, Seen> = BTreeMap::new();
     loop {
@@ -72,9 +72,6 @@ pub(super) async fn until(
                         found.map_or(service, |container| container.name.as_str())
                     );
                     late = Some((id, word));
-                }
-                Verdict::Bad(kind, _) if is_of_engine(run, kind, absences) => {
-                    return Err(with_engine(service));
                 }
                 Verdict::Bad(kind, text) => return Err(failed(run, service, id, found, kind, text).await),
             }
@@ -120,7 +117,7 @@ pub(super) async fn watch(
         return Ok(Evidence::default());
     }
     let bound = Duration::from_secs(u64::from(seconds));
-    let (started, absences) = (Instant::now(), run.shared.absences());
+    let started = Instant::now();
     let rules = Rules::of(run, world, service, Until::Good);
     let policy = &run.order.spec.policy.rollback;
     let mut before: BTreeMap<&str, u32> = BTreeMap::new();
@@ -142,9 +139,6 @@ pub(super) async fn watch(
             }
             let seen = seen.entry(id).or_default();
             match judge(found, &rules, seen) {
-                Verdict::Bad(kind, _) if is_of_engine(run, kind, absences) => {
-                    return Err(with_engine(service));
-                }
                 Verdict::Bad(TargetErrorKind::ContainerExited, _) if !policy.exited => {}
                 Verdict::Bad(kind, text) => return Err(failed(run, service, id, found, kind, text).await),
                 Verdict::Good | Verdict::NotYet(_) => {}
@@ -163,19 +157,6 @@ pub(super) async fn watch(
         });
         tokio::time::sleep(LOOK).await;
     }
-}
-
-/// Whether a container's end says more about the engine, which was away since, than about the container.
-fn is_of_engine(run: &Run, kind: TargetErrorKind, absences: u64) -> bool {
-    kind == TargetErrorKind::ContainerExited && run.shared.absences() != absences
-}
-
-/// As if the engine had not answered, for it did not: everything is looked at again.
-fn with_engine(service: &str) -> TargetError {
-    let text = format!(
-        "the engine was away while service {service} was waited for, and its containers ended meanwhile"
-    );
-    TargetError::new(TargetErrorKind::Unreachable, text)
 }
 
 fn as_restarts(mut error: TargetError) -> TargetError {
