@@ -46,7 +46,7 @@ pub(crate) struct StackRecord {
     #[serde(default)]
     pub(crate) finished: Option<Finished>,
     /// Ids of containers that ran and were stopped to be replaced, by this operation or one it took over from: those
-    /// that must run again if the replacement fails. Empty once an operation has ended.
+    /// that must run again if the replacement fails. Empty once an operation has settled the host.
     #[serde(default)]
     pub(crate) stopped: BTreeSet<String>,
 }
@@ -120,7 +120,6 @@ impl StackRecord {
             self.good = (!self.want.is_absent()).then_some(self.rev);
         }
         if state.is_terminal() {
-            self.stopped.clear();
             self.finished = Some(Finished {
                 result: state.name().to_owned(),
                 world,
@@ -128,6 +127,10 @@ impl StackRecord {
         }
         self.state = state;
         self.state_at = now;
+        // What breaks off in the middle leaves it to the next one to bring these back.
+        if self.state.is_terminal() && !self.is_loose() {
+            self.stopped.clear();
+        }
     }
 
     /// The operation that this one replaced while it ran has ended: what it came to is where this one starts from.

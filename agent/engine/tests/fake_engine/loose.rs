@@ -300,3 +300,47 @@ async fn a_stop_that_nobody_saw_end_takes_nothing_down_later() {
         check(restarted, "services: { a: { image: x } }").await;
     }
 }
+
+/// What a revision stopped that broke off in the middle runs again on the way back of a later one, also if one in between
+/// ended without touching anything.
+#[tokio::test(start_paused = true)]
+async fn what_was_stopped_runs_again_after_several_ends_in_a_row() {
+    let check = async |between: bool| {
+        let bench = Bench::start().await;
+        let yaml = |a: &str, b: &str| {
+            format!("services:\n  a: {{ image: {a} }}\n  b: {{ image: {b}, depends_on: [a] }}\n")
+        };
+        bench.deployed("web", 1, &yaml("x", "x")).await;
+        let before = world(&bench, "web").await;
+        // The old a is stopped and the new one runs while b is waited for.
+        let second = bench.order("web", 2, &yaml("y", "fake/slow"));
+        bench.handle.apply(second.clone()).await.unwrap();
+        bench
+            .until("a is replaced, and b is not yet", || async {
+                let there = bench.containers("web").await;
+                let down = |(_, state): &&(String, ContainerState)| *state == ContainerState::Exited;
+                there.iter().filter(down).count() == 1
+                    && bench.target.operations().contains(&"start web-a-1".into())
+            })
+            .await;
+        let mut rev = 3;
+        if between {
+            let third = bench.order("web", rev, &yaml("x", "x"));
+            bench.handle.apply(third.clone()).await.unwrap();
+            let cancelled = bench.handle.cancel(&third.stack, third.rev, third.op).await;
+            assert_eq!(cancelled.unwrap(), CancelOutcome::Cancelled);
+            rev += 1;
+        }
+        let state = bench
+            .run(bench.order("web", rev, &yaml("fake/unhealthy", "x")))
+            .await;
+        assert!(
+            matches!(state, DeploymentState::RolledBack { to: Some(Rev(1)), .. }),
+            "between {between}: {state:?}"
+        );
+        assert_eq!(world(&bench, "web").await, before, "between {between}");
+        bench.end().await;
+    };
+    check(false).await;
+    check(true).await;
+}
