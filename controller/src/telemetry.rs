@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use thiserror::Error;
 use tokio::sync::watch;
 use windflow_kit::{Chain, Clock, Stop};
 use windflow_model::{
@@ -43,13 +44,15 @@ use self::{
     disk::Disk,
     host::{Host, blocks},
     measure::Measure,
-    query::{Filter, Function, HostAnswer, Steps},
+    query::{Filter, Function, HostAnswer, Steps, VALUE_BYTES},
 };
 
 /// Between two writes to disk, each with one fsync.
 const FLUSH: Duration = Duration::from_secs(60);
 /// Coarser points are made, and old ones removed, every so many writes.
 const TIDY: u64 = 5;
+/// Memory that one question may take: a fleet of 10,000 hosts in a hundred steps, and not more.
+const ROOM: usize = 128 << 20;
 /// Newest values older than this are not shown as such.
 pub const STALE: Duration = Duration::from_secs(150);
 
@@ -101,7 +104,8 @@ pub struct Series {
     pub subject: Subject,
     /// A value for each step; `None` where there was nothing.
     pub values: Vec<Option<f64>>,
-    filling: query::Filling,
+    /// Only for percentiles, which are taken over the values of all series together.
+    filling: Option<query::Filling>,
 }
 
 impl Series {
@@ -114,9 +118,9 @@ impl Series {
         if rest.is_empty() {
             return first.values.clone();
         }
-        if matches!(function, Function::Percentile(_)) {
-            let mut filling = first.filling.clone();
-            rest.iter().for_each(|one| filling.merge(&one.filling));
+        if let (Function::Percentile(_), Some(mut filling)) = (function, first.filling.clone()) {
+            let more = rest.iter().filter_map(|one| one.filling.as_ref());
+            more.for_each(|one| filling.merge(one));
             return filling.values();
         }
         let step = |index: usize| {
@@ -141,6 +145,17 @@ pub struct Question {
     pub steps: Steps,
     /// Of what within the hosts.
     pub filter: Filter,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// A file of the history cannot be read.
+    #[error("the history of what hosts measure cannot be read")]
+    Read(#[from] io::Error),
+    /// The answer would not fit into the memory that a question may take.
+    #[error("that is too much at once: ask for fewer hosts, a shorter time or longer steps")]
+    TooMuch,
 }
 
 impl Telemetry {
@@ -240,23 +255,41 @@ impl Telemetry {
     /// Answers a question about some hosts. Reads files: not for the runtime's own threads.
     ///
     /// # Errors
-    /// A file of the history cannot be read.
-    pub fn ask(&self, question: &Question, agents: &[AgentId]) -> io::Result<Vec<Series>> {
+    /// [`AskError`].
+    pub fn ask(&self, question: &Question, agents: &[AgentId]) -> Result<Vec<Series>, AskError> {
+        self.ask_within(question, agents, ROOM)
+    }
+
+    fn ask_within(
+        &self,
+        question: &Question,
+        agents: &[AgentId],
+        mut room: usize,
+    ) -> Result<Vec<Series>, AskError> {
+        let together = matches!(question.function, Function::Percentile(_));
         let mut all = Vec::new();
         for agent in agents {
-            let mut answer = self.ask_host(question, *agent)?;
-            let series = std::mem::take(&mut answer.series).into_values();
-            all.extend(series.map(|(subject, mut filling)| Series {
+            let mut answer = self.ask_host(question, *agent, room)?;
+            if answer.is_cut() {
+                return Err(AskError::TooMuch);
+            }
+            let series = std::mem::take(&mut answer.series);
+            room -= if together {
+                answer.taken
+            } else {
+                series.len() * question.steps.count * VALUE_BYTES
+            };
+            all.extend(series.into_values().map(|(subject, mut filling)| Series {
                 agent: *agent,
                 subject,
                 values: filling.values(),
-                filling,
+                filling: together.then_some(filling),
             }));
         }
         Ok(all)
     }
 
-    fn ask_host(&self, question: &Question, agent: AgentId) -> io::Result<HostAnswer> {
+    fn ask_host(&self, question: &Question, agent: AgentId, room: usize) -> io::Result<HostAnswer> {
         let Question {
             measure,
             function,
@@ -280,7 +313,7 @@ impl Telemetry {
             found.push((stored.read(&mut layouts)?, low, high));
         }
         found.sort_by_key(|(block, _, _)| block.first());
-        let mut answer = HostAnswer::new(*measure, *function, *steps, filter.clone());
+        let mut answer = HostAnswer::new(*measure, *function, *steps, filter.clone(), room);
         for (block, low, high) in &found {
             answer.add(block, *low, *high);
         }

@@ -11,11 +11,8 @@ LINES = int(os.environ.get("WINDFLOW_BENCH_LINES", "100"))
 
 
 def measure(world):
-    hosts, rows = fleet.Fleet(world), []
-    hosts.fresh()
-    for count in fleet.SIZES:
-        hosts.run(count, "--profile", "idle", "--hold", "1s")
-        hosts.fresh()
+    rows = []
+    for hosts, count in fleet.joined(world):
         hold = ("--hold", f"{max(fleet.HOLD_S, 60)}s")
         note = fleet.load()
         rows += of_metrics(count, hosts.run(count, "--profile", "metrics", *hold), note)

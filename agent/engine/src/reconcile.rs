@@ -288,7 +288,7 @@ impl Reconciler {
                     self.start(
                         &stack,
                         Job::Repair {
-                            killed: signal.killed.into_iter().collect(),
+                            killed: signal.killed,
                         },
                     );
                 }

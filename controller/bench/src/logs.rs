@@ -5,8 +5,8 @@
 
 use std::{fmt::Write as _, sync::Arc, time::Duration};
 
-use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream, stream::BoxStream};
-use windflow_kit::{BoxError, OnFailure, Random, Stop, TaskSet};
+use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use windflow_kit::{BoxError, task::spawn_scoped};
 use windflow_model::{AgentId, Code, Failure, LogEvent, StackId, Timestamp};
 use windflow_protocol::{LogLine, StreamItem, StreamOpen, stream::MAX_BATCH_BYTES};
 use windflow_transport::{
@@ -206,31 +206,19 @@ impl Running {
         // Opening a hundred streams is no part of reading them.
         let from = self.board.now() + SETTLE;
         let end = from + hold;
-        let viewers: Vec<BoxFuture<'static, Seen>> = feeds
-            .into_iter()
-            .map(|feed| {
-                let board = Arc::clone(&self.board);
-                async move { view(feed, &board, from, end).await }.boxed()
-            })
-            .collect();
-        let (tasks, mut seen) = (TaskSet::new(Stop::new(), Random::system()), Vec::new());
-        let (told, mut results) = tokio::sync::mpsc::channel(viewers.len().max(1));
-        for viewer in viewers {
-            let told = told.clone();
-            tasks.spawn("viewer", OnFailure::Log, async move {
-                // Nobody listens any more if the run was stopped.
-                let _told = told.send(viewer.await).await;
-            });
-        }
-        drop(told);
+        let begin = |feed| {
+            let board = Arc::clone(&self.board);
+            spawn_scoped("viewer", async move { view(feed, &board, from, end).await })
+        };
+        let viewers: Vec<_> = feeds.into_iter().map(begin).collect();
         tokio::time::sleep_until(self.board.origin() + from).await;
         let (before, wire) = (self.usage(), self.board.wire());
         tokio::time::sleep_until(self.board.origin() + end).await;
         let (after, sent) = (self.usage(), self.board.wire());
-        while let Some(one) = results.recv().await {
-            seen.push(one);
+        let mut seen = Vec::with_capacity(viewers.len());
+        for viewer in viewers {
+            seen.push(viewer.await?);
         }
-        let _left = tasks.drain(SETTLE).await;
 
         let lines: u64 = seen.iter().map(|one| one.lines).sum();
         let missing: u64 = seen.iter().map(|one| one.missing).sum();

@@ -14,7 +14,7 @@ use super::{App, AppError, AppResult, keys};
 use crate::{
     context::OpContext,
     telemetry::{
-        Newest, Question, STALE, Series,
+        AskError, Newest, Question, STALE, Series,
         measure::{MADE, Measure},
         query::{Filter, Function, Steps},
     },
@@ -74,23 +74,17 @@ impl App {
         agents: Option<&str>,
         labels: Option<&str>,
     ) -> AppResult<BTreeMap<AgentId, AgentRecord>> {
-        let all = self.all::<AgentRecord>("metrics", &keys::agents(org)).await?;
-        let mut hosts: BTreeMap<_, _> = all
-            .into_iter()
-            .map(|entry| (entry.value.id, entry.value))
-            .collect();
+        let mut hosts = BTreeMap::new();
         if let Some(text) = agents {
-            let mut named = BTreeMap::new();
             for word in text.split(',').map(str::trim) {
                 let id: AgentId = word
                     .parse()
                     .map_err(|_| AppError::bad(format!("agent: {word:?} is no id of a host")))?;
-                let record = hosts
-                    .get(&id)
-                    .ok_or_else(|| AppError::not_found(format!("host {id}")))?;
-                named.insert(id, record.clone());
+                hosts.insert(id, self.need_agent("metrics", org, id).await?.value);
             }
-            hosts = named;
+        } else {
+            let all = self.all::<AgentRecord>("metrics", &keys::agents(org)).await?;
+            hosts.extend(all.into_iter().map(|entry| (entry.value.id, entry.value)));
         }
         if let Some(text) = labels {
             let mut wanted = Vec::new();
@@ -147,7 +141,10 @@ impl App {
         let answered = windflow_kit::blocking::run(move || telemetry.ask(&question, &agents)).await;
         let series = answered
             .map_err(AppError::internal("metrics_query"))?
-            .map_err(AppError::internal("metrics_query"))?;
+            .map_err(|error| match error {
+                AskError::TooMuch => AppError::bad(error.to_string()),
+                AskError::Read(_) => AppError::internal("metrics_query")(error),
+            })?;
         let series = combined(series, &hosts, by, combine, function);
         if series.len() > MOST_SERIES {
             let message = format!(

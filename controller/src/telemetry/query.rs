@@ -65,6 +65,11 @@ struct Step {
     all: Vec<f32>,
 }
 
+/// What a step of a series takes: while it is filled, and its value.
+const STEP_BYTES: usize = size_of::<Step>() + VALUE_BYTES;
+/// What is left of it once it is filled.
+pub(super) const VALUE_BYTES: usize = size_of::<Option<f64>>();
+
 /// Steps that are being filled.
 #[derive(Debug, Clone)]
 pub(super) struct Filling {
@@ -156,13 +161,25 @@ pub(super) struct HostAnswer {
     steps: Steps,
     filter: Filter,
     pub(super) series: BTreeMap<String, (Subject, Filling)>,
+    /// Bytes that the series may take, and have taken.
+    room: usize,
+    pub(super) taken: usize,
     /// Where each counter was, and when: pairs reach over blocks.
     before: BTreeMap<String, (i64, Vec<i64>)>,
 }
 
 impl HostAnswer {
-    pub(super) fn new(measure: Measure, function: Function, steps: Steps, filter: Filter) -> Self {
+    /// An answer that may take so many bytes.
+    pub(super) fn new(
+        measure: Measure,
+        function: Function,
+        steps: Steps,
+        filter: Filter,
+        room: usize,
+    ) -> Self {
         Self {
+            room,
+            taken: 0,
             measure,
             function,
             steps,
@@ -170,6 +187,11 @@ impl HostAnswer {
             series: BTreeMap::new(),
             before: BTreeMap::new(),
         }
+    }
+
+    /// Whether there was not enough room for all of it.
+    pub(super) const fn is_cut(&self) -> bool {
+        self.taken > self.room
     }
 
     /// Adds the points of a block from `low` on and before `high`. Blocks come in the order of time; points that are not
@@ -203,7 +225,17 @@ impl HostAnswer {
             _ => None,
         };
         let key = &group.subject.key;
-        if !self.series.contains_key(key) {
+        let fresh = !self.series.contains_key(key);
+        if fresh {
+            self.taken += self.steps.count * STEP_BYTES;
+        }
+        if matches!(self.function, Function::Percentile(_)) {
+            self.taken += points.len() * size_of::<f32>();
+        }
+        if self.is_cut() {
+            return;
+        }
+        if fresh {
             let filling = Filling::new(self.function, self.steps.count);
             self.series.insert(key.clone(), (group.subject.clone(), filling));
         }
@@ -297,7 +329,13 @@ mod tests {
             step: 60_000,
             count: 3,
         };
-        let mut answer = HostAnswer::new(Measure::named(name).unwrap(), function, steps, Filter::default());
+        let mut answer = HostAnswer::new(
+            Measure::named(name).unwrap(),
+            function,
+            steps,
+            Filter::default(),
+            usize::MAX,
+        );
         blocks.iter().for_each(|block| answer.add(block, 0, steps.end()));
         answer.series.values_mut().next().unwrap().1.values()
     }

@@ -198,3 +198,38 @@ fn memory_has_a_bound_where_no_disk_takes_anything() {
             .all(Option::is_some)
     );
 }
+
+#[test]
+fn a_question_takes_no_more_memory_than_it_may() {
+    let telemetry = Telemetry::new(Clock::system());
+    let layout = layout(4);
+    for host in 0..3 {
+        let samples = (0..100).map(|n| sample(&layout, n, 10_000)).collect();
+        telemetry.push(agent(host), samples);
+    }
+    let agents: Vec<_> = (0..3).map(agent).collect();
+    let check = |function: Function, room: usize, fits: bool| {
+        let question = Question {
+            measure: Measure::named("load_1").unwrap(),
+            function,
+            steps: Steps {
+                from: 0,
+                step: 10_000,
+                count: 100,
+            },
+            filter: Filter::default(),
+        };
+        match telemetry.ask_within(&question, &agents, room) {
+            Ok(series) => assert!(fits && series.len() == 3, "{function:?} in {room}"),
+            Err(error) => assert!(!fits && matches!(error, AskError::TooMuch), "{error:?} in {room}"),
+        }
+    };
+    for function in [Function::Mean, Function::Percentile(50)] {
+        check(function, ROOM, true);
+        // Not even one host.
+        check(function, 1_000, false);
+    }
+    // Three hosts one after the other, of which the values stay; or all that they had.
+    check(Function::Mean, 16_000, true);
+    check(Function::Percentile(50), 16_000, false);
+}

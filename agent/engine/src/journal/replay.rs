@@ -55,7 +55,6 @@ impl Journal {
             ending: std::sync::Mutex::default(),
         };
         journal.reload().await?;
-        journal.recall_endings().await?;
         journal.sweep_stale_steps().await?;
         Ok(journal)
     }
@@ -85,7 +84,7 @@ impl Journal {
         Ok(())
     }
 
-    pub(super) async fn all<T: serde::de::DeserializeOwned>(
+    async fn all<T: serde::de::DeserializeOwned>(
         &self,
         kind: &str,
     ) -> Result<BTreeMap<windflow_store::Key, T>, JournalError> {

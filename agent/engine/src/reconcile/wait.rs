@@ -274,7 +274,10 @@ fn judge(found: Option<&ContainerSummary>, rules: &Rules<'_>, seen: &mut Seen) -
         ContainerState::Exited | ContainerState::Dead => {
             let since = *seen.ended_since.get_or_insert_with(Instant::now);
             match ended(container, rules.spec, rules.until) {
-                Verdict::Bad(..) if is_restarted(rules.spec) && since.elapsed() < ENGINE_ENDS => {
+                Verdict::Bad(..)
+                    if rules.spec.is_some_and(Service::is_always_restarted)
+                        && since.elapsed() < ENGINE_ENDS =>
+                {
                     Verdict::NotYet("has ended, and the engine does not start it again")
                 }
                 verdict => verdict,
@@ -340,12 +343,6 @@ fn awaited_end(project: &Project, service: &str) -> bool {
     let dependencies = project.services.values().flat_map(|other| &other.depends_on);
     let mut of_it = dependencies.filter(|(name, _)| *name == service);
     of_it.any(|(_, dependency)| dependency.condition == Condition::CompletedSuccessfully)
-}
-
-/// Whether the engine starts it again whenever it ends by itself.
-fn is_restarted(spec: Option<&Service>) -> bool {
-    let policy = spec.and_then(|spec| spec.restart.as_deref());
-    matches!(policy, Some("always" | "unless-stopped"))
 }
 
 fn ended(container: &ContainerSummary, spec: Option<&Service>, until: Until) -> Verdict {

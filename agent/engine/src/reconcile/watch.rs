@@ -28,8 +28,8 @@ const REFRESH: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Signal {
     pub(super) project: String,
-    /// The container that died and was not stopped on request.
-    pub(super) killed: Option<String>,
+    /// The containers that died and were not stopped on request.
+    pub(super) killed: BTreeSet<String>,
 }
 
 pub(super) async fn run(shared: Arc<Shared>, signals: mpsc::Sender<Signal>, stop: Stop) {
@@ -82,7 +82,7 @@ impl Watch<'_> {
     async fn follow(&mut self, mut events: futures_util::stream::BoxStream<'static, TargetEvent>) {
         let before = Arc::clone(&self.shared.view.containers.borrow());
         self.refresh().await;
-        self.taken_down(&before);
+        self.taken_down(&before).await;
         let mut list_at: Option<Instant> = None;
         let mut refresh_at = Instant::now() + REFRESH;
         loop {
@@ -136,7 +136,7 @@ impl Watch<'_> {
                 self.stopped.remove(&event.container);
                 self.tell(Signal {
                     project,
-                    killed: None,
+                    killed: BTreeSet::new(),
                 });
             }
             TargetEventKind::Changed => {}
@@ -154,15 +154,16 @@ impl Watch<'_> {
             if let Some((project, _)) = self.dead.remove(&container) {
                 self.tell(Signal {
                     project,
-                    killed: Some(container),
+                    killed: [container].into(),
                 });
             }
         }
     }
 
     /// An engine that crashed takes its containers down when it comes back, and takes that for somebody's wish: it does not
-    /// start them again. Nobody said so while it was away, so they count as killed.
-    fn taken_down(&self, before: &ContainerList) {
+    /// start them again. Nobody said so while it was away, so they count as killed. No later look would tell, so the loop
+    /// is waited for.
+    async fn taken_down(&self, before: &ContainerList) {
         let now = Arc::clone(&self.shared.view.containers.borrow());
         let ran = |container: &&ContainerSummary| container.state == ContainerState::Running;
         let ran: BTreeSet<&str> = before
@@ -171,15 +172,18 @@ impl Watch<'_> {
             .filter(ran)
             .map(|one| one.id.as_str())
             .collect();
+        let mut down: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for one in &now.containers {
             if let (ContainerState::Exited, Some(project), true) =
                 (one.state, &one.project, ran.contains(one.id.as_str()))
             {
-                self.tell(Signal {
-                    project: project.clone(),
-                    killed: Some(one.id.clone()),
-                });
+                down.entry(project).or_default().insert(one.id.clone());
             }
+        }
+        for (project, killed) in down {
+            let project = project.to_owned();
+            // The loop has ended: so does this.
+            let _over = self.signals.send(Signal { project, killed }).await;
         }
     }
 
