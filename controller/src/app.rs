@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 use windflow_kit::{Clock, OnFailure, Random, TaskSet};
 use windflow_model::{AgentId, FleetEventKind, Timestamp};
 use windflow_store::SharedStore;
@@ -50,6 +50,7 @@ pub mod stack;
 mod sweep;
 pub mod token;
 pub mod user;
+mod work;
 
 pub use db::raise_epoch;
 pub use error::{AppError, AppResult};
@@ -89,7 +90,7 @@ impl AppOptions {
             hosts: OnceLock::new(),
             heard_before: OnceCell::new(),
             telemetry: Telemetry::new(self.clock.clone()),
-            dispatch: Notify::new(),
+            host_turns: Semaphore::new(home::HOST_TURNS),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
             passwords: Passwords::default(),
@@ -124,7 +125,8 @@ struct Inner {
     /// When each host was last heard, as the last start of the controller knew it.
     heard_before: OnceCell<BTreeMap<AgentId, Timestamp>>,
     telemetry: Telemetry,
-    dispatch: Notify,
+    /// Hosts that are worked for.
+    host_turns: Semaphore,
     rollouts: rollout::Watch,
     /// Held by the one check of the audit trail that runs.
     verifying: tokio::sync::Mutex<()>,
@@ -196,15 +198,6 @@ impl App {
     #[must_use]
     pub fn events(&self, after: Option<&str>) -> EventReader {
         self.0.bus.read(after)
-    }
-
-    /// Waits until there may be something to dispatch.
-    pub(crate) async fn dispatch_wanted(&self) {
-        self.0.dispatch.notified().await;
-    }
-
-    pub(crate) fn dispatch(&self) {
-        self.0.dispatch.notify_one();
     }
 
     /// Runs a change to its end although the caller may hang up: HTTP drops the handler's future on a disconnect.

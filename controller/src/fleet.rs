@@ -24,6 +24,6 @@ pub use admission::AdmissionOptions;
 pub use handle::{FleetHandle, LogStream};
 pub use home::{
     Answer, Assignment, EnrolGrant, EnrolRequest, Held, HeldList, Home, HomeError, KeyHash, Refusal, Report,
-    SessionFacts, Withdrawal,
+    SessionFacts, Withdrawal, Work,
 };
 pub use registry::{Fleet, FleetError, FleetOptions};

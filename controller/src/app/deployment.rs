@@ -14,8 +14,8 @@ use super::{
     pins::{self, Pins},
     progress::FeedReader,
     records::Placement,
-    report::withdrawal,
     stack::{bad_cursor, limit_of},
+    work::withdrawal,
 };
 use crate::context::OpContext;
 

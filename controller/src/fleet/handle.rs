@@ -103,7 +103,7 @@ impl FleetHandle {
     }
 
     /// Sends a withdrawal to the host if it is connected; its answer comes as a report. Else it is found in
-    /// [`super::home::Home::withdrawals`] at the next connect.
+    /// [`super::home::Home::work`] at the next connect.
     pub async fn withdraw(&self, agent: AgentId, withdrawal: Withdrawal) {
         let _closed = self.commands.send(Command::Withdraw { agent, withdrawal }).await;
     }

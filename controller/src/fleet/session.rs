@@ -245,11 +245,12 @@ impl Session {
         }
         let (agent, home) = (self.greeted.agent, &self.shared.home);
         let mut actions = Vec::new();
-        for withdrawal in home.withdrawals(agent).await {
+        let work = home.work(agent).await;
+        for withdrawal in work.withdrawals {
             let doc = sealed(&withdrawal);
             actions.extend(doc.map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc))));
         }
-        for assignment in home.assignments(agent).await {
+        for assignment in work.assignments {
             let doc = sealed(&assignment);
             actions.extend(doc.map(|doc| ControllerAction::Send(ControllerFrame::Assign(doc))));
         }
@@ -316,8 +317,8 @@ impl Session {
         let known = self
             .shared
             .home
-            .agent_admit(agent, KeyHash(facts.key), facts.generation);
-        known.await.map(drop).map_err(|refusal| refusal.message)
+            .agent_allowed(agent, KeyHash(facts.key), facts.generation);
+        known.await.map_err(|refusal| refusal.message)
     }
 
     async fn apply(&mut self, action: ControllerAction) -> Result<Vec<ControllerAction>, String> {

@@ -4,6 +4,7 @@ mod access;
 mod audit;
 mod bad_input;
 mod deploy;
+mod fanout;
 mod hosts;
 mod metrics;
 mod plan;
