@@ -30,6 +30,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Check this host: state directory, engine, clock, identity. Exit 1 if something is wrong.
     Doctor(DoctorArgs),
+    /// Show what this host and its containers use, as it changes. With or without a controller.
+    Top(TopArgs),
     /// About the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -126,6 +128,20 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
+/// `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Look once: two samples, one second apart.
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Print JSON, one object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Between two looks, e.g. 5s.
+    #[arg(long, value_parser = parse_duration, default_value = "2s")]
+    pub every: Duration,
+}
+
 /// `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -219,6 +235,8 @@ mod tests {
             "windflow-agent local --compatibility --parallel -1 up --menu=false --exit-code-from web",
             true,
         );
+        check("windflow-agent top --no-stream --json", true);
+        check("windflow-agent top --every soon", false);
         check("windflow-agent local up --compatibility --all-resources", true);
         check(
             "windflow-agent local ps --orphans=false --status running --services",

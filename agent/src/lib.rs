@@ -4,6 +4,7 @@
 //! - [`tasks`] — the life of the daemon; [`status`] — what it says about itself; [`host`] — what it found.
 //! - [`doctor`] — checks with remedies. [`policy`] — what the host's owner lets a controller do.
 //! - [`local`] — docker compose's commands on the engine in this process, without a controller.
+//! - [`sampler`] — measures the host and its containers; [`local::top`] shows it.
 //! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected;
 //!   [`joining`] and [`leaving`] are the commands. [`terminals`] — processes that people sit in front of.
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod leaving;
 pub mod link;
 pub mod local;
 pub mod policy;
+pub mod sampler;
 pub mod status;
 pub mod tasks;
 #[cfg(feature = "link")]

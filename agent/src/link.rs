@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Link::run ─ dial (full jitter, retry-after obeyed) ─▶ session: one loop per connection
-//!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch)
+//!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch), samples
 //!    streams: one task per stream the controller opens, at most 256, ended with the connection
 //!    terminals: outlive a connection, end with the link
 //! LinkHandle ◄─ status (watch)
@@ -20,10 +20,12 @@ use windflow_transport::Network;
 use crate::{
     enroll::{EnrollError, Identity, reattest},
     policy::PolicyFile,
+    sampler::SamplerHandle,
     terminals::Terminals,
 };
 
 mod dial;
+mod metrics;
 mod orders;
 mod report;
 mod session;
@@ -88,6 +90,7 @@ pub struct Link {
     inventory: watch::Receiver<Arc<Inventory>>,
     boot_id: [u8; 16],
     status: watch::Sender<LinkStatus>,
+    sampler: Option<SamplerHandle>,
 }
 
 impl LinkOptions {
@@ -112,6 +115,7 @@ impl LinkOptions {
             identity,
             inventory,
             status: sender,
+            sampler: None,
         };
         (link, LinkHandle { status })
     }
@@ -139,6 +143,15 @@ impl Left {
 }
 
 impl Link {
+    /// Sends what this sampler measures, too.
+    #[must_use]
+    pub fn with_samples(self, sampler: SamplerHandle) -> Self {
+        Self {
+            sampler: Some(sampler),
+            ..self
+        }
+    }
+
     /// Runs until `stop`. Never gives up: whatever is wrong may be put right on the other side.
     pub async fn run(mut self, stop: Stop) {
         self.reconnecting(&stop).await;

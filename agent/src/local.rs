@@ -27,12 +27,14 @@ mod show;
 mod state;
 mod tell;
 mod terminal;
+mod top;
 mod up;
 
 use windflow_kit::{Clock, Random};
 use windflow_model::LogQuery;
 
 pub use project::Caller;
+pub use top::top;
 
 use self::{
     args::{LocalArgs, LocalCommand, ProjectArgs},

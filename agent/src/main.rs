@@ -69,6 +69,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
         Command::Enroll(args) => runtime.block_on(windflow_agent::joining::command(args, clock, &variable)),
         #[cfg(feature = "link")]
         Command::Leave(args) => runtime.block_on(windflow_agent::leaving::command(args, clock)),
+        Command::Top(args) => runtime.block_on(Box::pin(local::top(args, clock, &caller()?))),
         Command::Run(args) => {
             let config = config::load(&args, &variable)?;
             runtime.block_on(Box::pin(tasks::run(config, clock, random)))

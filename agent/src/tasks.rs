@@ -5,6 +5,7 @@
 //!
 //! TaskSet ─┬─ "engine"    OnFailure::Exit   owns the journal and the lanes
 //!          ├─ "status"    OnFailure::Log    answers `windflow-agent status`; in: watch<LinkStatus>
+//!          ├─ "sampler"   OnFailure::Log    measures; in: watch<ContainerList>, out: watch<Sample>
 //!          ├─ "link"      OnFailure::Exit   only if enrolled; with "link-status" and "inventory" beside it
 //!          └─ "watchdog"  OnFailure::Log    tells systemd that this loop still turns
 //! ```
@@ -28,6 +29,7 @@ use crate::{
     config::Config,
     failure::CommandError,
     host,
+    sampler::SamplerOptions,
     status::{self, LinkStatus},
 };
 
@@ -66,12 +68,23 @@ pub async fn run(config: Config, clock: Clock, random: Random) -> Result<(), Com
         tasks.stop().clone(),
     );
     tasks.spawn("status", OnFailure::Log, socket);
+    let (sampler, measured) = SamplerOptions::of_this_host(clock.clone()).build().into_task();
+    let sampling = sampler.run(handle.containers(), tasks.stop().clone());
+    tasks.spawn("sampler", OnFailure::Log, sampling);
     #[cfg(feature = "link")]
     let policy = crate::policy::PolicyFile::new(config.policy_file.clone());
     #[cfg(feature = "link")]
-    linked::start(&tasks, &config.state_dir, &handle, (clock, random), policy, link).await?;
+    linked::start(
+        &tasks,
+        &config.state_dir,
+        &handle,
+        (clock, random),
+        policy,
+        (link, measured),
+    )
+    .await?;
     #[cfg(not(feature = "link"))]
-    let _link = link;
+    let _nobody_reads = (link, measured);
     tasks.spawn("watchdog", OnFailure::Log, watchdog(tasks.stop().clone()));
     greet(&handle).await;
     notify(&[NotifyState::Ready]);

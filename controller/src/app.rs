@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use tokio::sync::{Notify, OnceCell, oneshot};
+use tokio::sync::{OnceCell, Semaphore, oneshot};
 use windflow_kit::{Clock, OnFailure, Random, TaskSet};
 use windflow_model::{AgentId, FleetEventKind, Timestamp};
 use windflow_store::SharedStore;
@@ -36,6 +36,7 @@ pub mod hosts;
 pub mod idempotency;
 pub(crate) mod keys;
 pub mod logs;
+pub mod metrics;
 mod mint;
 mod pins;
 pub mod plan;
@@ -50,6 +51,7 @@ mod sweep;
 pub mod terminal;
 pub mod token;
 pub mod user;
+mod work;
 
 pub use db::raise_epoch;
 pub use error::{AppError, AppResult};
@@ -57,7 +59,10 @@ use events::{EventBus, EventReader};
 use hosts::{Hosts, NoHosts};
 use progress::ProgressHub;
 
-use crate::auth::{limit::Limits, password::Passwords, setup::SetupCodes};
+use crate::{
+    auth::{limit::Limits, password::Passwords, setup::SetupCodes},
+    telemetry::Telemetry,
+};
 
 /// What the application is made of.
 #[derive(Debug)]
@@ -85,7 +90,8 @@ impl AppOptions {
             reoffer: Mutex::default(),
             hosts: OnceLock::new(),
             heard_before: OnceCell::new(),
-            dispatch: Notify::new(),
+            telemetry: Telemetry::new(self.clock.clone()),
+            host_turns: Semaphore::new(home::HOST_TURNS),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
             terminals: Mutex::default(),
@@ -120,7 +126,9 @@ struct Inner {
     hosts: OnceLock<Arc<dyn Hosts>>,
     /// When each host was last heard, as the last start of the controller knew it.
     heard_before: OnceCell<BTreeMap<AgentId, Timestamp>>,
-    dispatch: Notify,
+    telemetry: Telemetry,
+    /// Hosts that are worked for.
+    host_turns: Semaphore,
     rollouts: rollout::Watch,
     /// Held by the one check of the audit trail that runs.
     verifying: tokio::sync::Mutex<()>,
@@ -151,6 +159,12 @@ impl App {
 
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.clock.now_ms())
+    }
+
+    /// What hosts measure.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
     }
 
     pub(crate) fn setup(&self) -> &SetupCodes {
@@ -188,15 +202,6 @@ impl App {
     #[must_use]
     pub fn events(&self, after: Option<&str>) -> EventReader {
         self.0.bus.read(after)
-    }
-
-    /// Waits until there may be something to dispatch.
-    pub(crate) async fn dispatch_wanted(&self) {
-        self.0.dispatch.notified().await;
-    }
-
-    pub(crate) fn dispatch(&self) {
-        self.0.dispatch.notify_one();
     }
 
     /// Runs a change to its end although the caller may hang up: HTTP drops the handler's future on a disconnect.

@@ -10,7 +10,7 @@ use std::{
 
 use windflow_kit::settings::{self, Form, Setting, Settings, SettingsError};
 
-use crate::{ca::LEAF_LIFE, fleet::AdmissionOptions};
+use crate::{ca::LEAF_LIFE, fleet::AdmissionOptions, telemetry::Retention};
 
 /// Ready to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub struct Config {
     pub agent_certificate_life: Duration,
     /// How many hosts may knock at once.
     pub admission: AdmissionOptions,
+    /// How long and how much of the metrics is kept.
+    pub metrics: Retention,
 }
 
 /// Every setting. The loader below and `windflow-controller config reference` both come from this.
@@ -126,6 +128,38 @@ pub const SETTINGS: &[Setting] = &[
         default: "20",
         form: Form::Number,
         help: "Hosts that may join in a second, 1 to 10000; others are told when their turn is.",
+    },
+    Setting {
+        key: "metrics_days",
+        env: "WINDFLOW_METRICS_DAYS",
+        flag: None,
+        default: "7",
+        form: Form::Number,
+        help: "Days for which samples of hosts are kept as they came, 1 to 3650.",
+    },
+    Setting {
+        key: "metrics_minute_days",
+        env: "WINDFLOW_METRICS_MINUTE_DAYS",
+        flag: None,
+        default: "30",
+        form: Form::Number,
+        help: "Days for which one value a minute is kept, 1 to 3650.",
+    },
+    Setting {
+        key: "metrics_ten_minute_days",
+        env: "WINDFLOW_METRICS_TEN_MINUTE_DAYS",
+        flag: None,
+        default: "400",
+        form: Form::Number,
+        help: "Days for which one value in ten minutes is kept, 1 to 3650.",
+    },
+    Setting {
+        key: "metrics_disk_mb",
+        env: "WINDFLOW_METRICS_DISK_MB",
+        flag: None,
+        default: "10240",
+        form: Form::Number,
+        help: "Most megabytes on disk for all of that, 64 to 10000000; beyond it the oldest go, the finest first.",
     },
 ];
 
@@ -229,6 +263,16 @@ impl Config {
             handshakes_per_s: bound("link_handshakes_per_s", 1..=100_000).unwrap_or(usual.handshakes_per_s),
             joins_per_s: bound("link_joins_per_s", 1..=10_000).unwrap_or(usual.joins_per_s),
         };
+        let kept = Retention::default();
+        let [raw, minute, ten] = kept.days;
+        let metrics = Retention {
+            days: [
+                bound("metrics_days", 1..=3_650).unwrap_or(raw),
+                bound("metrics_minute_days", 1..=3_650).unwrap_or(minute),
+                bound("metrics_ten_minute_days", 1..=3_650).unwrap_or(ten),
+            ],
+            bytes: bound("metrics_disk_mb", 64..=10_000_000).map_or(kept.bytes, |mb| u64::from(mb) << 20),
+        };
         settings.finish()?;
         // Neither is missing: both have a default, and what could not be read has ended above.
         let none = || SettingsError {
@@ -243,6 +287,7 @@ impl Config {
             agent_binaries,
             agent_certificate_life: life_s.map_or(LEAF_LIFE, Duration::from_secs),
             admission,
+            metrics,
         })
     }
 

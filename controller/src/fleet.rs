@@ -25,7 +25,7 @@ pub use admission::AdmissionOptions;
 pub use handle::{FleetHandle, LogStream};
 pub use home::{
     Answer, Assignment, EnrolGrant, EnrolRequest, Held, HeldList, Home, HomeError, KeyHash, Refusal, Report,
-    SessionFacts, Withdrawal,
+    SessionFacts, Withdrawal, Work,
 };
 pub use registry::{Fleet, FleetError, FleetOptions};
 pub use terminal::{Shown as TerminalShown, TerminalOutput, TerminalStream, TerminalTyping};

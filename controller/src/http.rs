@@ -28,6 +28,7 @@ mod guard;
 mod install;
 mod live;
 mod logs;
+mod metrics;
 mod rollout;
 mod session;
 mod stack;
@@ -181,6 +182,10 @@ fn operations() -> OpenApiRouter<Web> {
         .routes(routes!(audit::audit_verify))
         .routes(routes!(live::deployment_events))
         .routes(routes!(live::event_list))
+        .routes(routes!(metrics::metrics_list))
+        .routes(routes!(metrics::agent_metrics))
+        .routes(routes!(metrics::metrics_query))
+        .routes(routes!(metrics::metrics_live))
 }
 
 /// The OpenAPI document: the operations as they are routed, each with the shape of its errors.

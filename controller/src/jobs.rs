@@ -1,7 +1,7 @@
 //! Jobs: work that nobody waits for.
 //!
 //! ```text
-//! TaskSet ─┬─ "dispatch"    nudge or 2 s   hosts with open deployments look for work
+//! TaskSet ─┬─ "dispatch"    2 s            hosts with open deployments look for work
 //!          ├─ "rollout"     nudge or 1 s   rollouts go as far as they can
 //!          ├─ "expiry"      5 s            deployments whose time in the queue is over
 //!          ├─ "sweep"       60 s           expired tokens and credentials; what a crash left half-done
@@ -87,7 +87,6 @@ impl Jobs {
                     jobs.note(name, app.now().as_millis(), started.elapsed(), result.is_err());
                     let nudged = async {
                         match name {
-                            "dispatch" => app.dispatch_wanted().await,
                             "rollout" => app.rollouts_wanted().await,
                             _ => std::future::pending::<()>().await,
                         }

@@ -14,4 +14,5 @@ pub mod plane;
 mod port;
 pub mod serve;
 mod tasks;
+pub mod telemetry;
 mod ui;

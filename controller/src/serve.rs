@@ -112,6 +112,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         async move { listener.serve(service).await },
     );
     say(&console)?;
+    let history = app
+        .telemetry()
+        .clone()
+        .run(config.data_dir.join("metrics"), config.metrics, stop.clone());
+    tasks.spawn("telemetry", OnFailure::Log, history);
     jobs.start(&app, &tasks, config.data_dir.join("setup-code"));
     crate::tasks::notify_ready(&tasks);
     tracing::info!(epoch = app.epoch(), http = %address, quic = %quic_address, "controller is ready");

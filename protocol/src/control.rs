@@ -6,6 +6,7 @@ use windflow_model::{Code, DeploymentId, Doc, Inventory, Progress, container::Co
 use crate::{
     codec::Frame,
     hello::{AgentHello, ControllerHello},
+    metrics::Batch,
     work::{Assignment, HeldList, Report, Withdrawal},
 };
 
@@ -64,6 +65,8 @@ pub enum AgentFrame {
         /// Why.
         reason: String,
     },
+    /// Samples of the host; may be lost.
+    Samples(Batch),
 }
 
 /// From the controller.
@@ -106,6 +109,13 @@ pub enum ControllerFrame {
         /// Shortest time to wait before dialling again, in milliseconds.
         retry_after_ms: u32,
     },
+    /// Somebody watches: sample so often, and send each sample at once. Ends by itself.
+    Pace {
+        /// Between two samples, in milliseconds.
+        every_ms: u32,
+        /// For how long, in milliseconds; 0 ends it.
+        for_ms: u32,
+    },
 }
 
 /// Why the controller refuses.
@@ -133,14 +143,14 @@ impl Denial {
 
 impl Frame for AgentFrame {
     const KIND: &'static str = "agent frame";
-    const VARIANTS: u32 = 11;
+    const VARIANTS: u32 = 12;
     /// A container list of ~4,000 containers at 1 KiB.
     const MAX: usize = 4 << 20;
 }
 
 impl Frame for ControllerFrame {
     const KIND: &'static str = "controller frame";
-    const VARIANTS: u32 = 10;
+    const VARIANTS: u32 = 11;
     /// A spec is at most 1 MiB in the store; JSON escapes may double it.
     const MAX: usize = 4 << 20;
 }

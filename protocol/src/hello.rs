@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::version::{Version, VersionRange};
 
+/// In the controller's hello: it takes samples of hosts.
+pub const FEATURE_METRICS: &str = "metrics";
+
 /// What the agent says first. Its identity is not here: that comes from its certificate alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentHello {

@@ -5,6 +5,7 @@
 //! - What flows (a log follow, a plan) has a stream of its own, opened by the controller: [`stream`]; so has a
 //!   [`terminal`].
 //! - Joining and coming back with an expired certificate is one request and one reply on its own ALPN: [`enroll`].
+//! - Samples of a host are columns of differences inside a frame: [`metrics`].
 //! - [`work`] holds the documents that travel inside frames; [`version`] the versions and their history.
 //!
 //! postcard is positional: enums here are append-only, a shipped struct never changes (a changed one is a new
@@ -15,6 +16,7 @@ pub mod codec;
 pub mod control;
 pub mod enroll;
 pub mod hello;
+pub mod metrics;
 pub mod session;
 pub mod stream;
 pub mod terminal;

@@ -11,8 +11,8 @@ pub const ALPN_ENROLL: &[u8] = b"windflow-enroll/1";
 
 /// A protocol version. History:
 ///
-/// - 1: hello, resume, assignments, reports, progress, inventory, containers, renewal, log and plan streams;
-///   terminals, which an older agent refuses as a stream that it does not know.
+/// - 1: hello, resume, assignments, reports, progress, inventory, containers, renewal, log and plan streams. Later, skipped or refused
+///   by who does not know them: samples and the pace of them; terminals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u16);
 

@@ -66,6 +66,16 @@ class Fleet:
         harness.wait_for(60, answers, "the controller's answer")
 
 
+def joined(world):
+    """A fleet of each size: the hosts have joined, and the measured controller has done nothing but hold them."""
+    hosts = Fleet(world)
+    hosts.fresh()
+    for count in SIZES:
+        hosts.run(count, "--profile", "idle", "--hold", "1s")
+        hosts.fresh()
+        yield hosts, count
+
+
 def bare(world, count, hold=HOLD_S):
     """The same connections to a server that does nothing with them: KB of memory and ms of handshake each, % of a core, b/s."""
     program = pathlib.Path(os.environ["WINDFLOW_BIN"]) / "examples/bare_link"

@@ -6,11 +6,8 @@ ENGINE = False
 
 
 def measure(world):
-    hosts, rows = fleet.Fleet(world), []
-    hosts.fresh()
-    for count in fleet.SIZES:
-        hosts.run(count, "--profile", "idle", "--hold", "1s")
-        hosts.fresh()
+    rows = []
+    for hosts, count in fleet.joined(world):
         note = fleet.load()
         wave = hosts.run(count, "--profile", "deploy-wave", "--apply", "2s")
         rows += of_wave(count, wave, note)

@@ -6,12 +6,8 @@ ENGINE = False
 
 
 def measure(world):
-    hosts, rows = fleet.Fleet(world), []
-    hosts.fresh()
-    for count in fleet.SIZES:
-        # Those that are missing join first, so that the measured controller has done nothing but hold them.
-        hosts.run(count, "--profile", "idle", "--hold", "1s")
-        hosts.fresh()
+    rows = []
+    for hosts, count in fleet.joined(world):
         note = fleet.load()
         ours = hosts.run(count, "--profile", "idle", "--hold", f"{fleet.HOLD_S}s")
         limit = fleet.bare(world, count)

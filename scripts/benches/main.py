@@ -8,6 +8,7 @@ import agent_footprint
 import compose_up
 import deploy_latency
 import enrol
+import fleet_load
 import fleet_storm
 import harness
 import link_idle
@@ -16,7 +17,7 @@ import rollback
 
 BENCHES = {"agent-footprint": agent_footprint, "compose-up": compose_up,
            "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol,
-           "link-idle": link_idle, "fleet-storm": fleet_storm,
+           "link-idle": link_idle, "fleet-storm": fleet_storm, "fleet-load": fleet_load,
            "rollback": rollback}
 
 

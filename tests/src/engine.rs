@@ -3,12 +3,14 @@
 //!
 //! ```text
 //! "accept" thread ─▶ per connection a thread: read, (wait), State under one lock, (wait), answer
-//!                                              └─▶ events (a ring of 4,096) ─▶ threads that serve GET /events
+//!                │                             └─▶ events (a ring of 4,096) ─▶ threads that serve GET /events
+//!                └─▶ a log that is followed: its lines by the clock, as fast as the reader takes them
 //! ```
 //! It outlives the agents that talk to it, as a real engine does. Whatever changes something can be recorded, and is
 //! told to `on_change` while the lock is held: in the order in which it took effect.
 
 mod http;
+mod logs;
 mod state;
 mod views;
 
@@ -29,6 +31,7 @@ use windflow_kit::Random;
 
 use self::state::State;
 pub use self::{
+    logs::said,
     state::{Change, Recorded, Running},
     views::id,
 };
@@ -47,6 +50,10 @@ pub struct EngineOptions {
     pub slow: Duration,
     /// Draws those times.
     pub random: Random,
+    /// Lines that each container says a second to whoever follows its log.
+    pub log_lines_per_s: u64,
+    /// Length of each of these lines, at least.
+    pub log_line_bytes: usize,
     /// Hears of every container that is created, started, stopped or removed.
     pub on_change: Option<OnChange>,
 }
@@ -67,6 +74,8 @@ impl Default for EngineOptions {
             record: false,
             slow: Duration::ZERO,
             random: Random::seeded(0),
+            log_lines_per_s: 0,
+            log_line_bytes: 0,
             on_change: None,
         }
     }
@@ -189,6 +198,11 @@ fn serve(stream: UnixStream, shared: &Shared) {
             let _gone = follow(&mut writer, shared);
             return;
         }
+        if request.method == "GET" && request.path.ends_with("/logs") && request.query("follow") == Some("1")
+        {
+            let _gone = logs::serve(&mut writer, shared);
+            return;
+        }
         let changes = matches!(request.method.as_str(), "POST" | "PUT" | "DELETE");
         if changes {
             shared.wait();
@@ -222,7 +236,7 @@ fn follow(writer: &mut UnixStream, shared: &Shared) -> std::io::Result<()> {
         let fresh = state.events.from(&mut next);
         drop(state);
         for event in fresh {
-            http::chunk(writer, &event)?;
+            http::chunk(writer, event.as_bytes())?;
         }
         if http::is_gone(writer)? {
             return Ok(());

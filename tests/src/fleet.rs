@@ -70,6 +70,12 @@ pub fn memory() -> PathBuf {
     }
 }
 
+/// Name and password of every fleet's administrator.
+#[must_use]
+pub fn administrator() -> (String, String) {
+    (USER.to_owned(), PASSWORD.to_owned())
+}
+
 /// A spec of one Compose file.
 #[must_use]
 pub fn spec(compose: &str) -> StackSpec {

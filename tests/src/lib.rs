@@ -10,6 +10,7 @@
 //! - [`engine`] is a container engine that runs nothing, [`dockerd`] a real one of a test's own.
 //! - [`evidence`] is what a dead process has on disk.
 //! - [`history`] is what happened; [`checker`] judges it.
+//! - [`release`] files that a release has left on disk.
 //! - [`wait`] waits on conditions with a bound.
 #![forbid(unsafe_code)]
 #![expect(
@@ -29,6 +30,7 @@ pub mod host;
 pub mod program;
 pub mod project;
 pub mod proxy;
+pub mod release;
 pub mod wait;
 
 pub use fleet::{Fleet, spec};

@@ -43,6 +43,14 @@ fn beside_the_tests() -> PathBuf {
     deps.parent().expect("target/PROFILE").to_path_buf()
 }
 
+/// Memory of a process that is its own and not mapped from a file (KiB); `None` once it has gone.
+#[must_use]
+pub fn resident(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// How a process is started.
 #[derive(Debug, Clone)]
 pub struct Launch {

@@ -9,6 +9,8 @@
 
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
+#[path = "e2e/bench.rs"]
+mod bench;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/delivery.rs"]
@@ -19,6 +21,10 @@ mod identity;
 mod kill;
 #[path = "e2e/link.rs"]
 mod link;
+#[path = "e2e/metrics.rs"]
+mod metrics;
+#[path = "e2e/skew.rs"]
+mod skew;
 #[path = "e2e/startup.rs"]
 mod startup;
 #[path = "e2e/terminal.rs"]

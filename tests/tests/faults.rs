@@ -25,10 +25,14 @@ mod engine;
 mod full;
 #[path = "faults/kill.rs"]
 mod kill;
+#[path = "faults/memory.rs"]
+mod memory;
 #[path = "faults/network.rs"]
 mod network;
 #[path = "faults/power.rs"]
 mod power;
+#[path = "faults/slow.rs"]
+mod slow;
 #[path = "faults/storm.rs"]
 mod storm;
 #[path = "faults/traffic.rs"]

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The first hour of a user, in a real browser against the real controller, agent and engine: setup code → administrator →
- * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → update → rollback →
+ * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → terminal → update → rollback →
  * remove; and not one complaint from the browser or the accessibility check.
  *
  * WINDFLOW_BIN      folder with windflow-controller and windflow-agent (default ../target/debug)
@@ -188,6 +188,25 @@ const chapters = [
     await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
     await accessible("stack");
     done("its container is seen running");
+  },
+  async function terminal() {
+    const address = page.url();
+    await page.click("[data-test=open-terminal]");
+    await page.waitForSelector("[data-test=terminal-state] >> text=live");
+    await page.keyboard.type("echo got-$((40+2))\n");
+    await page.locator(".xterm-rows", { hasText: "got-42" }).waitFor();
+    await accessible("terminal");
+    await page.keyboard.type("exit 3\n");
+    await page.locator("[data-test=terminal-end]", { hasText: "3" }).waitFor();
+    await button("Open a new one").click();
+    await page.waitForSelector("[data-test=terminal-state] >> text=live");
+    await page.keyboard.type("echo again-$((6*7))\n");
+    await page.locator(".xterm-rows", { hasText: "again-42" }).waitFor();
+    await button("Close").click();
+    await page.waitForSelector("[data-test=terminal-end]");
+    await page.goto(address);
+    await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
+    done("a terminal in its container: typed, ended, opened again, closed");
   },
   async function update() {
     await page.locator("a", { hasText: "Edit" }).click();

@@ -170,6 +170,10 @@ try {
   await shot("deployments", ["light", "phone-dark"], "/deployments", "tbody tr");
   await shot("hosts", ["light", "dark", "phone", "phone-dark"], "/hosts", ".host");
   await shot("host", ["light", "phone"], `/hosts/${id("workshop")}`, ".table");
+  await shot("terminal", ["light", "dark", "phone"], `/hosts/${id("workshop")}/terminal?container=shop-web-1`, "[data-test=terminal-state] >> text=live", async (page) => {
+    await page.keyboard.type("ls -l / | head -n 8; ps\n");
+    await page.locator(".xterm-rows", { hasText: "PID" }).waitFor();
+  });
   await shot("tokens", ["light", "phone"], "/hosts/tokens", "[data-test=token-row]");
   await shot("stacks", ["light", "phone"], "/stacks", "tbody tr");
   await shot("stack", ["dark", "phone"], `/stacks/${shop}`, "tbody tr");

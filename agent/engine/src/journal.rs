@@ -20,7 +20,10 @@ mod record;
 mod replay;
 mod steps;
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -92,11 +95,13 @@ pub(crate) struct Journal {
     boot: u64,
     secret: [u8; 32],
     inner: Mutex<Inner>,
+    /// Containers by stack whose end was asked for and not seen.
+    ending: std::sync::Mutex<BTreeMap<StackName, BTreeSet<String>>>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
-    stacks: std::collections::BTreeMap<StackName, StackRecord>,
+    stacks: BTreeMap<StackName, StackRecord>,
     outbox: Outbox,
 }
 

@@ -1,17 +1,16 @@
 //! Merges the output of a stack's containers into one numbered stream.
 //!
 //! ```text
-//! "log-container" per container ──line (mpsc 1024, shared)──► LogStream ──► reader
+//! "log-container" per container ──line (mpsc 1024 and 512 KiB, shared)──► LogStream ──► reader
 //! "log-follow" finds containers that appear later, holds the handles of all readers
 //! ```
-//! A reader that stalls is waited for up to [`STALL`]; then its lines are counted and dropped until there is room again,
-//! and a gap in their place says how many. Nothing but this one query waits for it: every container has a connection of
-//! its own.
+//! A reader that stalls is waited for: its lines stay where the engine keeps them, so it misses nothing when it goes on, and
+//! costs no work until then. Nothing but this one query waits for it: every container has a connection of its own.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 use windflow_model::{Code, ContainerSummary, Failure, LogEvent, LogQuery, container::ContainerList};
 
@@ -20,20 +19,37 @@ use crate::{
     targets::{LogLine, LogRequest, Target},
 };
 
-/// Lines between the containers and the reader.
+/// Lines between the containers and the reader, and bytes of them; one more line may be in each container's hands.
 const LINES: usize = 1024;
-/// How long a full queue is waited for before lines are dropped.
-const STALL: Duration = Duration::from_secs(5);
+const BYTES: usize = 512 << 10;
 
 enum Item {
     Line {
         service: String,
         container: String,
         line: LogLine,
+        /// Its part of [`BYTES`], given back when it is taken.
+        _room: OwnedSemaphorePermit,
     },
-    /// So many lines of a container are missing here.
-    Lost(u64),
     Note(String),
+}
+
+/// The way to the reader.
+#[derive(Clone)]
+struct Outlet {
+    lines: mpsc::Sender<Item>,
+    room: Arc<Semaphore>,
+}
+
+impl Outlet {
+    /// Room for a line of so many bytes; `None` once the reader has gone.
+    async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let wanted = u32::try_from(bytes.clamp(1, BYTES)).unwrap_or(1);
+        tokio::select! {
+            room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.ok(),
+            () = self.lines.closed() => None,
+        }
+    }
 }
 
 /// Opens the stream.
@@ -55,7 +71,11 @@ pub(crate) async fn open(
         return Err(Failure::new(Code::NotFound, text));
     }
     let (lines, inbox) = mpsc::channel(LINES);
-    let follow = spawn_scoped("log-follow", feed(target, containers, query, chosen, lines));
+    let outlet = Outlet {
+        lines,
+        room: Arc::new(Semaphore::new(BYTES)),
+    };
+    let follow = spawn_scoped("log-follow", feed(target, containers, query, chosen, outlet));
     Ok(number(inbox, follow))
 }
 
@@ -71,7 +91,7 @@ async fn feed(
     mut containers: watch::Receiver<Arc<ContainerList>>,
     query: LogQuery,
     mut chosen: Vec<ContainerSummary>,
-    lines: mpsc::Sender<Item>,
+    outlet: Outlet,
 ) {
     let mut readers: BTreeMap<String, TaskHandle<()>> = BTreeMap::new();
     let mut first = true;
@@ -97,7 +117,7 @@ async fn feed(
                 follow: query.follow,
                 since: query.since,
             };
-            let read = read(Arc::clone(&target), container.clone(), request, lines.clone());
+            let read = read(Arc::clone(&target), container.clone(), request, outlet.clone());
             readers.insert(container.id, spawn_scoped("log-container", read));
         }
         first = false;
@@ -109,7 +129,7 @@ async fn feed(
         }
         tokio::select! {
             changed = containers.changed() => if changed.is_err() { return },
-            () = lines.closed() => return,
+            () = outlet.lines.closed() => return,
         }
         let list = Arc::clone(&containers.borrow_and_update());
         chosen = list
@@ -123,12 +143,7 @@ async fn feed(
     }
 }
 
-async fn read(
-    target: Arc<dyn Target>,
-    container: ContainerSummary,
-    request: LogRequest,
-    lines: mpsc::Sender<Item>,
-) {
+async fn read(target: Arc<dyn Target>, container: ContainerSummary, request: LogRequest, outlet: Outlet) {
     let service = container
         .service
         .clone()
@@ -136,50 +151,32 @@ async fn read(
     let mut stream = match target.logs(request).await {
         Ok(stream) => stream,
         Err(error) => {
-            let _ = lines.send(Item::Note(error.failure().message)).await;
+            let _ = outlet.lines.send(Item::Note(error.failure().message)).await;
             return;
         }
     };
-    // Lines dropped since the queue was full.
-    let mut lost = 0_u64;
-    loop {
-        let next = tokio::select! {
-            next = stream.next() => next,
-            // Room again: the gap comes where the lines are missing.
-            room = lines.reserve(), if lost > 0 => match room {
-                Ok(room) => {
-                    room.send(Item::Lost(std::mem::take(&mut lost)));
-                    continue;
-                }
-                Err(_) => return,
-            },
-        };
-        let Some(line) = next else { break };
-        if lost > 0 {
-            lost += 1;
-            continue;
-        }
+    while let Some(line) = stream.next().await {
         let item = match line {
-            Ok(line) => Item::Line {
-                service: service.clone(),
-                container: container.name.clone(),
-                line,
-            },
+            Ok(line) => {
+                let Some(room) = outlet.room(line.text.len()).await else {
+                    return;
+                };
+                Item::Line {
+                    service: service.clone(),
+                    container: container.name.clone(),
+                    line,
+                    _room: room,
+                }
+            }
             Err(error) => Item::Note(error.failure().message),
         };
-        match lines.send_timeout(item, STALL).await {
-            Ok(()) => {}
-            Err(mpsc::error::SendTimeoutError::Timeout(_)) => lost = 1,
-            Err(mpsc::error::SendTimeoutError::Closed(_)) => return,
+        if outlet.lines.send(item).await.is_err() {
+            return;
         }
-    }
-    if lost > 0 {
-        // The reader may be gone: then nobody misses the lines.
-        let _ = lines.send(Item::Lost(lost)).await;
     }
 }
 
-/// Numbers the lines where they meet; lost ones have numbers too.
+/// Numbers the lines where they meet.
 fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
     let state = (inbox, follow, 0_u64, false);
     Box::pin(stream::unfold(
@@ -193,6 +190,7 @@ fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
                     service,
                     container,
                     line,
+                    ..
                 }) => {
                     let event = LogEvent::Line {
                         seq,
@@ -203,15 +201,6 @@ fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
                         text: line.text,
                     };
                     seq += 1;
-                    event
-                }
-                Some(Item::Lost(lost)) => {
-                    let event = LogEvent::Gap {
-                        from: seq,
-                        lost,
-                        reason: "the reader was too slow".to_owned(),
-                    };
-                    seq += lost;
                     event
                 }
                 // One container that cannot be read does not end the others.

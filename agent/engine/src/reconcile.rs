@@ -250,9 +250,7 @@ impl Reconciler {
         if self.tasks.stop().is_stopped() {
             return;
         }
-        if let Err(error) = self.shared.journal.superseded(&end.stack).await {
-            tracing::error!(stack = %end.stack, error = %windflow_kit::Chain(&error), "cannot report a superseded operation");
-        }
+        self.superseded(&end.stack).await;
         let Some(record) = self.shared.journal.record(&end.stack).await else {
             return;
         };
@@ -264,6 +262,14 @@ impl Reconciler {
         let again = lane.again.or_else(|| left.then(BTreeSet::new));
         if let Some(killed) = again.filter(|_| record.is_tended()) {
             self.start(&end.stack, Job::Repair { killed });
+        }
+    }
+
+    /// Writes the end of what was replaced while it ran. Tried again at the next look, or with the next order, if the disk
+    /// takes nothing now.
+    async fn superseded(&self, stack: &StackName) {
+        if let Err(error) = self.shared.journal.superseded(stack).await {
+            tracing::error!(%stack, error = %windflow_kit::Chain(&error), "cannot report a superseded operation");
         }
     }
 
@@ -282,7 +288,7 @@ impl Reconciler {
                     self.start(
                         &stack,
                         Job::Repair {
-                            killed: signal.killed.into_iter().collect(),
+                            killed: signal.killed,
                         },
                     );
                 }
@@ -291,10 +297,15 @@ impl Reconciler {
     }
 
     async fn look_at_all(&mut self) {
-        if self.shared.options.only_asked {
-            return;
-        }
         for record in self.shared.journal.records().await {
+            let lane = self.lanes.get(&record.stack).and_then(|lane| lane.op);
+            // One that still stops ends by itself.
+            if lane.is_none_or(|op| op == record.op) {
+                self.superseded(&record.stack).await;
+            }
+            if self.shared.options.only_asked {
+                continue;
+            }
             if record.is_tended() && !self.lanes.contains_key(&record.stack) {
                 self.start(
                     &record.stack,

@@ -20,6 +20,7 @@ use windflow_kit::{
 use windflow_model::{Code, Doc, Document, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, VersionRange,
+    hello::FEATURE_METRICS,
     session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
 };
 use windflow_transport::{
@@ -32,6 +33,7 @@ use windflow_transport::{
 use super::{
     Left, Link,
     dial::{Dialled, dial, lost},
+    metrics::Meter,
     orders, report, streams,
 };
 
@@ -77,6 +79,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
                 take_by: Instant::now() + WRITE_WITHIN,
                 was_up: false,
                 renew_at: None,
+                meter: Meter::new(link.sampler.as_ref()),
             };
             live.run(link, actions, stop).await
         }
@@ -114,6 +117,7 @@ struct Live {
     was_up: bool,
     /// Wall clock of the next renewal; `None` while one is asked for.
     renew_at: Option<i64>,
+    meter: Meter,
 }
 
 impl Live {
@@ -189,7 +193,7 @@ impl Live {
                 },
                 () = tokio::time::sleep_until(self.origin + due) => {
                     let now = self.now();
-                    actions = self.session.on_tick(now);
+                    actions = self.session.on_tick(endpoint::packets(&self.connection), now);
                 }
                 () = self.recalls.heard() => endpoint::probe(&self.connection),
                 // Only while the agent lives does the engine; if it ends, so does everything.
@@ -202,6 +206,7 @@ impl Live {
                     let found = inventory.borrow_and_update().clone();
                     actions.extend(seal(&*found).map(|doc| AgentAction::Send(AgentFrame::Inventory(doc))));
                 }
+                () = self.meter.changed(), if calm => actions = self.meter.due(),
                 event = progress.recv(), if calm => match event {
                     Ok(event) => actions.extend(progressed(&event)),
                     Err(broadcast::error::RecvError::Lagged(lost)) => {
@@ -304,6 +309,7 @@ impl Live {
                         status.last_error = None;
                     });
                 }
+                AgentAction::Pace { every, lasts } => self.meter.pace(every, lasts),
                 AgentAction::Renewed(certificate) => self.renewed(link, certificate),
                 AgentAction::RenewRefused(denial) => {
                     self.renew_at = Some(again(link, denial.retry_after_ms));
@@ -332,6 +338,9 @@ impl Live {
             link.identity
                 .keep_epoch(hello.controller_epoch)
                 .map_err(|error| self.left(Chain(&error).to_string(), Duration::ZERO))?;
+        }
+        if hello.features.iter().any(|feature| feature == FEATURE_METRICS) {
+            self.meter.begin();
         }
         let skew = hello.wall_ms.saturating_sub(link.options.clock.now_ms());
         link.status.send_modify(|status| status.clock_skew_ms = skew);

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 use windflow_engine::EngineHandle;
-use windflow_kit::error::Chain;
+use windflow_kit::{Gather, error::Chain};
 use windflow_model::{Code, Doc, Failure, LogEvent, LogQuery, LogSource};
 use windflow_protocol::{LogLine, StreamItem, StreamOpen, stream::MAX_BATCH_BYTES};
 use windflow_transport::{
@@ -18,8 +17,11 @@ use crate::terminals::Terminals;
 
 /// A header that does not come is no reason to hold a stream.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
-/// Log events taken at once.
-const CHUNK: usize = 512;
+/// Log events taken at once: as many as fit into a frame.
+const CHUNK: Gather = Gather {
+    items: 512,
+    bytes: MAX_BATCH_BYTES,
+};
 /// Between two writes of log lines, unless a whole chunk is ready. The first line after a pause goes at once.
 const GATHER: Duration = Duration::from_millis(5);
 
@@ -76,8 +78,8 @@ async fn logs(
         Ok(query) => engine.logs(query).await,
         Err(error) => Err(Failure::new(Code::Unsupported, Chain(&error).to_string())),
     };
-    let events = match opened {
-        Ok(events) => events,
+    let mut lines = match opened {
+        Ok(lines) => lines,
         Err(failure) => return writer.send(&StreamItem::Failed(failure.into())).await,
     };
     // Says at once that the stream is open.
@@ -88,12 +90,11 @@ async fn logs(
     writer.send(&nothing).await?;
     // What is ready together travels together. Lines that follow each other closely wait for each other a moment: a
     // packet for each line would cost both ends many times the work.
-    let mut batches = events.ready_chunks(CHUNK);
     let mut next_write = Instant::now();
-    while let Some(mut events) = batches.next().await {
-        if events.len() < CHUNK && Instant::now() < next_write {
+    while let Some(mut events) = CHUNK.next(&mut lines, size).await {
+        if Instant::now() < next_write {
             tokio::time::sleep_until(next_write).await;
-            events.extend(batches.next().now_or_never().flatten().into_iter().flatten());
+            CHUNK.more(&mut lines, size, &mut events);
         }
         let mut batch = Batch::default();
         for event in events {
@@ -137,6 +138,13 @@ async fn logs(
         reason: "the log ended".to_owned(),
     };
     writer.send(&end).await
+}
+
+fn size(event: &LogEvent) -> usize {
+    match event {
+        LogEvent::Line { text, .. } => text.len(),
+        LogEvent::Gap { .. } | LogEvent::End { .. } => 0,
+    }
 }
 
 #[derive(Default)]

@@ -28,11 +28,10 @@ use crate::failure::CommandError;
 /// `events`.
 pub(super) async fn events(context: &Context, args: EventsArgs) -> Result<()> {
     let project = context.load_lenient(args.project, &args.services)?;
-    let second = |at: Option<Timestamp>| at.map(|at| at.as_millis().div_euclid(1000));
     let query = ToldQuery {
         project: project.name.to_string(),
-        since: second(show::moment(args.since.as_deref(), &context.clock)?),
-        until: second(show::moment(args.until.as_deref(), &context.clock)?),
+        since: show::moment(args.since.as_deref(), &context.clock)?,
+        until: show::moment(args.until.as_deref(), &context.clock)?,
     };
     let mut events = target(&context.caller)?.told(query).await.map_err(failed)?;
     let mut signals = signals()?;
@@ -182,7 +181,7 @@ fn table(measured: &Measured, args: &StatsArgs) -> Result<String> {
     ))
 }
 
-fn share(part: u64, whole: u64) -> f64 {
+pub(super) fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         0.0
     } else {
@@ -191,12 +190,12 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 /// Units with their base and the digits that are shown.
-type Units = (f64, i32, [&'static str; 6]);
-const BINARY: Units = (1024.0, 4, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
-const DECIMAL: Units = (1000.0, 3, ["B", "kB", "MB", "GB", "TB", "PB"]);
+pub(super) type Units = (f64, i32, [&'static str; 6]);
+pub(super) const BINARY: Units = (1024.0, 4, ["B", "KiB", "MiB", "GiB", "TiB", "PiB"]);
+pub(super) const DECIMAL: Units = (1000.0, 3, ["B", "kB", "MB", "GB", "TB", "PB"]);
 
 /// As the docker command writes sizes: so many digits that count, without noughts at the end.
-fn size(bytes: u64, (base, digits, units): Units) -> String {
+pub(super) fn size(bytes: u64, (base, digits, units): Units) -> String {
     let (mut value, mut names) = (bytes as f64, units.into_iter());
     let mut unit = names.next().unwrap_or_default();
     while value >= base {

@@ -17,6 +17,7 @@ use crate::{
     host,
     link::{self, LinkOptions},
     policy::PolicyFile,
+    sampler::SamplerHandle,
     status::LinkStatus,
 };
 
@@ -32,7 +33,7 @@ pub(super) async fn start(
     engine: &EngineHandle,
     (clock, random): (Clock, Random),
     policy: PolicyFile,
-    status: watch::Sender<LinkStatus>,
+    (status, measured): (watch::Sender<LinkStatus>, SamplerHandle),
 ) -> Result<(), CommandError> {
     let identity =
         Identity::load(state_dir).map_err(|error| CommandError::failed(Chain(&error).to_string()))?;
@@ -62,7 +63,11 @@ pub(super) async fn start(
     };
     let (link, handle) = options.build(engine.clone(), identity, inventory);
     let stop = tasks.stop();
-    tasks.spawn("link", OnFailure::Exit, link.run(stop.clone()));
+    tasks.spawn(
+        "link",
+        OnFailure::Exit,
+        link.with_samples(measured).run(stop.clone()),
+    );
     tasks.spawn(
         "link-status",
         OnFailure::Log,

@@ -9,6 +9,7 @@ pub mod audit;
 pub mod deployment;
 pub mod error;
 pub mod live;
+pub mod metrics;
 pub mod page;
 pub mod rollout;
 pub mod session;
@@ -25,6 +26,7 @@ pub use deployment::{
 };
 pub use error::ApiError;
 pub use live::{LogFrame, LogParams};
+pub use metrics::{HostMetrics, MetricsHistory, MetricsHistoryQuery, MetricsQuery, MetricsSeries};
 pub use page::{Page, PageQuery};
 pub use rollout::{
     GroupCreate, GroupView, RolloutCancel, RolloutCreate, RolloutHost, RolloutHostQuery, RolloutMember,

@@ -63,6 +63,9 @@ pub(crate) struct Counts {
     pub(crate) failed_dials: usize,
     pub(crate) accepted: usize,
     pub(crate) finished: usize,
+    pub(crate) samples: usize,
+    /// Of their frames, without the lengths before them.
+    pub(crate) sample_bytes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -170,6 +173,13 @@ impl Board {
                 counts.finished += 1;
             }
         });
+    }
+
+    /// Samples are on their way.
+    pub(crate) fn sampled(&self, samples: usize, bytes: usize) {
+        let mut state = self.state();
+        state.counts.samples += samples;
+        state.counts.sample_bytes += bytes;
     }
 
     /// Forgets all times and counts, but not who is connected.

@@ -2,10 +2,12 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::sync::watch;
 use windflow_kit::{BackoffOptions, Chain, Clock, Random, Stop};
 use windflow_model::{
-    Capability, Doc, Document, EngineInfo, EngineKind, Inventory, Timestamp, target::TargetKind,
+    Capability, Doc, Document, EngineInfo, EngineKind, Inventory, Timestamp, metrics::Layout,
+    target::TargetKind,
 };
 use windflow_protocol::{
     AgentFrame, AgentHello, HeldList, Report, VersionRange,
@@ -19,11 +21,16 @@ use windflow_transport::{
 };
 
 use crate::{
+    LogLoad,
     board::Board,
     identity::Identity,
+    logs,
+    metrics::{Meter, Pace},
     target::{Target, Told},
 };
 
+/// Streams that are served at once; as an agent.
+const STREAMS: usize = 64;
 /// As an agent's.
 const DIAL_WITHIN: Duration = Duration::from_secs(10);
 
@@ -41,6 +48,12 @@ pub(crate) struct Ground {
     pub(crate) apply: Duration,
     /// Containers on each host that belong to no stack.
     pub(crate) containers: usize,
+    /// The columns of samples.
+    pub(crate) layout: Arc<Layout>,
+    /// How often the hosts sample now.
+    pub(crate) pace: watch::Receiver<Option<Pace>>,
+    /// What a log has, of which only the rate and the length matter here.
+    pub(crate) log: LogLoad,
     /// Changes when all connections shall break.
     pub(crate) cut: watch::Receiver<u64>,
 }
@@ -121,12 +134,14 @@ impl Host {
                     controller_epoch: self.epoch,
                 };
                 let (session, actions) = AgentSession::start(options, self.ground.board.now());
+                let meter = Meter::new(self.ground.random.clone(), Arc::clone(&self.ground.layout));
                 let mut live = Live {
                     host: self,
                     connection: connection.clone(),
                     reader: FrameReader::new(receive),
                     writer: FrameWriter::new(send),
                     session,
+                    meter,
                     left: Left {
                         stay_away: Duration::ZERO,
                         was_up: false,
@@ -196,6 +211,7 @@ struct Live<'a> {
     reader: FrameReader,
     writer: FrameWriter,
     session: AgentSession,
+    meter: Meter,
     left: Left,
 }
 
@@ -211,9 +227,11 @@ impl Live<'_> {
             return false;
         };
         let (mut recalls, mut cut) = (recalls.from_now(), ground.cut.clone());
+        let mut pace = ground.pace.clone();
         cut.mark_unchanged();
         let mut actions = first;
         let mut was_steady = false;
+        let mut served = FuturesUnordered::new();
         loop {
             if self.perform(actions).await.is_err() {
                 return false;
@@ -225,7 +243,15 @@ impl Live<'_> {
             }
             let now = ground.board.now();
             let target = self.host.target.deadline().filter(|_| was_steady);
-            let due = self.session.deadline().into_iter().chain(target).min();
+            let now_paced = pace.borrow_and_update().filter(|_| was_steady);
+            let sample = self.meter.due(now_paced, now);
+            let due = self
+                .session
+                .deadline()
+                .into_iter()
+                .chain(target)
+                .chain(sample)
+                .min();
             let due = due.unwrap_or(now + DIAL_WITHIN);
             let waiting = self.writer.waiting() > 0;
             actions = tokio::select! {
@@ -247,15 +273,31 @@ impl Live<'_> {
                         return false;
                     }
                 },
+                stream = self.connection.accept_bi(), if served.len() < STREAMS => {
+                    // An end is seen by the reader, too, with its reason.
+                    if let Ok((send, receive)) = stream {
+                        served.push(logs::serve(Arc::clone(&ground), self.host.number, send, receive));
+                    }
+                    Vec::new()
+                }
+                Some(()) = served.next() => Vec::new(),
                 () = recalls.heard() => {
                     endpoint::probe(&self.connection);
                     Vec::new()
                 }
+                Ok(()) = pace.changed() => Vec::new(),
                 () = tokio::time::sleep_until(ground.board.origin() + due) => {
                     let now = ground.board.now();
+                    let frame = self.meter.tick(now_paced, now, ground.clock.now_ms());
                     let told = self.host.target.tick(now, ground.at());
                     let mut actions = self.tell(told);
-                    actions.extend(self.session.on_tick(now));
+                    actions.extend(self.session.on_tick(endpoint::packets(&self.connection), now));
+                    if let Some((frame, count)) = frame {
+                        if let AgentFrame::Samples(batch) = &frame {
+                            ground.board.sampled(count, batch.body.len());
+                        }
+                        actions.push(AgentAction::Send(frame));
+                    }
                     actions
                 }
             };
@@ -358,7 +400,10 @@ impl Live<'_> {
                     ground.board.up(self.host.number, &self.connection);
                 }
                 // The bench takes nothing back, and no run outlives a certificate by much.
-                AgentAction::Withdraw(_) | AgentAction::Renewed(_) | AgentAction::RenewRefused(_) => {}
+                AgentAction::Withdraw(_)
+                | AgentAction::Renewed(_)
+                | AgentAction::RenewRefused(_)
+                | AgentAction::Pace { .. } => {}
                 AgentAction::Close(denial) => {
                     self.left.stay_away = Duration::from_millis(u64::from(denial.retry_after_ms));
                     let _told = self.writer.flush().await;

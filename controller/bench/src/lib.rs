@@ -3,7 +3,7 @@
 //! ```text
 //! Bench::run ─ enrol (16 at once, real tokens, real lane) ─▶ hosts: one task each, real QUIC and TLS
 //!    host: dial (as an agent does) ─▶ AgentSession ⇄ frames; Target answers assignments by a timetable
-//!    hosts ─▶ Board (what happened when, one mutex) ◄─ profiles: idle · deploy-wave · reconnect-storm
+//!    hosts ─▶ Board (what happened when, one mutex) ◄─ profiles: idle · deploy-wave · reconnect-storm · metrics · logs
 //!    prober: a thread with a runtime of its own, requests over HTTPS at a fixed rate
 //! ```
 //! - [`door`] — what the bench needs of the controller's API; the command line brings it.
@@ -20,6 +20,8 @@ pub mod door;
 pub mod figures;
 mod host;
 pub mod identity;
+mod logs;
+mod metrics;
 mod probe;
 pub mod process;
 mod profile;
@@ -28,6 +30,7 @@ mod target;
 
 pub use door::{Door, Reply};
 pub use figures::Row;
+pub use logs::{LogFeed, LogLoad};
 pub use run::{Bench, BenchError};
 
 /// Hosts behind one socket. quinn tells their connections apart by id.
@@ -42,4 +45,8 @@ pub enum Profile {
     DeployWave,
     /// All hosts lose their connection and come back.
     ReconnectStorm,
+    /// All hosts send samples.
+    Metrics,
+    /// Some hosts write logs, and somebody reads them.
+    Logs,
 }

@@ -22,7 +22,7 @@ const SETTLE: Duration = Duration::from_secs(1);
     clippy::cast_precision_loss,
     reason = "counts of at most some millions, for figures"
 )]
-const fn real(count: usize) -> f64 {
+pub(crate) const fn real(count: usize) -> f64 {
     count as f64
 }
 
@@ -154,7 +154,7 @@ impl Running {
         rows
     }
 
-    fn memory(&self, bench: &'static str, now: Usage) -> Vec<Row> {
+    pub(crate) fn memory(&self, bench: &'static str, now: Usage) -> Vec<Row> {
         #[expect(clippy::cast_precision_loss, reason = "bytes of one process, for a figure")]
         let (mega, kilo) = (|bytes: u64| bytes as f64 / 1e6, |bytes: u64| bytes as f64 / 1e3);
         let mut rows = vec![
@@ -170,15 +170,11 @@ impl Running {
         rows
     }
 
-    /// One stack to all hosts, and away again.
-    pub(crate) async fn deploy_wave(&self, apply: Duration) -> Result<Vec<Row>, BenchError> {
-        const BENCH: &str = "deploy-wave";
+    /// A new stack of one service.
+    pub(crate) async fn stack(&self, what: &str) -> Result<StackId, BenchError> {
         let api = |what: &'static str| move |source: BoxError| BenchError::Api { what, source };
-        let name = format!("{}-wave", self.prefix);
-        let name = name.parse().map_err(|error| BenchError::Api {
-            what: "naming the stack",
-            source: Box::new(error),
-        })?;
+        let name = format!("{}-{what}", self.prefix).parse();
+        let name = name.map_err(|error| api("naming the stack")(Box::new(error)))?;
         let spec = StackSpec {
             files: vec![SpecFile {
                 path: "compose.yaml".to_owned(),
@@ -186,25 +182,31 @@ impl Running {
             }],
             ..StackSpec::default()
         };
-        let stack = self
-            .door
+        self.door
             .stack_make(name, spec)
             .await
-            .map_err(api("making the stack"))?;
+            .map_err(api("making the stack"))
+    }
+
+    /// One stack to all hosts, and away again.
+    pub(crate) async fn deploy_wave(&self, apply: Duration) -> Result<Vec<Row>, BenchError> {
+        const BENCH: &str = "deploy-wave";
+        let api = |what: &'static str| move |source: BoxError| BenchError::Api { what, source };
+        let stack = self.stack("wave").await?;
         let deploy = self.door.deploy(stack, self.agents.clone());
         let mut rows = self
-            .wave(BENCH, "deploy", apply, deploy)
+            .wave(BENCH, "deploy", apply, self.hosts, deploy)
             .await
             .map_err(api("deploying"))?;
         let undeploy = self.door.undeploy(stack, self.agents.clone());
-        let away = self.wave(BENCH, "remove", apply, undeploy).await;
+        let away = self.wave(BENCH, "remove", apply, self.hosts, undeploy).await;
         rows.extend(away.map_err(api("removing the stack from the hosts"))?);
         self.forget(stack).await.map_err(api("forgetting the stack"))?;
         Ok(rows)
     }
 
     /// The last host has said that it is done; the controller needs a moment to have it written down everywhere.
-    async fn forget(&self, stack: StackId) -> Result<(), BoxError> {
+    pub(crate) async fn forget(&self, stack: StackId) -> Result<(), BoxError> {
         let mut tries = 0;
         loop {
             match self.door.stack_forget(stack).await {
@@ -217,11 +219,13 @@ impl Running {
         }
     }
 
-    async fn wave(
+    /// A request that goes to so many hosts, until the last of them is done.
+    pub(crate) async fn wave(
         &self,
         bench: &'static str,
         what: &str,
         apply: Duration,
+        hosts: usize,
         request: crate::Reply<'_, ()>,
     ) -> Result<Vec<Row>, BoxError> {
         self.board.begin();
@@ -229,10 +233,7 @@ impl Running {
         request.await?;
         let answered = self.board.now() - from;
         let within = PATIENCE + apply * 2;
-        let all = self
-            .board
-            .until(within, |counts| counts.finished >= self.hosts)
-            .await;
+        let all = self.board.until(within, |counts| counts.finished >= hosts).await;
         let (accepted, ends) = (self.board.acceptances(), self.board.ends());
         let last = accepted
             .iter()
@@ -289,12 +290,7 @@ impl Running {
                 }),
         );
         if !all {
-            rows.push(missing(
-                bench,
-                "not finished",
-                self.hosts - ends.len(),
-                &self.board,
-            ));
+            rows.push(missing(bench, "not finished", hosts - ends.len(), &self.board));
         }
         Ok(rows)
     }

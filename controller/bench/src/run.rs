@@ -10,12 +10,13 @@ use windflow_model::AgentId;
 use windflow_transport::{Network, endpoint, identity};
 
 use crate::{
-    HOSTS_PER_SOCKET, Profile,
+    HOSTS_PER_SOCKET, LogLoad, Profile,
     board::Board,
     door::Door,
     figures::Row,
     host::{self, Ground},
     identity::{Bytes, Identities, Identity, Joined, Joining},
+    metrics::{self, Pace},
     probe::Prober,
     process::{Pid, Usage},
 };
@@ -78,6 +79,12 @@ pub struct Bench {
     pub apply: Duration,
     /// Containers on each host.
     pub containers: usize,
+    /// Between two samples of a host in `metrics`.
+    pub sample_every: Duration,
+    /// Samples in a frame.
+    pub samples_together: usize,
+    /// What is written and read in `logs`.
+    pub log: LogLoad,
     /// Hosts are taken from this file, written to it, and stay at the controller.
     pub keep: Option<PathBuf>,
     /// The controller's process, if it is on this machine.
@@ -105,6 +112,9 @@ pub(crate) struct Running {
     pub(crate) at_start: Option<Usage>,
     pid: Option<Pid>,
     cut: watch::Sender<u64>,
+    pace: watch::Sender<Option<Pace>>,
+    /// Columns of a sample.
+    pub(crate) columns: usize,
     go: Stop,
     say: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -117,6 +127,11 @@ impl Running {
     /// Lets all hosts dial.
     pub(crate) fn release(&self) {
         self.go.trigger();
+    }
+
+    /// Lets all hosts sample, or not.
+    pub(crate) fn pace(&self, pace: Option<Pace>) {
+        self.pace.send_replace(pace);
     }
 
     /// Breaks all connections.
@@ -233,6 +248,9 @@ impl Bench {
         let origin = Instant::now();
         let board = Arc::new(Board::new(hosts.len(), origin));
         let (cut, cuts) = watch::channel(0);
+        let (pace, paces) = watch::channel(None);
+        let layout = metrics::layout(self.containers);
+        let columns = layout.width();
         let ground = Arc::new(Ground {
             endpoints: endpoints.clone(),
             remote: self.remote,
@@ -243,6 +261,9 @@ impl Bench {
             board: Arc::clone(&board),
             apply: self.apply,
             containers: self.containers,
+            layout,
+            pace: paces,
+            log: self.log,
             cut: cuts,
         });
         let tasks = TaskSet::new(stop.child(), self.random.clone());
@@ -268,6 +289,8 @@ impl Bench {
             at_start: self.pid.as_ref().and_then(Pid::usage),
             pid: self.pid.clone(),
             cut,
+            pace,
+            columns,
             go,
             say: Arc::clone(&self.say),
         };
@@ -300,6 +323,18 @@ impl Bench {
                 Profile::ReconnectStorm => {
                     (self.say)("all hosts lose their connection");
                     rows.extend(running.reconnect_storm(self.restart).await);
+                }
+                Profile::Metrics => {
+                    (self.say)(&format!("samples for {} s", self.hold.as_secs()));
+                    let pace = Pace {
+                        every: self.sample_every,
+                        together: self.samples_together,
+                    };
+                    rows.extend(running.metrics(self.hold, pace).await);
+                }
+                Profile::Logs => {
+                    (self.say)(&format!("logs are read for {} s", self.hold.as_secs()));
+                    rows.extend(running.logs(self.hold, self.apply, self.log).await?);
                 }
             }
         }

@@ -29,8 +29,11 @@ macro_rules! calls {
 }
 
 mod audit;
+mod metrics;
 mod rollout;
 mod terminal;
+
+pub(crate) use metrics::metrics_path;
 
 calls! {
     /// Whether the first administrator still has to be made.

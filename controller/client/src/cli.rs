@@ -85,6 +85,8 @@ pub enum Command {
     Exec(ExecArgs),
     /// Open a terminal in a container on a host.
     Terminal(TerminalArgs),
+    /// Show what hosts and containers use, as it changes.
+    Top(TopArgs),
     /// Measure what a controller carries.
     #[cfg(feature = "bench")]
     #[command(subcommand)]
@@ -94,6 +96,26 @@ pub enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// `top`.
+#[derive(Debug, Args)]
+pub struct TopArgs {
+    /// Hosts by name or id, with commas. Default: all.
+    #[arg(long, value_name = "HOST,…", value_delimiter = ',')]
+    pub on: Vec<String>,
+    /// Hosts that carry this label; several must all fit.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub on_label: Vec<String>,
+    /// Containers instead of hosts.
+    #[arg(short, long)]
+    pub containers: bool,
+    /// Show the newest values once.
+    #[arg(long)]
+    pub no_stream: bool,
+    /// Between two samples of a host, 1s to 10s; below 10s for at most 100 hosts.
+    #[arg(long, value_parser = parse_duration, default_value = "10s")]
+    pub every: Duration,
 }
 
 /// `login`.
@@ -307,6 +329,8 @@ mod tests {
             check("windflow bench fleet --agents 0", false);
             check("windflow bench fleet --agents 10 --profile rest", false);
         }
+        check("windflow top --on a,b --on-label env=prod -c --every 1s", true);
+        check("windflow top --every soon", false);
         check("windflow completions bash", true);
         check("windflow", false);
         check("windflow stak list", false);

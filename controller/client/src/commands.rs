@@ -11,6 +11,7 @@ pub mod rollout;
 pub mod session;
 pub mod stack;
 mod terminal;
+mod top;
 
 use std::{
     collections::BTreeMap,
@@ -72,6 +73,7 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Logs(args) => logs::run(&session, args).await,
         Command::Exec(args) => Box::pin(terminal::exec(&session, args)).await,
         Command::Terminal(args) => Box::pin(terminal::open(&session, args)).await,
+        Command::Top(args) => top::run(&session, args).await,
         #[cfg(feature = "bench")]
         Command::Bench(command) => Box::pin(bench::run(&session, command, clock)).await,
         Command::Completions { shell } => {

@@ -197,7 +197,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> Error {
     match serde_json::from_slice::<ApiError>(body) {
         Ok(error) => {
             let mut message = error.message;
-            for problem in &error.problems {
+            // The message begins with the first of them.
+            let told = message.clone();
+            let more = error.problems.iter().map(ToString::to_string);
+            for problem in more.filter(|problem| !told.starts_with(problem.as_str())) {
                 message.push_str(&format!("\n{problem}"));
             }
             let failure = Failure {
@@ -233,6 +236,13 @@ mod tests {
             (error.exit, error.to_string().as_str()),
             (Exit::NotFound, "no stack web (WF-1004)")
         );
+        // The first problem is the message already.
+        let body =
+            br#"{"code":"WF-2001","message":"too large (and 1 more)","hint":"","request_id":"r","problems":[
+            {"file":"","line":0,"column":0,"severity":"error","message":"too large"},
+            {"file":"a.yaml","line":2,"column":1,"severity":"error","message":"unknown key"}]}"#;
+        let error = refusal(StatusCode::UNPROCESSABLE_ENTITY, body);
+        assert_eq!(error.message, "too large (and 1 more)\na.yaml:2:1: unknown key");
         let error = refusal(StatusCode::BAD_GATEWAY, b"<html>nope");
         assert_eq!(
             error.to_string(),

@@ -12,7 +12,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest as _, http::HeaderValue},
 };
 use windflow_api::{
-    ApiError, DeploymentView, LogFrame, LogParams,
+    ApiError, DeploymentView, HostMetrics, LogFrame, LogParams, MetricsQuery,
     live::{END, PROGRESS, SNAPSHOT, STATE},
 };
 use windflow_kit::Chain;
@@ -79,6 +79,30 @@ fn read_event(event: SseEvent) -> Option<DeploymentFeedEvent> {
 /// A WebSocket to the controller.
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
+/// What hosts measure, as it comes.
+pub struct MetricsFeed {
+    body: Pin<Box<dyn Stream<Item = reqwest::Result<bytes::Bytes>> + Send>>,
+    parser: SseParser,
+    ready: VecDeque<Vec<HostMetrics>>,
+}
+
+impl MetricsFeed {
+    /// The next values; `None` when the connection ended.
+    pub async fn next(&mut self) -> Option<Vec<HostMetrics>> {
+        loop {
+            if let Some(hosts) = self.ready.pop_front() {
+                return Some(hosts);
+            }
+            let bytes = self.body.next().await?.ok()?;
+            let events = self.parser.push(&bytes).into_iter();
+            let values = events.filter(|event| event.name == windflow_api::metrics::LIVE);
+            self.ready.extend(
+                values.filter_map(|event| serde_json::from_str::<Vec<HostMetrics>>(&event.data).ok()),
+            );
+        }
+    }
+}
+
 /// A stack's log lines.
 pub struct LogFeed(Socket);
 
@@ -112,6 +136,21 @@ impl LogFeed {
 }
 
 impl Client {
+    /// Opens the live feed of what hosts measure.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal.
+    pub async fn metrics_live(&self, query: &MetricsQuery) -> Result<MetricsFeed> {
+        let path = crate::api::metrics_path("/api/v1/metrics/live", query);
+        let request = self.request(Method::GET, &path);
+        let answer = self.send(request.header("Accept", "text/event-stream")).await?;
+        Ok(MetricsFeed {
+            body: Box::pin(answer.bytes_stream()),
+            parser: SseParser::default(),
+            ready: VecDeque::new(),
+        })
+    }
+
     /// Opens a deployment's feed.
     ///
     /// # Errors

@@ -160,6 +160,10 @@ impl App {
             self.commit(OP, txn).await?;
         }
         self.forget_containers(id);
+        let telemetry = self.telemetry().clone();
+        // The history may be writing: nobody waits for that on a thread of the runtime.
+        let forgotten = windflow_kit::blocking::run(move || telemetry.forget(id)).await;
+        forgotten.map_err(AppError::internal(OP))?;
         let tombstone = self.find::<AgentGone>(OP, &keys::agent_gone(op.org, id)).await?;
         if let Some(tombstone) = tombstone {
             let done = AgentGone {

@@ -64,6 +64,12 @@ impl App {
         record.map(|entry| entry.value).ok_or_else(|| removed(agent))
     }
 
+    /// The same without the record of the host. A removal takes the key together with it.
+    pub(crate) async fn agent_allowed(&self, agent: AgentId, key: KeyHash, generation: u64) -> AppResult<()> {
+        let op = OpContext::system(agent.to_string());
+        self.known_key(&op, agent, key, generation).await.map(drop)
+    }
+
     async fn known_key(
         &self,
         op: &OpContext,

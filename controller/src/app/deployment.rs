@@ -14,8 +14,8 @@ use super::{
     pins::{self, Pins},
     progress::FeedReader,
     records::Placement,
-    report::withdrawal,
     stack::{bad_cursor, limit_of},
+    work::withdrawal,
 };
 use crate::context::OpContext;
 
@@ -296,14 +296,8 @@ impl App {
             return Err(AppError::conflict(message, hint));
         }
         if let Some(asked) = self.cancel_requested(op, id).await? {
-            if asked.state == DeploymentState::Queued {
-                let event = DeploymentEvent::Cancelled;
-                // Only what still waits: an offer that went out meanwhile is the host's to answer.
-                let now = self.need_deployment(OP, op.org, id).await?.value;
-                if now.state == DeploymentState::Queued {
-                    self.deployment_move(OP, op, id, |_| event.clone()).await?;
-                }
-            } else {
+            let ended = self.deployment_end_waiting(OP, op, id, &DeploymentEvent::Cancelled);
+            if !ended.await? {
                 self.hosts().withdraw(asked.agent, withdrawal(&asked)).await;
             }
         }

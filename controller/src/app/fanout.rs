@@ -1,16 +1,18 @@
 //! The rest of a large deploy: hosts that did not fit into its first transaction.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use windflow_model::{AgentId, DeploymentId, OpId, Revision, Stack};
 use windflow_store::{Entry, Txn};
 
 use super::{
-    App, AppResult,
-    db::replace,
-    keys,
-    mint::{CHUNK, transitions},
+    App, AppResult, keys,
+    mint::{CHUNK, Targets, transitions},
     records::Fanout,
 };
 use crate::context::OpContext;
+
+/// Chunks under way at once: the store carries them out under one commit, and reads the next ones meanwhile.
+const CHUNKS: usize = 8;
 
 impl App {
     /// Works off the hosts that did not fit into the first transaction. The list stays as it is until all of them are
@@ -20,11 +22,14 @@ impl App {
         let Some(list) = self.find::<Fanout>(OP, &keys::fanout(op.org, op_id)).await? else {
             return Ok(());
         };
-        for some in list.value.rest.chunks(CHUNK) {
-            if !self.retry(|| self.fan_out_some(op, OP, &list, some)).await? {
-                break;
-            }
-        }
+        let chunks: Vec<Targets> = list.value.rest.chunks(CHUNK).map(<[_]>::to_vec).collect();
+        let queued = chunks.into_iter().map(|some| {
+            let list = &list;
+            async move { self.retry(|| self.fan_out_some(op, OP, list, &some)).await }
+        });
+        let mut queued = stream::iter(queued).buffered(CHUNKS);
+        while queued.try_next().await? == Some(true) {}
+        drop(queued);
         self.commit(OP, Txn::new().delete(list.key)).await.map(drop)
     }
 
@@ -61,13 +66,13 @@ impl App {
         if moved.is_empty() {
             return Ok(true);
         }
-        // As in the first transaction: a delete at the same time must notice.
-        txn = replace(txn, operation, &stack, &stack.value)?;
+        // The stack's record is not written: while the list is there, nobody deletes the stack, and who deploys another
+        // revision meets the placements.
         txn = txn.expect(list.key.clone(), list.expect());
         let detail = format!("rev {rev}");
         txn = self.audited_moves(txn, &by, operation, stack.value.id, detail, transitions(&moved))?;
         self.commit(operation, txn).await?;
-        self.tell_moved(moved);
+        self.queued(moved).await;
         Ok(true)
     }
 }

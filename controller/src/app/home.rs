@@ -2,19 +2,23 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use tokio::sync::SemaphorePermit;
 use windflow_kit::Chain;
 use windflow_model::{
     AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
+    metrics::Sample,
 };
 
 use super::{App, AppError, AppResult};
 use crate::fleet::{
-    Answer, Assignment, EnrolGrant, EnrolRequest, Held, Home, HomeError, KeyHash, Refusal, Report,
-    SessionFacts, Withdrawal,
+    Answer, EnrolGrant, EnrolRequest, Held, Home, HomeError, KeyHash, Refusal, Report, SessionFacts, Work,
 };
 
 /// When a host may ask again for what failed here.
 const FAILED: Duration = Duration::from_secs(10);
+/// Hosts whose reports and questions are worked on at once: a commit carries many of them, and a request to the API still
+/// waits for few.
+pub(super) const HOST_TURNS: usize = 128;
 
 fn refusal(error: AppError) -> Refusal {
     match error {
@@ -35,6 +39,15 @@ fn noted<T: Default>(what: &'static str, agent: AgentId, result: AppResult<T>) -
         tracing::error!(agent = %agent, error = %Chain(&error), "{what} failed");
         T::default()
     })
+}
+
+impl App {
+    /// A host's turn at the store. A person's request takes none: it waits behind [`HOST_TURNS`] hosts, and not behind
+    /// all that came back at once or were deployed to.
+    async fn host_turn(&self) -> Option<SemaphorePermit<'_>> {
+        // `None` would be a closed semaphore, and nobody closes it.
+        self.0.host_turns.acquire().await.ok()
+    }
 }
 
 impl Home for App {
@@ -61,7 +74,22 @@ impl Home for App {
         key: KeyHash,
         generation: u64,
     ) -> Answer<'_, Result<AgentRecord, Refusal>> {
-        Box::pin(async move { self.agent_admit(agent, key, generation).await.map_err(refusal) })
+        Box::pin(async move {
+            let _turn = self.host_turn().await;
+            self.agent_admit(agent, key, generation).await.map_err(refusal)
+        })
+    }
+
+    fn agent_allowed(
+        &self,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+    ) -> Answer<'_, Result<(), Refusal>> {
+        Box::pin(async move {
+            let _turn = self.host_turn().await;
+            self.agent_allowed(agent, key, generation).await.map_err(refusal)
+        })
     }
 
     fn agent_remotes(&self) -> Answer<'_, Vec<SocketAddr>> {
@@ -75,15 +103,22 @@ impl Home for App {
     }
 
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>> {
-        Box::pin(async move { self.agent_connected(agent, &facts).await.map_err(refusal) })
+        Box::pin(async move {
+            let _turn = self.host_turn().await;
+            self.agent_connected(agent, &facts).await.map_err(refusal)
+        })
     }
 
     fn agent_disconnected(&self, agent: AgentId, heard_at: Timestamp, reason: String) -> Answer<'_, ()> {
-        Box::pin(self.agent_disconnected(agent, heard_at, reason))
+        Box::pin(async move {
+            let _turn = self.host_turn().await;
+            self.agent_disconnected(agent, heard_at, reason).await;
+        })
     }
 
     fn agent_inventory(&self, agent: AgentId, inventory: Inventory) -> Answer<'_, ()> {
         Box::pin(async move {
+            let _turn = self.host_turn().await;
             noted(
                 "keeping the inventory",
                 agent,
@@ -96,8 +131,13 @@ impl Home for App {
         Box::pin(async move { self.agent_containers_seen(agent, list) })
     }
 
+    fn agent_samples(&self, agent: AgentId, samples: Vec<Sample>) {
+        self.telemetry().push(agent, samples);
+    }
+
     fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> Answer<'_, ()> {
         Box::pin(async move {
+            let _turn = self.host_turn().await;
             noted(
                 "reconciling the host's journal",
                 agent,
@@ -106,18 +146,18 @@ impl Home for App {
         })
     }
 
-    fn assignments(&self, agent: AgentId) -> Answer<'_, Vec<Assignment>> {
-        Box::pin(async move { noted("looking for work", agent, self.assignments(agent).await) })
-    }
-
-    fn withdrawals(&self, agent: AgentId) -> Answer<'_, Vec<Withdrawal>> {
-        Box::pin(async move { noted("looking for withdrawals", agent, self.withdrawals(agent).await) })
+    fn work(&self, agent: AgentId) -> Answer<'_, Work> {
+        Box::pin(async move {
+            let _turn = self.host_turn().await;
+            noted("looking for work", agent, self.work(agent).await)
+        })
     }
 
     fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>> {
         Box::pin(async move {
             let upto = reports.last().map_or(0, |report| report.seq);
             let what = format!("reports of {agent} up to {upto}");
+            let _turn = self.host_turn().await;
             self.deployment_reports(agent, reports)
                 .await
                 .map_err(|error| HomeError {
@@ -133,6 +173,9 @@ impl Home for App {
         deployment: DeploymentId,
         progress: Progress,
     ) -> Answer<'_, ()> {
-        Box::pin(self.deployment_progress(agent, deployment, progress))
+        Box::pin(async move {
+            let _turn = self.host_turn().await;
+            self.deployment_progress(agent, deployment, progress).await;
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! What the application needs from the fleet. [`FleetHandle`] is the real one; tests have their own.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::BoxStream};
 use windflow_model::{
@@ -42,6 +42,10 @@ pub trait Hosts: fmt::Debug + Send + Sync + 'static {
     }
     /// Ends the connection and every stream of it.
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()>;
+    /// Has hosts sample so often, and say so at once, for a while. Never waits for a host.
+    fn watch_metrics(&self, _agents: Vec<AgentId>, _every: Duration, _lasts: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
     /// Figures of the link, in the text format of Prometheus.
     fn metrics(&self) -> String {
         String::new()
@@ -87,6 +91,10 @@ impl Hosts for FleetHandle {
 
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()> {
         Box::pin(self.disconnect(agent, reason))
+    }
+
+    fn watch_metrics(&self, agents: Vec<AgentId>, every: Duration, lasts: Duration) -> BoxFuture<'_, ()> {
+        Box::pin(self.watch_metrics(agents, every, lasts))
     }
 
     fn metrics(&self) -> String {

@@ -79,12 +79,18 @@ impl App {
             .is_some_and(|first| made.first() == Some(&first.1))
         {
             self.fan_out(op, op_id).await?;
-            for (agent, _) in &targets {
-                self.hosts().nudge(*agent).await;
-            }
-            self.dispatch();
         }
         Ok(made)
+    }
+
+    /// Tells readers of what was queued, and lets the hosts look for it.
+    pub(super) async fn queued(&self, moved: Vec<Deployment>) {
+        let queued = |one: &&Deployment| one.state == DeploymentState::Queued;
+        let agents: Vec<_> = moved.iter().filter(queued).map(|one| one.agent).collect();
+        self.tell_moved(moved);
+        for agent in agents {
+            self.hosts().nudge(agent).await;
+        }
     }
 
     fn targets(&self, agents: &[AgentId]) -> AppResult<Targets> {
@@ -182,7 +188,7 @@ impl App {
         );
         txn = self.audited_moves(txn, op, action, id, detail, transitions(&moved))?;
         self.commit(action, txn).await?;
-        self.tell_moved(moved);
+        self.queued(moved).await;
         Ok(all())
     }
 

@@ -1,18 +1,18 @@
-//! What hosts say about deployments, and what they are told to run.
+//! What hosts say about deployments.
 //!
 //! Every change of a stored deployment goes through [`App::deployment_move`], and that through
 //! [`DeploymentState::next`]. An event that does not fit any more (a repeat, or the deployment has moved on) changes
 //! nothing and is no error: the host's outbox must empty.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     sync::Arc,
 };
 
 use windflow_kit::seeded::{self, Bug};
 use windflow_model::{
     AgentId, Deployment, DeploymentEvent, DeploymentId, DeploymentState, FleetEventKind, OrgId, Progress,
-    Revision, Steps,
+    Steps,
 };
 use windflow_store::Txn;
 
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     context::OpContext,
-    fleet::{Assignment, Held, Report, Withdrawal},
+    fleet::{Held, Report},
 };
 
 /// Deployments that the controller believes on a host whose journal does not hold them.
@@ -42,6 +42,24 @@ impl App {
     ) -> AppResult<Option<Deployment>> {
         self.deployment_moves(operation, op, id, |was| vec![(decide(was), None)])
             .await
+    }
+
+    /// Ends a deployment that still waits. `Ok(false)`: it does not any more. An offer that went out, even a moment ago, is the
+    /// host's to answer: what ended here would be begun there.
+    pub(crate) async fn deployment_end_waiting(
+        &self,
+        operation: &'static str,
+        op: &OpContext,
+        id: DeploymentId,
+        event: &DeploymentEvent,
+    ) -> AppResult<bool> {
+        let waits = |was: &Deployment| was.state == DeploymentState::Queued;
+        let moved = self
+            .deployment_moves(operation, op, id, |was| {
+                waits(was).then(|| (event.clone(), None)).into_iter().collect()
+            })
+            .await?;
+        Ok(moved.is_some())
     }
 
     /// Moves a deployment by events in a row, in one transaction. `Ok(None)`: it does not exist, or none of them fits.
@@ -239,19 +257,6 @@ impl App {
         }
     }
 
-    async fn active_on(
-        &self,
-        operation: &'static str,
-        org: OrgId,
-        agent: AgentId,
-    ) -> AppResult<Vec<Deployment>> {
-        let open = self.keys_below(operation, &keys::active_of(org, agent)).await?;
-        let ids = open.iter().filter_map(|key| key.last().parse().ok());
-        let all = ids.map(|id| keys::deployment(org, id)).collect();
-        let found = self.find_each::<Deployment>(operation, all).await?;
-        Ok(found.into_iter().flatten().map(|entry| entry.value).collect())
-    }
-
     /// What the host's journal holds, after a (re)connect: takes over states it reached meanwhile, puts offers it
     /// never got back to the queue, and remembers what it should hold and does not.
     pub(crate) async fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> AppResult<()> {
@@ -296,79 +301,6 @@ impl App {
         Ok(())
     }
 
-    /// What shall be sent to a host now: the newest revision per stack. Older ones that only waited are superseded.
-    pub(crate) async fn assignments(&self, agent: AgentId) -> AppResult<Vec<Assignment>> {
-        const OP: &str = "assignments";
-        let op = OpContext::system("dispatch");
-        let org = op.org;
-        let lost = lock(&self.0.reoffer).get(&agent).cloned().unwrap_or_default();
-        let mut newest = BTreeMap::<_, Deployment>::new();
-        for deployment in self.active_on(OP, org, agent).await? {
-            let waits = matches!(
-                deployment.state,
-                DeploymentState::Queued | DeploymentState::Offered
-            );
-            let again = deployment.state == DeploymentState::Offered && seeded::is(Bug::OfferedOnce);
-            if again || !waits && !lost.contains(&deployment.id) {
-                continue;
-            }
-            let place = keys::placement(org, deployment.stack, agent);
-            let newest_rev = self
-                .find::<Placement>(OP, &place)
-                .await?
-                .map(|place| place.value.rev);
-            let by = newest_rev.filter(|rev| *rev > deployment.rev);
-            let queued = deployment.state == DeploymentState::Queued;
-            let end = match by {
-                _ if queued && deployment.cancel_requested => Some(DeploymentEvent::Cancelled),
-                _ if Self::is_over(&deployment, self.now()) => Some(DeploymentEvent::Expired),
-                // The host may hold an offer: what becomes of it, it says itself.
-                Some(_) if deployment.state == DeploymentState::Offered => continue,
-                Some(by) => Some(DeploymentEvent::Superseded { by }),
-                None => None,
-            };
-            if let Some(event) = end {
-                self.deployment_move(OP, &op, deployment.id, |_| event.clone())
-                    .await?;
-                continue;
-            }
-            let slot = newest
-                .entry(deployment.stack)
-                .or_insert_with(|| deployment.clone());
-            if slot.rev < deployment.rev {
-                *slot = deployment;
-            }
-        }
-        let mut out = Vec::new();
-        for deployment in newest.into_values() {
-            let key = keys::revision(org, deployment.stack, deployment.rev);
-            let Some(revision) = self.find::<Revision>(OP, &key).await? else {
-                continue;
-            };
-            if deployment.state == DeploymentState::Queued {
-                let event = DeploymentEvent::Offered;
-                let moved = self
-                    .deployment_move(OP, &op, deployment.id, |_| event.clone())
-                    .await?;
-                if moved.is_none_or(|moved| moved.state != DeploymentState::Offered) {
-                    continue;
-                }
-            }
-            out.push(assignment(&deployment, revision.value));
-        }
-        Ok(out)
-    }
-
-    /// Withdrawals that the host has not answered yet.
-    pub(crate) async fn withdrawals(&self, agent: AgentId) -> AppResult<Vec<Withdrawal>> {
-        let org = OpContext::system("").org;
-        let active = self.active_on("withdrawals", org, agent).await?;
-        let asked = active
-            .iter()
-            .filter(|one| one.cancel_requested && one.state != DeploymentState::Queued);
-        Ok(asked.map(withdrawal).collect())
-    }
-
     /// Takes back what waits, or asks the host to.
     pub(crate) async fn cancel_requested(
         &self,
@@ -390,29 +322,6 @@ impl App {
             Ok(Some(now))
         })
         .await
-    }
-}
-
-pub(crate) fn assignment(deployment: &Deployment, revision: Revision) -> Assignment {
-    Assignment {
-        deployment: deployment.id,
-        stack: deployment.stack,
-        name: deployment.stack_name.clone(),
-        rev: deployment.rev,
-        op: deployment.op,
-        want: deployment.want,
-        digest: revision.digest,
-        spec: revision.spec,
-        pin: deployment.pin.clone(),
-    }
-}
-
-pub(crate) fn withdrawal(deployment: &Deployment) -> Withdrawal {
-    Withdrawal {
-        deployment: deployment.id,
-        name: deployment.stack_name.clone(),
-        rev: deployment.rev,
-        op: deployment.op,
     }
 }
 

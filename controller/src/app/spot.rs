@@ -4,7 +4,7 @@ use windflow_kit::seeded::{self, Bug};
 use windflow_model::{
     AgentId, AgentRecord, Deployment, DeploymentEvent, DeploymentId, DeploymentState, StackId,
 };
-use windflow_store::{Entry, Expect, Txn};
+use windflow_store::{Entry, Expect, StoreError, Txn};
 
 use super::{
     App, AppError, AppResult,
@@ -64,7 +64,8 @@ impl App {
             .collect())
     }
 
-    /// Adds one host: its deployment, its placement, and the end of what waited there before.
+    /// Adds one host: its deployment, its placement, and the end of what waited there before. A conflict if the host has
+    /// had this revision or a newer one.
     pub(super) fn queue_at(
         &self,
         mut txn: Txn,
@@ -83,6 +84,18 @@ impl App {
         } = deployment;
         txn = txn.expect(keys::agent(op.org, agent), Expect::Present);
         let key = keys::placement(op.org, stack, agent);
+        // A fan-out has been there since the revision was chosen: two deployments of one revision are not told apart.
+        if let Some(place) = &spot.place
+            && place.value.rev >= rev
+            && !seeded::is(Bug::RevisionReused)
+        {
+            let (expected, found) = (Expect::Absent, Some(place.version));
+            return Err(AppError::store(action)(StoreError::Conflict {
+                key,
+                expected,
+                found,
+            }));
+        }
         txn = txn.expect(key.clone(), expect(spot.place.as_ref()));
         if let Some(old) = spot.waiting {
             let mut ended = old.value.clone();

@@ -9,7 +9,7 @@ use super::{
     db::{create, hold, replace},
     idempotency::IdempotencyKey,
     keys,
-    records::{Made, NameHolder, Placement},
+    records::{Fanout, Made, NameHolder, Placement},
 };
 use crate::context::OpContext;
 
@@ -166,6 +166,14 @@ impl App {
         const OP: &str = "stack_delete";
         self.retry(|| async {
             let was = self.need_stack(OP, op.org, id).await?;
+            // Read before the placements, which a fan-out makes before it takes its list away.
+            let lists = self.all::<Fanout>(OP, &keys::fanouts(op.org)).await?;
+            if lists.iter().any(|list| list.value.stack == id) {
+                return Err(AppError::conflict(
+                    format!("stack \"{}\" is still being queued for its hosts", was.value.name),
+                    "Wait a moment, remove it from the hosts, then delete it.",
+                ));
+            }
             let places = self.all::<Placement>(OP, &keys::placements(op.org, id)).await?;
             let held = places.iter().filter(|place| !place.value.gone).count();
             if held > 0 {
@@ -188,7 +196,7 @@ impl App {
                     "Wait until it is over, or cancel it (`windflow rollout cancel`).",
                 ));
             }
-            // Deploying writes the stack's record, so none can slip in between.
+            // Deploying writes the stack's record before its list is made, so none can slip in between.
             let txn = Txn::new()
                 .expect(hold, windflow_store::Expect::Absent)
                 .expect(was.key.clone(), was.expect())

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
     vec,
 };
 
@@ -19,6 +20,7 @@ use windflow_model::{
 use super::{
     figures::Figures,
     home::{Assignment, Withdrawal},
+    session::Pace,
     terminal::TerminalStream,
 };
 
@@ -34,6 +36,10 @@ pub(super) enum Command {
     Withdraw {
         agent: AgentId,
         withdrawal: Withdrawal,
+    },
+    Pace {
+        agents: Vec<AgentId>,
+        pace: Pace,
     },
     Plan {
         agent: AgentId,
@@ -111,9 +117,20 @@ impl FleetHandle {
     }
 
     /// Sends a withdrawal to the host if it is connected; its answer comes as a report. Else it is found in
-    /// [`super::home::Home::withdrawals`] at the next connect.
+    /// [`super::home::Home::work`] at the next connect.
     pub async fn withdraw(&self, agent: AgentId, withdrawal: Withdrawal) {
         let _closed = self.commands.send(Command::Withdraw { agent, withdrawal }).await;
+    }
+
+    /// Has hosts sample so often, and send each sample at once, for a while. Hosts that are not connected are left out.
+    /// Never waits for a host.
+    pub async fn watch_metrics(&self, agents: Vec<AgentId>, every: Duration, lasts: Duration) {
+        let ms = |time: Duration| u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let pace = Pace {
+            every_ms: ms(every),
+            for_ms: ms(lasts),
+        };
+        let _closed = self.commands.send(Command::Pace { agents, pace }).await;
     }
 
     /// Asks the host what an assignment would do. Changes nothing there.

@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, pin::Pin,
 use windflow_kit::Secret;
 use windflow_model::{
     AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
+    metrics::Sample,
 };
 pub use windflow_protocol::{Assignment, Held, HeldList, Report, Withdrawal};
 
@@ -114,6 +115,15 @@ pub struct SessionFacts {
     pub at: Timestamp,
 }
 
+/// What a host shall be sent.
+#[derive(Debug, Clone, Default)]
+pub struct Work {
+    /// Withdrawals that the host has not answered yet (cancel requested, already offered). They go first.
+    pub withdrawals: Vec<Withdrawal>,
+    /// The newest revision per stack that waits for this host, now marked as offered.
+    pub assignments: Vec<Assignment>,
+}
+
 /// The application behind the fleet.
 pub trait Home: Send + Sync + 'static {
     /// Binds the token to the key and makes the agent, in one transaction. The same key may repeat it within the
@@ -128,13 +138,17 @@ pub trait Home: Send + Sync + 'static {
     /// The host with this key leaves: it is removed as if a person had done it.
     fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;
 
-    /// May this key with this generation act for this agent, now? Asked at connect and before every request.
+    /// May this key with this generation act for this agent, now? Asked at connect.
     fn agent_admit(
         &self,
         agent: AgentId,
         key: KeyHash,
         generation: u64,
     ) -> Answer<'_, Result<AgentRecord, Refusal>>;
+
+    /// The same, asked before every request: without the record of the host, which costs more to read than the answer.
+    fn agent_allowed(&self, agent: AgentId, key: KeyHash, generation: u64)
+    -> Answer<'_, Result<(), Refusal>>;
 
     /// A session begins. Gives its number, durable and strictly rising per agent.
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>>;
@@ -155,15 +169,15 @@ pub trait Home: Send + Sync + 'static {
     /// the queue, take over states it reached meanwhile.
     fn agent_held(&self, agent: AgentId, held: Vec<Held>) -> Answer<'_, ()>;
 
-    /// What shall be sent now: the newest revision per stack that waits for this host; marks it `Offered`.
-    fn assignments(&self, agent: AgentId) -> Answer<'_, Vec<Assignment>>;
-
-    /// Withdrawals that the host has not answered yet (cancel requested, already offered).
-    fn withdrawals(&self, agent: AgentId) -> Answer<'_, Vec<Withdrawal>>;
+    /// What shall be sent now.
+    fn work(&self, agent: AgentId) -> Answer<'_, Work>;
 
     /// Keeps reports, in this order. Durable when it returns `Ok`; the fleet then acknowledges them. Repeats must change
     /// nothing, and so must a report that no longer fits (older than what is known): return `Ok` for both.
     fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>>;
+
+    /// What the host measured, in order. Never waits: it is called between the frames of the host.
+    fn agent_samples(&self, _agent: AgentId, _samples: Vec<Sample>) {}
 
     /// Live progress; may be dropped.
     fn deployment_progress(

@@ -94,6 +94,7 @@ pub(super) async fn greet(
                     return None;
                 }
             };
+            endpoint::widen(&connection);
             let greeting = hello(&shared, connection.clone(), facts);
             tokio::time::timeout(HELLO_WITHIN, greeting)
                 .await

@@ -28,7 +28,7 @@ use super::{
     handle::{Command, FleetHandle, offline},
     home::{Home, Withdrawal},
     listener::Greeted,
-    session::{self, Gone},
+    session::{self, Gone, Pace},
     streams, terminal,
 };
 use crate::ca::{Ca, CaError};
@@ -137,6 +137,7 @@ struct Entry {
     proof: watch::Receiver<Proof>,
     nudge: Arc<Notify>,
     withdrawals: mpsc::Sender<Withdrawal>,
+    pace: watch::Sender<Pace>,
     stop: Stop,
 }
 
@@ -238,6 +239,7 @@ impl Fleet {
             heard_at: now,
         });
         let (withdrawals, inbox) = mpsc::channel(32);
+        let (pace, paces) = watch::channel(Pace::default());
         let (nudge, stop) = (Arc::new(Notify::new()), Stop::new());
         let connection = greeted.connection.clone();
         let task = spawn_scoped(
@@ -247,7 +249,7 @@ impl Fleet {
                 greeted,
                 proofs,
                 Arc::clone(&nudge),
-                inbox,
+                (inbox, paces),
                 stop.clone(),
             ),
         );
@@ -257,6 +259,7 @@ impl Fleet {
             proof,
             nudge,
             withdrawals,
+            pace,
             stop,
         };
         self.sessions.insert(agent, entry);
@@ -323,6 +326,14 @@ impl Fleet {
                 {
                     // Full: the session reads all open withdrawals from the application instead.
                     entry.nudge.notify_one();
+                }
+                None
+            }
+            Command::Pace { agents, pace } => {
+                for agent in agents {
+                    if let Some(entry) = self.sessions.get(&agent) {
+                        entry.pace.send_replace(pace);
+                    }
                 }
                 None
             }

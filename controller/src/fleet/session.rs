@@ -1,6 +1,6 @@
 //! One connected host: frames in and out, until it goes.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, mpsc, watch},
@@ -15,8 +15,10 @@ use windflow_model::{Absence, Code, Doc, Document, Presence};
 use windflow_protocol::{
     AgentFrame, ControllerFrame,
     control::Denial,
+    metrics::{Batch, Decoder},
     session::{ControllerAction, Welcome},
 };
+use windflow_transport::endpoint;
 
 use super::{
     home::{KeyHash, Report, Withdrawal},
@@ -52,17 +54,19 @@ pub(super) async fn run(
     greeted: Greeted,
     proofs: watch::Sender<Proof>,
     nudge: Arc<Notify>,
-    withdrawals: mpsc::Receiver<Withdrawal>,
+    (withdrawals, pace): (mpsc::Receiver<Withdrawal>, watch::Receiver<Pace>),
     stop: Stop,
 ) -> Gone {
     let mut session = Session {
         origin: Instant::now(),
+        remote: greeted.connection.remote_address(),
         shared,
         greeted,
         proofs,
         cause: None,
+        meter: Some(Decoder::default()),
     };
-    let reason = session.run(nudge, withdrawals, stop).await;
+    let reason = session.run(nudge, withdrawals, pace, stop).await;
     Gone {
         cause: session.cause(),
         reason,
@@ -71,11 +75,22 @@ pub(super) async fn run(
 
 struct Session {
     origin: Instant,
+    /// Where the host was, as is shown.
+    remote: SocketAddr,
     shared: Shared,
     greeted: Greeted,
     proofs: watch::Sender<Proof>,
     /// Why it ended, if the connection does not say it.
     cause: Option<Absence>,
+    /// Reads the host's samples; `None` after one that could not be read.
+    meter: Option<Decoder>,
+}
+
+/// How often a host shall sample, and for how long; in milliseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Pace {
+    pub(super) every_ms: u32,
+    pub(super) for_ms: u32,
 }
 
 enum Event {
@@ -83,6 +98,7 @@ enum Event {
     Tick,
     Nudge,
     Withdraw(Withdrawal),
+    Pace(Pace),
     Gone(String),
 }
 
@@ -95,6 +111,7 @@ impl Session {
         &mut self,
         nudge: Arc<Notify>,
         mut withdrawals: mpsc::Receiver<Withdrawal>,
+        mut pace: watch::Receiver<Pace>,
         stop: Stop,
     ) -> String {
         tracing::debug!(
@@ -127,6 +144,7 @@ impl Session {
                 () = tokio::time::sleep_until(self.origin + deadline) => Event::Tick,
                 () = nudge.notified() => Event::Nudge,
                 Some(withdrawal) = withdrawals.recv() => Event::Withdraw(withdrawal),
+                Ok(()) = pace.changed(), if self.greeted.machine.is_steady() => Event::Pace(*pace.borrow_and_update()),
             };
             let now = self.now();
             actions = match event {
@@ -142,7 +160,13 @@ impl Session {
                     actions
                 }
                 Event::Tick => {
-                    let actions = self.greeted.machine.on_tick(now);
+                    let machine = &mut self.greeted.machine;
+                    let before = machine.heard();
+                    let actions = machine.on_tick(endpoint::packets(&self.greeted.connection), now);
+                    if machine.heard() != before {
+                        self.heard();
+                        self.moved();
+                    }
                     if actions
                         .iter()
                         .any(|action| matches!(action, ControllerAction::Close(_)))
@@ -156,6 +180,9 @@ impl Session {
                     .map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc)))
                     .into_iter()
                     .collect(),
+                Event::Pace(Pace { every_ms, for_ms }) => {
+                    vec![ControllerAction::Send(ControllerFrame::Pace { every_ms, for_ms })]
+                }
                 Event::Gone(reason) => {
                     if self.said_goodbye() {
                         self.heard();
@@ -218,11 +245,12 @@ impl Session {
         }
         let (agent, home) = (self.greeted.agent, &self.shared.home);
         let mut actions = Vec::new();
-        for withdrawal in home.withdrawals(agent).await {
+        let work = home.work(agent).await;
+        for withdrawal in work.withdrawals {
             let doc = sealed(&withdrawal);
             actions.extend(doc.map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc))));
         }
-        for assignment in home.assignments(agent).await {
+        for assignment in work.assignments {
             let doc = sealed(&assignment);
             actions.extend(doc.map(|doc| ControllerAction::Send(ControllerFrame::Assign(doc))));
         }
@@ -289,8 +317,8 @@ impl Session {
         let known = self
             .shared
             .home
-            .agent_admit(agent, KeyHash(facts.key), facts.generation);
-        known.await.map(drop).map_err(|refusal| refusal.message)
+            .agent_allowed(agent, KeyHash(facts.key), facts.generation);
+        known.await.map_err(|refusal| refusal.message)
     }
 
     async fn apply(&mut self, action: ControllerAction) -> Result<Vec<ControllerAction>, String> {
@@ -313,6 +341,7 @@ impl Session {
             ControllerAction::Inventory(inventory) => home.agent_inventory(agent, opened(&inventory)?).await,
             ControllerAction::Containers(list) => home.agent_containers(agent, opened(&list)?).await,
             ControllerAction::Proven(rtt) => self.prove(rtt),
+            ControllerAction::Samples(batch) => self.measured(&batch),
             ControllerAction::Renew(csr) => return Ok(vec![self.renew(&csr).await]),
             ControllerAction::Greeted(_)
             | ControllerAction::Report { .. }
@@ -336,20 +365,42 @@ impl Session {
         self.proofs.send_modify(|proof| proof.heard_at = now);
     }
 
-    fn prove(&self, rtt: Duration) {
-        let (now, connection) = (self.shared.now(), &self.greeted.connection);
+    /// Samples that cannot be read cost the rest of them in this session, and nothing else.
+    fn measured(&mut self, batch: &Batch) {
+        let Some(meter) = &mut self.meter else { return };
+        match meter.decode(batch) {
+            Ok(samples) if samples.is_empty() => {}
+            Ok(samples) => self.shared.home.agent_samples(self.greeted.agent, samples),
+            Err(error) => {
+                self.meter = None;
+                tracing::warn!(agent = %self.greeted.agent, %error, "samples of this host are left out until it connects again");
+            }
+        }
+    }
+
+    fn prove(&mut self, rtt: Duration) {
+        let now = self.shared.now();
         self.proofs.send_modify(|proof| {
             if let Presence::Connected {
-                proven_at,
-                rtt_us,
-                remote,
-                ..
+                proven_at, rtt_us, ..
             } = &mut proof.presence
             {
                 *proven_at = now;
                 *rtt_us = u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
-                // It may have moved.
-                *remote = connection.remote_address().to_string();
+            }
+        });
+        self.moved();
+    }
+
+    /// The host may have a new address since.
+    fn moved(&mut self) {
+        let now = self.greeted.connection.remote_address();
+        if std::mem::replace(&mut self.remote, now) == now {
+            return;
+        }
+        self.proofs.send_modify(|proof| {
+            if let Presence::Connected { remote, .. } = &mut proof.presence {
+                *remote = now.to_string();
             }
         });
     }

@@ -15,7 +15,7 @@ const PLAN_WITHIN: Duration = Duration::from_secs(60);
 /// The first answer of a log stream.
 const OPEN_WITHIN: Duration = Duration::from_secs(20);
 /// Frames between the stream and its reader; behind them QUIC's flow control holds the host back.
-const FRAMES: usize = 4;
+const FRAMES: usize = 1;
 
 pub(super) fn broken(what: &str, error: &(dyn std::error::Error + 'static)) -> Failure {
     Failure::new(

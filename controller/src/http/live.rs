@@ -30,7 +30,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Pause before a reader whose feed was cut opens it again; browsers wait 3 s unless told.
 const REOPEN: Duration = Duration::from_millis(500);
 
-fn event(name: &str, data: &impl Serialize) -> Event {
+pub(super) fn event(name: &str, data: &impl Serialize) -> Event {
     let json = serde_json::to_string(data).unwrap_or_default();
     Event::default().event(name).data(json)
 }
@@ -52,7 +52,7 @@ pub(super) async fn signed_out(app: App, shown: Shown) {
 /// A feed of server-sent events.
 pub(super) type Feed = Sse<KeepAliveStream<BoxStream<'static, Result<Event, Infallible>>>>;
 
-fn until_signed_out<S>(app: &App, shown: Shown, events: S) -> Feed
+pub(super) fn until_signed_out<S>(app: &App, shown: Shown, events: S) -> Feed
 where
     S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
 {

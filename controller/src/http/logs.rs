@@ -15,7 +15,8 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{Code, StackId};
+use windflow_kit::Gather;
+use windflow_model::{Code, LogEvent, StackId};
 
 use super::{
     error::ApiFailure,
@@ -25,12 +26,17 @@ use super::{
 };
 use crate::app::{App, session::Shown};
 
-/// A reader that takes nothing for this long is gone.
-const STALLED: Duration = Duration::from_secs(60);
+/// A reader that takes nothing for this long is gone; until then everything waits for it that is its own.
+const STALLED: Duration = Duration::from_secs(30);
 /// A ping this often keeps the way open.
 const PING: Duration = Duration::from_secs(20);
-/// Lines written at once, at most.
-const BATCH: usize = 512;
+/// What is written at once.
+const BATCH: Gather = Gather {
+    items: 128,
+    bytes: 16 << 10,
+};
+/// Bytes that are written at once. tungstenite's own 128 KiB would be held for every reader that stalls.
+const WRITE_BUFFER: usize = 16 << 10;
 /// Readers only send close and pong.
 const MAX_MESSAGE: usize = 4 << 10;
 
@@ -54,7 +60,11 @@ pub(super) async fn stack_logs(
     let frames = app.stack_logs(&op, id, &params);
     let upgrade = upgrade.map_err(|rejection| ApiFailure::bad(rejection.body_text()))?;
     let frames = frames.await?;
-    let upgrade = upgrade.max_message_size(MAX_MESSAGE).max_frame_size(MAX_MESSAGE);
+    let upgrade = upgrade
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .read_buffer_size(MAX_MESSAGE)
+        .write_buffer_size(WRITE_BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
             () = pump(socket, frames) => {}
@@ -67,10 +77,16 @@ fn text(frame: &LogFrame) -> Message {
     Message::text(serde_json::to_string(frame).unwrap_or_default())
 }
 
-async fn pump(socket: WebSocket, frames: BoxStream<'static, LogFrame>) {
+fn size(frame: &LogFrame) -> usize {
+    match &frame.event {
+        LogEvent::Line { text, .. } => text.len(),
+        LogEvent::Gap { .. } | LogEvent::End { .. } => 0,
+    }
+}
+
+async fn pump(socket: WebSocket, mut frames: BoxStream<'static, LogFrame>) {
     let (mut sink, mut source) = socket.split();
     // What is ready together is written together: a message a line would cost a system call each.
-    let mut frames = frames.ready_chunks(BATCH);
     let mut pings = tokio::time::interval(PING);
     loop {
         let batch = tokio::select! {
@@ -79,7 +95,7 @@ async fn pump(socket: WebSocket, frames: BoxStream<'static, LogFrame>) {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
             },
-            frame = frames.next() => match frame {
+            frame = BATCH.next(&mut frames, size) => match frame {
                 Some(frames) => frames.iter().map(text).collect(),
                 None => break,
             },

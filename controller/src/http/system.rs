@@ -27,7 +27,12 @@ pub(super) async fn info(State(facts): State<Arc<Facts>>, _caller: Caller) -> An
         quic_address: facts.quic.clone(),
         url: facts.url.clone(),
         agent_archs: install::archs(&facts),
-        features: vec!["stacks".to_owned(), "logs".to_owned(), "plan".to_owned()],
+        features: vec![
+            "stacks".to_owned(),
+            "logs".to_owned(),
+            "plan".to_owned(),
+            "metrics".to_owned(),
+        ],
     }))
 }
 
@@ -71,8 +76,9 @@ pub(super) async fn openapi_document() -> Json<OpenApi> {
 pub(super) async fn metrics(
     State(app): State<App>,
     State(jobs): State<Jobs>,
-    _caller: Caller,
+    Caller(op): Caller,
 ) -> Result<Response, ApiFailure> {
+    let names = app.host_names(op.org).await?;
     let presences = app.hosts().presences().await;
     let connected = presences
         .values()
@@ -105,5 +111,6 @@ pub(super) async fn metrics(
     );
     text.push_str(&app.hosts().metrics());
     text.push_str(&jobs.metrics());
+    text.push_str(&app.telemetry().text(&names));
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

@@ -8,7 +8,7 @@ use std::{
 
 use windflow_controller::fleet::{
     Answer, Assignment, EnrolGrant, EnrolRequest, Held, Home, HomeError, KeyHash, Refusal, Report,
-    SessionFacts, Withdrawal,
+    SessionFacts, Work,
 };
 use windflow_kit::{Clock, Random};
 use windflow_model::{
@@ -101,6 +101,18 @@ impl Home for Memory {
         }))
     }
 
+    fn agent_allowed(
+        &self,
+        _agent: AgentId,
+        _key: KeyHash,
+        _generation: u64,
+    ) -> Answer<'_, Result<(), Refusal>> {
+        if self.0.lock().unwrap().removed {
+            return now(Err(Refusal::new(Code::AgentRemoved, "this host was removed")));
+        }
+        now(Ok(()))
+    }
+
     fn agent_connected(&self, _agent: AgentId, _facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>> {
         let mut state = self.0.lock().unwrap();
         state.sessions += 1;
@@ -120,11 +132,11 @@ impl Home for Memory {
     fn agent_held(&self, _agent: AgentId, _held: Vec<Held>) -> Answer<'_, ()> {
         now(())
     }
-    fn assignments(&self, _agent: AgentId) -> Answer<'_, Vec<Assignment>> {
-        now(std::mem::take(&mut self.0.lock().unwrap().assignments))
-    }
-    fn withdrawals(&self, _agent: AgentId) -> Answer<'_, Vec<Withdrawal>> {
-        now(Vec::new())
+    fn work(&self, _agent: AgentId) -> Answer<'_, Work> {
+        now(Work {
+            assignments: std::mem::take(&mut self.0.lock().unwrap().assignments),
+            withdrawals: Vec::new(),
+        })
     }
     fn deployment_reports(&self, _agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>> {
         self.0.lock().unwrap().reports.extend(reports);

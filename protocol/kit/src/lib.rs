@@ -5,6 +5,7 @@
 //! - [`stop`] — the token that ends a process, and the signals that trigger it.
 //! - [`clock`], [`random`] — time and chance as handles that are passed in, so tests and simulations own both.
 //! - [`backoff`] — retry delays with full jitter.
+//! - [`gather`] — batches of a stream, bounded in number and bytes.
 //! - [`error`] — prints an error with its causes, once, at the edge.
 //! - [`secret`] — values that cannot be printed and are wiped when dropped.
 //! - [`seeded`] — deliberate bugs that the fault suite has to find; in no product.
@@ -20,6 +21,7 @@ pub mod blocking;
 pub mod build;
 pub mod clock;
 pub mod error;
+pub mod gather;
 pub mod lock;
 pub mod random;
 pub mod secret;
@@ -32,6 +34,7 @@ pub mod trace;
 pub use backoff::{Backoff, BackoffOptions};
 pub use clock::Clock;
 pub use error::{BoxError, Chain};
+pub use gather::Gather;
 pub use lock::{DirLock, LockError};
 pub use random::Random;
 pub use secret::Secret;

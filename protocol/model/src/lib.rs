@@ -13,6 +13,7 @@ pub mod doc;
 pub mod event;
 pub mod id;
 pub mod logs;
+pub mod metrics;
 pub mod org;
 pub mod plan;
 pub mod progress;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use windflow_model::{Code, Doc};
 
-use super::{DEAD_AFTER, HELLO_WITHIN, PING_EVERY, Probe, REPORT_WINDOW};
+use super::{DEAD_AFTER, HELLO_WITHIN, PROVE_EVERY, Probe, Pulse, REPORT_WINDOW};
 use crate::{
     control::{AgentFrame, ControllerFrame, Denial},
     hello::{AgentHello, ControllerHello},
@@ -46,6 +46,13 @@ pub enum AgentAction {
     Renewed(Vec<u8>),
     /// No new certificate.
     RenewRefused(Denial),
+    /// Somebody watches the host.
+    Pace {
+        /// Between two samples.
+        every: Duration,
+        /// For how long from now.
+        lasts: Duration,
+    },
     /// Close the connection; nothing more comes.
     Close(Denial),
 }
@@ -65,7 +72,7 @@ pub struct AgentSession {
     state: State,
     probe: Probe,
     started: Duration,
-    heard: Duration,
+    pulse: Pulse,
     next_ping: Duration,
     /// Numbers of reports sent and not acknowledged, rising.
     in_flight: std::collections::VecDeque<u64>,
@@ -82,8 +89,8 @@ impl AgentSession {
             state: State::AwaitHello,
             probe: Probe::default(),
             started: now,
-            heard: now,
-            next_ping: now + PING_EVERY,
+            pulse: Pulse::new(now),
+            next_ping: now + PROVE_EVERY,
             in_flight: std::collections::VecDeque::new(),
             sent_upto: 0,
         };
@@ -129,13 +136,14 @@ impl AgentSession {
     pub fn deadline(&self) -> Option<Duration> {
         match self.state {
             State::AwaitHello | State::Opened => Some(self.started + HELLO_WITHIN),
-            State::Steady => Some(self.next_ping.min(self.heard + DEAD_AFTER)),
+            State::Steady => Some(self.next_ping.min(self.pulse.deadline())),
             State::Closed => None,
         }
     }
 
-    /// Time has passed.
-    pub fn on_tick(&mut self, now: Duration) -> Vec<AgentAction> {
+    /// Time has passed; so many packets have come from the controller on this connection.
+    pub fn on_tick(&mut self, packets: u64, now: Duration) -> Vec<AgentAction> {
+        self.pulse.look(packets, now);
         match self.state {
             State::AwaitHello | State::Opened if now >= self.started + HELLO_WITHIN => self.close(
                 Code::AgentTimeout,
@@ -144,9 +152,16 @@ impl AgentSession {
                     HELLO_WITHIN.as_secs()
                 ),
             ),
-            State::Steady if now >= self.heard + DEAD_AFTER => self.close(
+            State::Steady if self.pulse.is_silent(now) => self.close(
                 Code::AgentTimeout,
-                format!("no frame from the controller for {} s", DEAD_AFTER.as_secs()),
+                format!("no packet from the controller for {} s", DEAD_AFTER.as_secs()),
+            ),
+            State::Steady if self.probe.is_late(now) => self.close(
+                Code::AgentTimeout,
+                format!(
+                    "the controller has not answered a ping for {} s",
+                    DEAD_AFTER.as_secs()
+                ),
             ),
             State::Steady if now >= self.next_ping => vec![self.ping(now)],
             _ => Vec::new(),
@@ -158,7 +173,7 @@ impl AgentSession {
         if self.state == State::Closed {
             return Vec::new();
         }
-        self.heard = now;
+        self.pulse.heard = now;
         match (self.state, frame) {
             (_, ControllerFrame::Refused(denial)) => self.deny(denial),
             (
@@ -222,6 +237,10 @@ impl AgentSession {
             }
             ControllerFrame::Renewed { certificate } => vec![AgentAction::Renewed(certificate)],
             ControllerFrame::RenewRefused(denial) => vec![AgentAction::RenewRefused(denial)],
+            ControllerFrame::Pace { every_ms, for_ms } => vec![AgentAction::Pace {
+                every: Duration::from_millis(u64::from(every_ms)),
+                lasts: Duration::from_millis(u64::from(for_ms)),
+            }],
             // `on_frame` has taken the others; a second hello changes nothing.
             ControllerFrame::Hello(_) | ControllerFrame::Refused(_) | ControllerFrame::Bye { .. } => {
                 Vec::new()
@@ -230,7 +249,7 @@ impl AgentSession {
     }
 
     fn ping(&mut self, now: Duration) -> AgentAction {
-        self.next_ping = now + PING_EVERY;
+        self.next_ping = now + PROVE_EVERY;
         AgentAction::Send(AgentFrame::Ping {
             nonce: self.probe.send(now),
         })
@@ -257,5 +276,6 @@ fn name(frame: &ControllerFrame) -> &'static str {
         ControllerFrame::Pong { .. } => "pong",
         ControllerFrame::Renewed { .. } | ControllerFrame::RenewRefused(_) => "renewal",
         ControllerFrame::Bye { .. } => "farewell",
+        ControllerFrame::Pace { .. } => "pace",
     }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use windflow_model::{Code, DeploymentId, Doc, Inventory, Progress, container::ContainerList};
 
-use super::{DEAD_AFTER, HELLO_WITHIN, Probe};
+use super::{DEAD_AFTER, HELLO_WITHIN, Probe, Pulse};
 use crate::{
     control::{AgentFrame, ControllerFrame, Denial},
-    hello::{AgentHello, ControllerHello},
+    hello::{AgentHello, ControllerHello, FEATURE_METRICS},
+    metrics::Batch,
     version::{Version, VersionRange},
     work::{HeldList, Report},
 };
@@ -58,6 +59,8 @@ pub enum ControllerAction {
     Containers(Doc<ContainerList>),
     /// A round trip through the control stream ended.
     Proven(Duration),
+    /// Samples of the host.
+    Samples(Batch),
     /// The agent wants a new certificate.
     Renew(Vec<u8>),
     /// Close the connection; nothing more comes.
@@ -68,7 +71,10 @@ impl ControllerAction {
     /// Whether the host asks for something to be done, which only one that is still let in may.
     #[must_use]
     pub const fn is_request(&self) -> bool {
-        !matches!(self, Self::Send(_) | Self::Proven(_) | Self::Close(_))
+        !matches!(
+            self,
+            Self::Send(_) | Self::Proven(_) | Self::Samples(_) | Self::Close(_)
+        )
     }
 }
 
@@ -88,7 +94,7 @@ pub struct ControllerSession {
     state: State,
     probe: Probe,
     started: Duration,
-    heard: Duration,
+    pulse: Pulse,
     /// Highest report handed to the driver.
     taken: u64,
     /// Highest report stored.
@@ -104,7 +110,7 @@ impl ControllerSession {
             state: State::AwaitHello,
             probe: Probe::default(),
             started: now,
-            heard: now,
+            pulse: Pulse::new(now),
             taken: 0,
             stored: 0,
         }
@@ -127,7 +133,7 @@ impl ControllerSession {
         self.stored = welcome.acked_report;
         vec![ControllerAction::Send(ControllerFrame::Hello(ControllerHello {
             version,
-            features: Vec::new(),
+            features: vec![FEATURE_METRICS.to_owned()],
             build: welcome.build,
             controller_epoch: welcome.controller_epoch,
             session_epoch: welcome.session_epoch,
@@ -157,22 +163,37 @@ impl ControllerSession {
     pub fn deadline(&self) -> Option<Duration> {
         match self.state {
             State::AwaitHello | State::Greeted(_) | State::AwaitResume => Some(self.started + HELLO_WITHIN),
-            State::Steady => Some(self.heard + DEAD_AFTER),
+            State::Steady => Some(self.pulse.deadline()),
             State::Closed => None,
         }
     }
 
-    /// Time has passed.
-    pub fn on_tick(&mut self, now: Duration) -> Vec<ControllerAction> {
-        if self.deadline().is_none_or(|due| now < due) {
-            return Vec::new();
+    /// When something of the agent was seen last.
+    #[must_use]
+    pub const fn heard(&self) -> Duration {
+        self.pulse.heard
+    }
+
+    /// Time has passed; so many packets have come from the agent on this connection.
+    pub fn on_tick(&mut self, packets: u64, now: Duration) -> Vec<ControllerAction> {
+        self.pulse.look(packets, now);
+        match self.state {
+            State::AwaitHello | State::Greeted(_) | State::AwaitResume
+                if now >= self.started + HELLO_WITHIN =>
+            {
+                self.close(format!(
+                    "no complete greeting within {} s",
+                    HELLO_WITHIN.as_secs()
+                ))
+            }
+            State::Steady if self.pulse.is_silent(now) => {
+                self.close(format!("no packet for {} s", DEAD_AFTER.as_secs()))
+            }
+            State::Steady if self.probe.is_late(now) => {
+                self.close(format!("no answer to a ping for {} s", DEAD_AFTER.as_secs()))
+            }
+            _ => Vec::new(),
         }
-        let text = if self.state == State::Steady {
-            format!("no packet for {} s", DEAD_AFTER.as_secs())
-        } else {
-            format!("no complete greeting within {} s", HELLO_WITHIN.as_secs())
-        };
-        self.close(text)
     }
 
     /// A frame arrived.
@@ -180,7 +201,7 @@ impl ControllerSession {
         if self.state == State::Closed {
             return Vec::new();
         }
-        self.heard = now;
+        self.pulse.heard = now;
         match (self.state, frame) {
             (_, AgentFrame::Bye { reason }) => self.close(reason),
             (State::AwaitHello, AgentFrame::Hello(hello)) => self.on_hello(hello),
@@ -242,6 +263,7 @@ impl ControllerSession {
                 rtt.map(ControllerAction::Proven).into_iter().collect()
             }
             AgentFrame::Renew { csr } => vec![ControllerAction::Renew(csr)],
+            AgentFrame::Samples(batch) => vec![ControllerAction::Samples(batch)],
             AgentFrame::Hello(_) | AgentFrame::Resume { .. } | AgentFrame::Bye { .. } => {
                 self.close("protocol error: greeted twice".to_owned())
             }

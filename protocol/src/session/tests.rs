@@ -15,6 +15,9 @@ struct Pair {
     controller: ControllerSession,
     now: Duration,
     cut: bool,
+    /// No program answers any more; the transport still does.
+    hung: bool,
+    packets: u64,
     proven: (u32, u32),
     closed: (Option<String>, Option<String>),
     epoch: u64,
@@ -39,6 +42,8 @@ impl Pair {
             controller: ControllerSession::new(VersionRange::SUPPORTED, Duration::ZERO),
             now: Duration::ZERO,
             cut: false,
+            hung: false,
+            packets: 0,
             proven: (0, 0),
             closed: (None, None),
             epoch: 5,
@@ -50,7 +55,7 @@ impl Pair {
     fn agent_does(&mut self, actions: Vec<AgentAction>) {
         for action in actions {
             match action {
-                AgentAction::Send(frame) if !self.cut => {
+                AgentAction::Send(frame) if !self.cut && !self.hung => {
                     let next = self.controller.on_frame(frame, self.now);
                     self.controller_does(next);
                 }
@@ -71,7 +76,7 @@ impl Pair {
     fn controller_does(&mut self, actions: Vec<ControllerAction>) {
         for action in actions {
             match action {
-                ControllerAction::Send(frame) if !self.cut => {
+                ControllerAction::Send(frame) if !self.cut && !self.hung => {
                     let next = self.agent.on_frame(frame, self.now);
                     self.agent_does(next);
                 }
@@ -93,12 +98,16 @@ impl Pair {
         }
     }
 
+    /// Time passes; the transport's packets go both ways unless the wire is cut.
     fn run(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now += Duration::from_secs(1);
-            let next = self.agent.on_tick(self.now);
+            if !self.cut && self.now.as_secs().is_multiple_of(HEARTBEAT_EVERY.as_secs()) {
+                self.packets += 1;
+            }
+            let next = self.agent.on_tick(self.packets, self.now);
             self.agent_does(next);
-            let next = self.controller.on_tick(self.now);
+            let next = self.controller.on_tick(self.packets, self.now);
             self.controller_does(next);
         }
     }
@@ -107,14 +116,24 @@ impl Pair {
 #[test]
 fn stays_up_and_proves_itself_both_ways() {
     let mut pair = Pair::new(VersionRange::SUPPORTED, 5);
-    pair.run(600);
+    pair.run(3_600);
     assert_eq!(pair.closed, (None, None));
-    assert!(pair.proven.0 >= 59 && pair.proven.1 >= 59, "{:?}", pair.proven);
+    assert!(pair.proven.0 >= 30 && pair.proven.1 >= 30, "{:?}", pair.proven);
+}
+
+#[test]
+fn a_program_that_hangs_is_found_though_its_packets_still_come() {
+    let mut pair = Pair::new(VersionRange::SUPPORTED, 5);
+    pair.run(30);
+    pair.hung = true;
+    pair.run((PROVE_EVERY + DEAD_AFTER).as_secs());
+    let reason = pair.closed.0.unwrap_or_default();
+    assert!(reason.contains("has not answered a ping"), "{reason}");
 }
 
 #[test]
 fn a_cut_is_found_on_both_ends_within_25_seconds() {
-    for before in 0..12 {
+    for before in 0..30 {
         let mut pair = Pair::new(VersionRange::SUPPORTED, 0);
         pair.run(before);
         pair.cut = true;

@@ -62,8 +62,8 @@ pub struct RedbOptions {
     /// 0.5 ms instead of 269 ms at 200 MB.
     pub quick_repair: bool,
     /// Verifies redb's page checksums before the first use; reads the whole file: 0.1 s at 34 MB, 2 s at 270 MB (2 busy
-    /// cores). Left out if the disk is full, because it ends with a commit. Without it a damaged page between
-    /// the records is noticed only by `integrity`.
+    /// cores). Left out if the disk is full, because it ends with a commit. Without it redb trusts the file: a damaged
+    /// page between the records is noticed only by `integrity`, or by a panic.
     pub check_on_open: bool,
     /// The clock leases expire by.
     pub clock: Clock,

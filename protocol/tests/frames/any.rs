@@ -7,7 +7,7 @@ use windflow_model::{AgentId, DeploymentId, Doc, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, LogLine,
     StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange, control::Denial,
-    stream::StreamFailure,
+    metrics::Batch, stream::StreamFailure,
 };
 
 pub(crate) use proptest::prelude::any;
@@ -81,6 +81,7 @@ pub(crate) fn agent_frame() -> impl Strategy<Value = AgentFrame> {
         any::<u64>().prop_map(|nonce| AgentFrame::Pong { nonce }),
         bytes().prop_map(|csr| AgentFrame::Renew { csr }),
         text().prop_map(|reason| AgentFrame::Bye { reason }),
+        (any::<u8>(), bytes()).prop_map(|(format, body)| AgentFrame::Samples(Batch { format, body })),
     ]
 }
 
@@ -119,6 +120,8 @@ pub(crate) fn controller_frame() -> impl Strategy<Value = ControllerFrame> {
             reason,
             retry_after_ms
         }),
+        (any::<u32>(), any::<u32>())
+            .prop_map(|(every_ms, for_ms)| ControllerFrame::Pace { every_ms, for_ms }),
     ]
 }
 

@@ -7,7 +7,7 @@ use windflow_model::{AgentId, Code, DeploymentId, Doc, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, Frame, LogLine,
     StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange, control::Denial, encode,
-    stream::StreamFailure,
+    metrics::Batch, stream::StreamFailure,
 };
 
 /// An envelope as it travels; what is inside evolves by its own rules.
@@ -64,6 +64,10 @@ fn agent_frames() -> Vec<AgentFrame> {
         AgentFrame::Bye {
             reason: "x".to_owned(),
         },
+        AgentFrame::Samples(Batch {
+            format: 1,
+            body: vec![0, 1, 2],
+        }),
     ]
 }
 
@@ -91,6 +95,10 @@ fn controller_frames() -> Vec<ControllerFrame> {
         ControllerFrame::Bye {
             reason: "x".to_owned(),
             retry_after_ms: 1_000,
+        },
+        ControllerFrame::Pace {
+            every_ms: 1_000,
+            for_ms: 30_000,
         },
     ]
 }

@@ -11,7 +11,7 @@ use quinn::{
 use quinn_proto::HashedConnectionIdGenerator;
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
-use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL};
+use windflow_protocol::{ALPN_CONTROL, ALPN_ENROLL, session::HEARTBEAT_EVERY};
 
 use crate::{
     network::Network,
@@ -20,8 +20,6 @@ use crate::{
 
 /// Only cleans up: presence has its own, shorter timer in the session.
 const IDLE_TIMEOUT_MS: u32 = 30_000;
-/// Keeps a NAT's entry and brings the stateless reset after a controller was killed.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// What a round trip is taken for before one is measured. RFC 9002 (section 6.2.2) suggests 333 ms, which makes a host that
 /// dials while its controller starts try again after 1 s and 3 s; so it does after 0.3 s, 0.9 s and 2.1 s.
 const DIAL_RTT: Duration = Duration::from_millis(100);
@@ -29,14 +27,17 @@ const DIAL_RTT: Duration = Duration::from_millis(100);
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
 const CONTROLLER_BIDI: u32 = 16;
-/// What a peer may send on one stream before it is read.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// What a peer may send on one connection before it is read: all streams that there can be. With less, readers of logs
-/// that stall would hold up the control stream and every terminal of their host; with this each holds up its own stream.
-const WINDOW: u32 = (AGENT_BIDI + CONTROLLER_BIDI + UNI) * STREAM_WINDOW;
 /// Streams in one direction that a peer may open.
 const UNI: u32 = 4;
-/// What is sent and not yet acknowledged, at most.
+/// What a peer may send on one stream before it is read.
+const STREAM_WINDOW: u32 = 256 << 10;
+/// What a peer may send on one connection before it is read.
+const WINDOW: VarInt = VarInt::from_u32(1 << 20);
+/// As much as all streams of a link can hold: see [`widen`].
+const LINK_WINDOW: VarInt = VarInt::from_u32((AGENT_BIDI + CONTROLLER_BIDI + UNI) * STREAM_WINDOW);
+/// See [`probe`].
+const WINDOW_PROBE: VarInt = VarInt::from_u32((1 << 20) + 1);
+/// What is sent and not yet acknowledged, of all streams: one log may fill its own window and must leave room for a terminal.
 const SEND_WINDOW: u64 = 8 << 20;
 /// Handshakes waiting for the accept loop: what it takes in a second or two at the default pace.
 const MAX_INCOMING: usize = 2_048;
@@ -108,8 +109,7 @@ fn transport(bidi: u32, keep_alive: Option<Duration>) -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(bidi))
         .max_concurrent_uni_streams(VarInt::from_u32(UNI))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
-        .receive_window(VarInt::from_u32(WINDOW))
-        // Bytes under way, of all streams: one log may fill its own window and must leave room for a terminal.
+        .receive_window(WINDOW)
         .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         .datagram_send_buffer_size(0)
@@ -199,7 +199,7 @@ pub async fn dial(
     tls: QuicClientConfig,
 ) -> Result<Connection, DialError> {
     let mut config = ClientConfig::new(Arc::new(tls));
-    let mut transport = transport(AGENT_BIDI, Some(KEEP_ALIVE));
+    let mut transport = transport(AGENT_BIDI, Some(HEARTBEAT_EVERY));
     transport.initial_rtt(DIAL_RTT);
     config.transport_config(Arc::new(transport));
     let connecting = endpoint
@@ -214,8 +214,23 @@ pub async fn dial(
 /// brings its stateless reset. Quinn does not offer QUIC's PING; MAX_DATA does the same (RFC 9000, sections 10.3 and 13.2),
 /// and goes out whenever the window grows, here by a byte that is taken back at once.
 pub fn probe(connection: &Connection) {
-    connection.set_receive_window(VarInt::from_u32(WINDOW + 1));
-    connection.set_receive_window(VarInt::from_u32(WINDOW));
+    connection.set_receive_window(WINDOW_PROBE);
+    connection.set_receive_window(WINDOW);
+}
+
+/// Lets every stream of a host's link have a whole window of its own, so that streams nobody reads (logs in a browser that
+/// hangs) never use up what the control stream needs. A host can only fill streams that the controller has opened, and the
+/// few of its own: what is held for it stays bounded by their number. For a peer that is known.
+pub fn widen(link: &Connection) {
+    link.set_receive_window(LINK_WINDOW);
+}
+
+/// How many packets of the peer have come that say something: what a session takes for its pulse. Only what was decrypted
+/// counts.
+#[must_use]
+pub fn packets(connection: &Connection) -> u64 {
+    let heard = connection.stats().frame_rx;
+    heard.ping.wrapping_add(heard.acks).wrapping_add(heard.stream)
 }
 
 /// What an accepted connection is for.

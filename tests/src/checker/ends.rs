@@ -23,11 +23,16 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
     for event in events {
         if let What::Ended {
             deployment,
+            stack,
+            agent,
+            op,
             state,
             hopeless: true,
             ..
         } = &event.what
             && state == "succeeded"
+            // What is stopped by hand ends as a job does: with 0.
+            && stopped(events, agent, stack, Some(op)).is_empty()
         {
             out.broken.push(format!(
                 "I8: {deployment} is succeeded with a service that cannot be healthy"
@@ -67,7 +72,7 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
             .iter()
             .map(|service| format!("{stack}-{service}-1"))
             .collect();
-        let stopped = stopped(events, agent, stack);
+        let stopped = stopped(events, agent, stack, None);
         let found: BTreeSet<String> = runs
             .iter()
             .filter(|one| one.project == *stack && one.running)
@@ -92,9 +97,9 @@ pub(super) fn ends(events: &[Event], out: &mut Verdict) {
     }
 }
 
-/// Containers that somebody stopped since the last revision that came about was taken: what somebody stops stays so,
-/// until it is deployed again.
-fn stopped(events: &[Event], agent: &str, stack: &str) -> BTreeSet<String> {
+/// Containers that somebody stopped since an operation was taken, or since the last one that came about was: what somebody
+/// stops stays so, until it is deployed again.
+fn stopped(events: &[Event], agent: &str, stack: &str, since: Option<&str>) -> BTreeSet<String> {
     let places = places(events);
     let of = |event: &Event| {
         places
@@ -110,7 +115,8 @@ fn stopped(events: &[Event], agent: &str, stack: &str) -> BTreeSet<String> {
         } if of(event) && of_stack == stack && state == wanted => Some(op.clone()),
         _ => None,
     };
-    let last = events.iter().rev().find_map(|event| journal(event, "succeeded"));
+    let last = || events.iter().rev().find_map(|event| journal(event, "succeeded"));
+    let last = since.map(str::to_owned).or_else(last);
     let since = last.and_then(|op| {
         let mut events = events.iter();
         events.position(|event| journal(event, "accepted").as_ref() == Some(&op))
@@ -120,10 +126,18 @@ fn stopped(events: &[Event], agent: &str, stack: &str) -> BTreeSet<String> {
         What::Stopped {
             stack: of_stack,
             container,
-        } if of(event) && of_stack == stack => Some(container.clone()),
+        } if of(event) && of_stack == stack => Some(settled(container).to_owned()),
         _ => None,
     });
     stopped.collect()
+}
+
+/// The name that a container has in the end: while it replaces another one, it has 12 digits of that one's id before it.
+fn settled(name: &str) -> &str {
+    match name.split_once('_') {
+        Some((id, rest)) if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
+        _ => name,
+    }
 }
 
 fn doubled(who: &str, containers: &[Container], out: &mut Verdict) {

@@ -189,6 +189,20 @@ fn each_invariant_is_noticed_when_it_breaks() {
         }
     };
     check(|all| failing(&mut all[8].1), &["I8"]);
+    // What somebody stops ends as a job does; also while it still has its other name.
+    for name in ["web-web-1", "0123456789ab_web-web-1"] {
+        check(
+            |all| {
+                failing(&mut all[8].1);
+                all[9].1 = runs(&[]);
+                let (stack, container) = ("web".to_owned(), name.to_owned());
+                all.insert(6, ("host-1", What::Stopped { stack, container }));
+                let agent = "agt".to_owned();
+                all.insert(0, ("host-1", What::Joined { agent }));
+            },
+            &[],
+        );
+    }
     // The audit trail.
     check(|all| drop(all.remove(12)), &["I9"]);
     check(

@@ -141,8 +141,9 @@ pub(super) fn begin(to: &mut UnixStream, api: &str) -> std::io::Result<()> {
 }
 
 /// A piece of such a body.
-pub(super) fn chunk(to: &mut UnixStream, text: &str) -> std::io::Result<()> {
-    to.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes())
+pub(super) fn chunk(to: &mut UnixStream, piece: &[u8]) -> std::io::Result<()> {
+    let length = format!("{:x}\r\n", piece.len());
+    to.write_all(&[length.as_bytes(), piece, b"\r\n"].concat())
 }
 
 /// Whether the caller has hung up.

@@ -1,9 +1,19 @@
-//! Small file systems of a test's own: an ext4 image that can lose its power, and memory that fills up.
+//! Small file systems of a test's own: an ext4 that can lose its power, and memory that fills up.
+//!
+//! The power goes in one moment. A copy that reads while the kernel goes on writing is none: it can have a write without
+//! the one that the disk had finished before it, which no disk does. So the image of the ext4 lies on an XFS (itself in
+//! memory), which clones a file between two writes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use fs_err as fs;
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::{
+    fs::ioctl_ficlone,
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+};
 use windflow_tests::{fleet, program::Launch};
 
 /// A mounted file system; unmounted and removed when it is dropped, whoever still has files of it open.
@@ -11,8 +21,13 @@ use windflow_tests::{fleet, program::Launch};
 pub(crate) struct Disk {
     image: PathBuf,
     at: PathBuf,
+    // Before the folder: it may be mounted in there.
+    below: Option<Arc<Self>>,
     _dir: tempfile::TempDir,
 }
+
+/// Size of the XFS below (MiB; its least is 300): room for the image, and for what a cut and the life after it change.
+const BELOW: u64 = 2048;
 
 async fn run(program: &str, args: &[&str]) -> Result<(), String> {
     let launch = Launch {
@@ -41,25 +56,41 @@ impl Disk {
         Self {
             image: dir.path().join("image"),
             at,
+            below: None,
             _dir: dir,
         }
     }
 
+    /// Folders of a disk whose image lies on another one.
+    fn above(below: Arc<Self>, image: &str) -> Self {
+        let mut disk = Self::folders();
+        disk.image = below.at.join(image);
+        disk.below = Some(below);
+        disk
+    }
+
     /// An empty ext4 of so many MiB in a file; `None`, with a line for the reader, where that cannot be had.
     pub(crate) async fn ext4(mib: u64) -> Option<Self> {
-        let disk = Self::folders();
-        fs::File::create(&disk.image).unwrap().set_len(mib << 20).unwrap();
         let made = async {
-            run("/usr/sbin/mkfs.ext4", &["-q", text(&disk.image)]).await?;
-            disk.mount().await
+            let below = Self::folders();
+            below.make("/usr/sbin/mkfs.xfs", BELOW).await?;
+            let disk = Self::above(Arc::new(below), "image");
+            disk.make("/usr/sbin/mkfs.ext4", mib).await?;
+            Ok::<_, String>(disk)
         };
         match made.await {
-            Ok(()) => Some(disk),
+            Ok(disk) => Some(disk),
             Err(why) => {
-                println!("SKIPPED: a loop device with ext4 is needed (as root): {why}");
+                println!("SKIPPED: loop devices with XFS and ext4 are needed (as root): {why}");
                 None
             }
         }
+    }
+
+    async fn make(&self, mkfs: &str, mib: u64) -> Result<(), String> {
+        fs::File::create(&self.image).unwrap().set_len(mib << 20).unwrap();
+        run(mkfs, &["-q", text(&self.image)]).await?;
+        self.mount().await
     }
 
     async fn mount(&self) -> Result<(), String> {
@@ -70,14 +101,21 @@ impl Disk {
         .await
     }
 
-    /// What is left if the power goes at this moment: a copy of the image without anything that was not synced.
-    pub(crate) async fn cut(&self) -> Self {
-        let cut = Self::folders();
-        fs::copy(&self.image, &cut.image).unwrap();
+    /// What is left if the power goes at this moment: nothing that the kernel has not handed to the disk.
+    pub(crate) fn cut(&self) -> Self {
+        let below = self.below.as_ref().expect("an ext4");
+        let cut = Self::above(Arc::clone(below), "cut");
+        // One cut at a time; the one before may be in use by nobody, but its file is there.
+        let _none_before = fs::remove_file(&cut.image);
+        let (from, to) = (
+            fs::File::open(&self.image).unwrap(),
+            fs::File::create(&cut.image).unwrap(),
+        );
+        ioctl_ficlone(to, from).expect("XFS clones files");
         cut
     }
 
-    /// Mounts a copy; the file system repairs itself.
+    /// Mounts what is left; the file system repairs itself.
     pub(crate) async fn after(&self) {
         self.mount().await.expect("the file system mounts after the cut");
     }

@@ -20,10 +20,15 @@ use std::{
     time::Duration,
 };
 
-use bollard::{Docker, models::ContainerSummaryStateEnum, query_parameters::ListContainersOptions};
+use bollard::{
+    Docker,
+    models::ContainerSummaryStateEnum,
+    query_parameters::{EventsOptions, ListContainersOptions},
+};
 use fs_err as fs;
+use futures_util::{StreamExt as _, future::ready};
 use tokio::time::Instant;
-use windflow_kit::Random;
+use windflow_kit::{Clock, Random};
 use windflow_tests::{
     dockerd::{Dockerd, IMAGE},
     program::{Finished, Launch, Program},
@@ -142,6 +147,32 @@ async fn look(docker: &Docker) -> Option<BTreeSet<Seen>> {
     Some(seen.collect())
 }
 
+/// What the engine says of the project from a little before a moment on, as far as it remembers.
+async fn told(docker: &Docker, since: Instant) -> Vec<String> {
+    let now = Clock::system().now_ms() / 1000;
+    let before = now - i64::try_from(since.elapsed().as_secs()).unwrap() - 10;
+    let label = format!("com.docker.compose.project={PROJECT}");
+    let options = EventsOptions {
+        since: Some(before.to_string()),
+        until: Some(now.to_string()),
+        filters: Some(HashMap::from([("label".to_owned(), vec![label])])),
+    };
+    let events = docker.events(Some(options)).filter_map(|event| ready(event.ok()));
+    let lines = events.map(|event| {
+        let attributes = event.actor.and_then(|actor| actor.attributes).unwrap_or_default();
+        let own = attributes
+            .into_iter()
+            .filter(|(key, _)| ["name", "signal", "exitCode", "variant"].contains(&key.as_str()));
+        let own: BTreeMap<_, _> = own.collect();
+        format!(
+            "{} {} {own:?}",
+            event.time_nano.unwrap_or_default() / 1_000_000,
+            event.action.unwrap_or_default()
+        )
+    });
+    lines.collect().await
+}
+
 /// What is wrong with what is there.
 #[derive(Debug, Default)]
 struct Wrong {
@@ -240,7 +271,11 @@ impl Sum {
         if let Some(wrong) = wrong {
             self.orphans += wrong.orphans.len();
             self.duplicates += wrong.duplicates.len();
-            self.complain(format!("{context}: {wrong:#?}"));
+            let there = look(docker).await;
+            let told = told(docker, since).await;
+            self.complain(format!(
+                "{context}: {wrong:#?}\nthere is {there:#?}\nthe engine told: {told:#?}"
+            ));
         } else if took > CONVERGED {
             self.complain(format!("{context}: only after {took} ms"));
         }

@@ -1,7 +1,10 @@
-//! Power cuts: everything runs on an ext4 in a file; all processes are held, the file is copied, and in the copy there is
-//! only what was synced. Every store opens, and nothing that was acknowledged is missing.
+//! Power cuts: everything runs on an ext4 in a file; all processes are held, the file is cloned at one moment, and in the
+//! clone there is only what was synced. Every store opens, and nothing that was acknowledged is missing.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -26,6 +29,9 @@ const SIZE: u64 = 192;
 const CUT_WITHIN: u64 = 250;
 /// Newest deployments that are looked for after a cut.
 const NEWEST: usize = 150;
+
+/// Revisions of a stack whose ends a host's journal has for certain.
+const REMEMBERED: u64 = 45;
 
 /// Counts of all cuts.
 #[derive(Debug, Default)]
@@ -58,7 +64,7 @@ fn signal(world: &World, signal: Signal) {
 async fn round(world: &World, disk: &Disk, traffic: &Traffic, sum: &mut Sum, context: &str) {
     let granted = traffic.granted_ids();
     signal(world, Signal::STOP);
-    let cut = disk.cut().await;
+    let cut = disk.cut();
     signal(world, Signal::CONT);
     cut.after().await;
     let history = History::default();
@@ -79,7 +85,18 @@ async fn round(world: &World, disk: &Disk, traffic: &Traffic, sum: &mut Sum, con
         },
     );
     let mut ops = BTreeSet::new();
-    for what in controller.deployments(usize::MAX).await {
+    let stored = controller.deployments(usize::MAX).await;
+    let mut newest = BTreeMap::new();
+    for what in &stored {
+        if let What::Stored {
+            stack, agent, rev, ..
+        } = what
+        {
+            let most = newest.entry((stack.clone(), agent.clone())).or_insert(*rev);
+            *most = (*most).max(*rev);
+        }
+    }
+    for what in stored {
         if let What::Stored {
             deployment,
             stack,
@@ -90,6 +107,10 @@ async fn round(world: &World, disk: &Disk, traffic: &Traffic, sum: &mut Sum, con
         } = what.clone()
         {
             ops.insert(op.clone());
+            // A host forgets how revisions ended of which there have been fifty since.
+            if rev + REMEMBERED <= newest[&(stack.clone(), agent.clone())] {
+                continue;
+            }
             let ended = What::Ended {
                 deployment,
                 stack,

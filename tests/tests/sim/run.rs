@@ -268,7 +268,9 @@ impl World<'_> {
     fn wait_for_the_end(&mut self) {
         let quiet = self.history.now();
         let by = quiet + END_MS;
-        loop {
+        // Requests are answered side by side: one may still be making what the first count has not seen.
+        let mut nothing_open = 0;
+        while nothing_open < 2 {
             if self.history.now() > by {
                 self.note("it does not end".to_owned());
                 break;
@@ -281,9 +283,8 @@ impl World<'_> {
             while self.history.now() < asked + 1_000 {
                 self.step();
             }
-            if self.ground.directory.lock().unwrap().open == Some(0) {
-                break;
-            }
+            let open = self.ground.directory.lock().unwrap().open;
+            nothing_open = if open == Some(0) { nothing_open + 1 } else { 0 };
         }
         let ended = self.history.now();
         let number = self.ask(Request::Account);

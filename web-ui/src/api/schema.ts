@@ -57,6 +57,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents/{id}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest values of one host, with its containers. */
+        get: operations["agent_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit-records": {
         parameters: {
             query?: never;
@@ -274,6 +291,57 @@ export interface paths {
         };
         /** Who is signed in. */
         get: operations["me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest values of hosts. Hosts that said nothing since the controller started are left out. */
+        get: operations["metrics_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest values as they come (server-sent events `metrics`, each a list of `HostMetrics`). */
+        get: operations["metrics_live"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/metrics/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A metric over time, by host, stack, container or label. */
+        get: operations["metrics_query"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1059,6 +1127,62 @@ export interface components {
             /** @description The engine's status line, e.g. `Up 3 minutes (healthy)`. */
             status?: string;
         };
+        /** @description A container. */
+        ContainerUsage: {
+            /**
+             * Format: double
+             * @description Processors that it kept busy: 1 is one of them.
+             */
+            cpu: number;
+            /** @description First 12 digits of its id. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Memory in bytes.
+             */
+            memory: number;
+            /**
+             * Format: int64
+             * @description The most it may have in bytes; 0 without a limit.
+             */
+            memory_limit: number;
+            /** @description Its name. */
+            name: string;
+            /**
+             * Format: double
+             * @description Bytes read from disks in a second.
+             */
+            read: number;
+            /**
+             * Format: double
+             * @description Bytes received in a second; `None` in the host's network.
+             */
+            received?: number | null;
+            /**
+             * Format: double
+             * @description Bytes sent in a second; `None` in the host's network.
+             */
+            sent?: number | null;
+            /** @description Its Compose service; empty without one. */
+            service: string;
+            /** @description Its Compose project; empty without one. */
+            stack: string;
+            /**
+             * Format: int64
+             * @description Processes and threads.
+             */
+            tasks: number;
+            /**
+             * Format: double
+             * @description Share of the time in which a limit held it back.
+             */
+            throttled: number;
+            /**
+             * Format: double
+             * @description Bytes written to disks in a second.
+             */
+            written: number;
+        };
         /** @description How a deployment behaves on the host. */
         DeployPolicy: {
             /**
@@ -1232,6 +1356,26 @@ export interface components {
             /** @description Whether that is the truth of this moment, or the host is silent and since when. */
             view: components["schemas"]["View"];
         };
+        /** @description A disk. */
+        DiskUsage: {
+            /**
+             * Format: double
+             * @description Share of the time in which it had work.
+             */
+            busy: number;
+            /** @description Device. */
+            device: string;
+            /**
+             * Format: double
+             * @description Bytes read in a second.
+             */
+            read: number;
+            /**
+             * Format: double
+             * @description Bytes written in a second.
+             */
+            written: number;
+        };
         /** @description Why a rollout ended before its time. */
         EndReason: {
             /**
@@ -1331,6 +1475,21 @@ export interface components {
             hint?: string;
             /** @description What happened: operation, thing, cause. */
             message: string;
+        };
+        /** @description A file system. */
+        FilesystemUsage: {
+            /**
+             * Format: int64
+             * @description Bytes that programs may still write.
+             */
+            available: number;
+            /** @description Where it is mounted. */
+            mount: string;
+            /**
+             * Format: int64
+             * @description Size in bytes.
+             */
+            total: number;
         };
         /** @description An event with its place in time. */
         FleetEvent: components["schemas"]["FleetEventKind"] & {
@@ -1482,11 +1641,115 @@ export interface components {
             containers: components["schemas"]["ContainerSummary"][];
             observed_at?: components["schemas"]["Timestamp"] | null;
         };
+        /** @description The newest of a host. */
+        HostMetrics: components["schemas"]["Usage"] & {
+            /**
+             * Format: int64
+             * @description Age of the values in milliseconds, by the clock of the controller.
+             */
+            age_ms: number;
+            /** @description The host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description Whether that is young enough to be called the present. */
+            fresh: boolean;
+            /**
+             * Format: int64
+             * @description Samples of this host that never came since the controller started.
+             */
+            lost: number;
+            /** @description Its name. */
+            name: string;
+        };
         /**
          * @description What may be said of one host of a rollout right now.
          * @enum {string}
          */
         HostState: "waiting" | "running" | "unknown" | "succeeded" | "failed" | "rolled_back" | "rolling_back" | "rollback_failed" | "unreachable" | "superseded" | "cancelled" | "removed" | "untouched";
+        /** @description The host as a whole. */
+        HostUsage: {
+            /**
+             * Format: double
+             * @description Share of all processors that was busy, 0 to 1.
+             */
+            cpu: number;
+            /**
+             * Format: double
+             * @description Share in which a disk was waited for.
+             */
+            cpu_iowait: number;
+            /**
+             * Format: double
+             * @description Share that the hypervisor gave to others.
+             */
+            cpu_steal: number;
+            /**
+             * Format: double
+             * @description Bytes read from all disks in a second.
+             */
+            disk_read: number;
+            /**
+             * Format: double
+             * @description Bytes written to all disks in a second.
+             */
+            disk_written: number;
+            /** @description Mean of runnable and waiting tasks over 1, 5 and 15 minutes. */
+            load: number[];
+            /**
+             * Format: int64
+             * @description Memory that holds files and can be given back, in bytes.
+             */
+            memory_cached: number;
+            /**
+             * Format: int64
+             * @description Memory in bytes.
+             */
+            memory_total: number;
+            /**
+             * Format: int64
+             * @description Memory that programs could not have without swapping, in bytes.
+             */
+            memory_used: number;
+            /**
+             * Format: double
+             * @description Bytes received by all interfaces in a second.
+             */
+            network_received: number;
+            /**
+             * Format: double
+             * @description Bytes sent by all interfaces in a second.
+             */
+            network_sent: number;
+            /**
+             * Format: double
+             * @description Share of the time in which some task waited for a processor, if the kernel tells.
+             */
+            pressure_cpu?: number | null;
+            /**
+             * Format: double
+             * @description The same for disks.
+             */
+            pressure_io?: number | null;
+            /**
+             * Format: double
+             * @description The same for memory.
+             */
+            pressure_memory?: number | null;
+            /**
+             * Format: int64
+             * @description Swap space in bytes.
+             */
+            swap_total: number;
+            /**
+             * Format: int64
+             * @description Used swap space in bytes.
+             */
+            swap_used: number;
+            /**
+             * Format: int64
+             * @description Processes and threads.
+             */
+            tasks: number;
+        };
         /** @description What this controller is and how hosts reach it. */
         Info: {
             /** @description Architectures for which an agent binary is served, e.g. `x86_64`. */
@@ -1655,6 +1918,53 @@ export interface components {
             /** @description Sign-in name. */
             name: string;
         };
+        /** @description An answer from the history. */
+        MetricsHistory: {
+            /** @description Begin of the first step. */
+            from: components["schemas"]["Timestamp"];
+            /** @description What of it. */
+            function: string;
+            /** @description What was asked for. */
+            metric: string;
+            /** @description The series. */
+            series: components["schemas"]["MetricsSeries"][];
+            /**
+             * Format: int32
+             * @description Seconds of a step.
+             */
+            step_s: number;
+        };
+        /** @description A series. */
+        MetricsSeries: {
+            agent?: components["schemas"]["AgentId"] | null;
+            /** @description Its name. */
+            host?: string;
+            /** @description Disk, mount point, interface, thermometer or container, if it is of one. */
+            key?: string;
+            /** @description Name of the container, if it is of one. */
+            name?: string;
+            /** @description Compose service, if it is of one. */
+            service?: string;
+            /** @description Compose project, if it is of one. */
+            stack?: string;
+            /** @description A value for each step, in bytes, seconds, shares or ones; nothing where nothing was measured. */
+            values: (number | null)[];
+        };
+        /** @description An interface. */
+        NetworkUsage: {
+            /** @description Its name. */
+            interface: string;
+            /**
+             * Format: double
+             * @description Bytes received in a second.
+             */
+            received: number;
+            /**
+             * Format: double
+             * @description Bytes sent in a second.
+             */
+            sent: number;
+        };
         /**
          * @description What happens when more hosts fail than are tolerated.
          * @enum {string}
@@ -1780,6 +2090,30 @@ export interface components {
                 containers: components["schemas"]["ContainerSummary"][];
                 observed_at?: components["schemas"]["Timestamp"] | null;
             }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_HostMetrics: {
+            /** @description The entries. */
+            items: (components["schemas"]["Usage"] & {
+                /**
+                 * Format: int64
+                 * @description Age of the values in milliseconds, by the clock of the controller.
+                 */
+                age_ms: number;
+                /** @description The host. */
+                agent: components["schemas"]["AgentId"];
+                /** @description Whether that is young enough to be called the present. */
+                fresh: boolean;
+                /**
+                 * Format: int64
+                 * @description Samples of this host that never came since the controller started.
+                 */
+                lost: number;
+                /** @description Its name. */
+                name: string;
+            })[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
         };
@@ -2771,6 +3105,16 @@ export interface components {
             /** @default null */
             selector: components["schemas"]["Selector"] | null;
         };
+        /** @description A thermometer. */
+        TemperatureUsage: {
+            /**
+             * Format: double
+             * @description Degrees Celsius.
+             */
+            celsius: number;
+            /** @description Its name. */
+            sensor: string;
+        };
         /** @description What a reader wants beside typing. */
         TerminalAction: (components["schemas"]["TerminalSize"] & {
             /** @enum {string} */
@@ -2948,6 +3292,28 @@ export interface components {
          * @example tok_01jd4x2m8v7f3k9q0zt5n6r1wc
          */
         TokenId: string;
+        /** @description A host and its containers, as they were between two samples. */
+        Usage: {
+            /** @description When the newer sample was taken, by the host's clock. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Its running containers. */
+            containers: components["schemas"]["ContainerUsage"][];
+            /** @description Its disks. */
+            disks: components["schemas"]["DiskUsage"][];
+            /** @description Its file systems. */
+            filesystems: components["schemas"]["FilesystemUsage"][];
+            /** @description The host. */
+            host: components["schemas"]["HostUsage"];
+            /** @description Its interfaces. */
+            networks: components["schemas"]["NetworkUsage"][];
+            /**
+             * Format: double
+             * @description The time between the two in seconds; 0 if there was only one, and no rates.
+             */
+            over_s: number;
+            /** @description Its thermometers. */
+            temperatures: components["schemas"]["TemperatureUsage"][];
+        };
         /**
          * @description Id with the prefix `usr_`.
          * @example usr_01jd4x2m8v7f3k9q0zt5n6r1wc
@@ -3139,6 +3505,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostContainers"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    agent_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HostMetrics"];
                 };
             };
             /** @description A refusal or a failure. */
@@ -3681,6 +4077,139 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    metrics_list: {
+        parameters: {
+            query?: {
+                /** @description Only these hosts; several with commas. */
+                agent?: string;
+                /** @description Only hosts with these labels, `KEY=VALUE`; several with commas, all of which a host must have. */
+                label?: string;
+                /** @description With the containers, disks, file systems and interfaces of each host. Always so if one host is named. */
+                detail?: boolean;
+                /** @description Of a live feed: milliseconds between two samples of a host, 1000 to 10000; below 10000 for at most 100 hosts. */
+                every_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_HostMetrics"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    metrics_live: {
+        parameters: {
+            query?: {
+                /** @description Only these hosts; several with commas. */
+                agent?: string;
+                /** @description Only hosts with these labels, `KEY=VALUE`; several with commas, all of which a host must have. */
+                label?: string;
+                /** @description With the containers, disks, file systems and interfaces of each host. Always so if one host is named. */
+                detail?: boolean;
+                /** @description Of a live feed: milliseconds between two samples of a host, 1000 to 10000; below 10000 for at most 100 hosts. */
+                every_ms?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    metrics_query: {
+        parameters: {
+            query?: {
+                /** @description `cpu`, `memory`, `memory_share`, `swap`, `filesystem_share`, or the name of a metric, e.g. `network_sent_bytes`. */
+                metric?: string;
+                /**
+                 * @description `mean` (of what only rises: the rate in a second), `max`, `min`, `last`, `p50`, `p90`, `p95` or `p99`; `mean` if
+                 *     absent.
+                 */
+                function?: string;
+                /** @description Begin; an hour before the end if absent. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description End; now if absent. */
+                to?: components["schemas"]["Timestamp"];
+                /** @description Seconds of a step; a hundredth of the time if absent. */
+                step_s?: number;
+                /** @description Only these hosts; several with commas. */
+                agent?: string;
+                /** @description Only hosts with these labels, `KEY=VALUE`; several with commas, all of which a host must have. */
+                label?: string;
+                /** @description Only this disk, mount point, interface or container (by its id or its name). */
+                key?: string;
+                /** @description Only containers of this Compose project. */
+                stack?: string;
+                /** @description Only containers of this Compose service. */
+                service?: string;
+                /** @description What becomes one series: `series` (each its own), `host`, `stack`, `service` or `all`; `series` if absent. */
+                by?: string;
+                /**
+                 * @description How series become one: `sum`, `mean` or `max`. If absent, shares are averaged and everything else is added up.
+                 *     Percentiles are always taken over all values together.
+                 */
+                combine?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MetricsHistory"];
                 };
             };
             /** @description A refusal or a failure. */

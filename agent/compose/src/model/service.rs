@@ -212,6 +212,12 @@ impl Service {
             .unwrap_or(1)
     }
 
+    /// Whether the engine starts its containers again whenever they end by themselves.
+    #[must_use]
+    pub fn is_always_restarted(&self) -> bool {
+        matches!(self.restart.as_deref(), Some("always" | "unless-stopped"))
+    }
+
     /// The pull policy; a service without one pulls what is missing.
     #[must_use]
     pub fn pull(&self) -> PullPolicy {

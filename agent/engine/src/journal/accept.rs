@@ -61,22 +61,26 @@ impl Journal {
                 record.loose = held.is_loose();
             }
             if !held.state.is_terminal() {
-                if running == Some(held.op) {
+                let over = if running == Some(held.op) {
                     record.before = Some(Box::new(StackRecord {
                         before: None,
                         ..held.clone()
                     }));
+                    // It has stopped, or this one would not run; its end could not be written then (a full disk).
+                    held.before.as_deref().map(|before| (before, held.rev))
                 } else {
                     // Accepted and never begun: nobody has to stop first.
-                    let event = DeploymentEvent::Superseded { by: order.rev };
-                    let mut ended = held.clone();
-                    ended.moved(DeploymentState::Superseded { by: order.rev }, now, None);
+                    Some((held, order.rev))
+                };
+                if let Some((over, by)) = over {
+                    let mut ended = over.clone();
+                    ended.moved(DeploymentState::Superseded { by }, now, None);
                     if !ended.needs {
                         txn = history::note(txn, &ended)?;
                     }
-                    txn = inner
-                        .outbox
-                        .add(txn, &mut pending, &held.subject(), event, None, now)?;
+                    let event = DeploymentEvent::Superseded { by };
+                    let subject = over.subject();
+                    txn = inner.outbox.add(txn, &mut pending, &subject, event, None, now)?;
                 }
             }
         }

@@ -46,7 +46,7 @@ pub(crate) struct StackRecord {
     #[serde(default)]
     pub(crate) finished: Option<Finished>,
     /// Ids of containers that ran and were stopped to be replaced, by this operation or one it took over from: those
-    /// that must run again if the replacement fails. Empty once an operation has ended.
+    /// that must run again if the replacement fails. Empty once an operation has settled the host.
     #[serde(default)]
     pub(crate) stopped: BTreeSet<String>,
 }
@@ -74,6 +74,9 @@ pub(crate) struct Subject {
 pub(crate) struct StepEntry {
     /// What it does, e.g. `create container web-db-1`.
     pub(crate) what: String,
+    /// The container whose process it ends. As long as nobody has seen that the step ended, that may still happen.
+    #[serde(default)]
+    pub(crate) stops: Option<String>,
     /// What it left behind, once it has ended well.
     #[serde(default)]
     pub(crate) done: Option<Evidence>,
@@ -117,7 +120,6 @@ impl StackRecord {
             self.good = (!self.want.is_absent()).then_some(self.rev);
         }
         if state.is_terminal() {
-            self.stopped.clear();
             self.finished = Some(Finished {
                 result: state.name().to_owned(),
                 world,
@@ -125,6 +127,10 @@ impl StackRecord {
         }
         self.state = state;
         self.state_at = now;
+        // What breaks off in the middle leaves it to the next one to bring these back.
+        if self.state.is_terminal() && !self.is_loose() {
+            self.stopped.clear();
+        }
     }
 
     /// The operation that this one replaced while it ran has ended: what it came to is where this one starts from.
@@ -161,7 +167,10 @@ impl StackRecord {
 
     /// Whether the lane has something to look after once its operation has ended: what is held, or what is left.
     pub(crate) fn is_tended(&self) -> bool {
-        let left = self.state.is_terminal() && !self.want.is_absent() && self.is_loose();
+        // A removal that broke off is its own kind of half; one that was taken back before its first change has only found
+        // what another revision left.
+        let begun = self.want.is_absent() && self.touched;
+        let left = self.state.is_terminal() && !begun && self.is_loose();
         left || self.steady().is_some()
     }
 

@@ -52,6 +52,7 @@ impl Journal {
             boot,
             secret,
             inner: Mutex::default(),
+            ending: std::sync::Mutex::default(),
         };
         journal.reload().await?;
         journal.sweep_stale_steps().await?;

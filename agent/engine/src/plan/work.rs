@@ -252,6 +252,15 @@ impl Work {
         }
     }
 
+    /// The container whose process it ends, and leaves ended.
+    #[must_use]
+    pub fn stops(&self) -> Option<&str> {
+        match self {
+            Self::Stop { id } | Self::Remove { id, .. } | Self::Discard { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+
     /// Whether it may be left out or broken off at any time without harm.
     #[must_use]
     pub const fn is_harmless(&self) -> bool {

@@ -19,7 +19,7 @@ use super::{
     context::{Early, Run, World},
     exec,
     lane::{RETRY, WAYS},
-    prepare::{input, label_query, loaded, settled},
+    prepare::{input, label_query, loaded, settled, stops_ended},
 };
 use crate::{
     journal::{JournalError, Moved},
@@ -165,6 +165,7 @@ async fn go(back: &Arc<Run>, failed: OpId, halt: &Stop) -> Result<(), Early> {
 /// One way back: load, observe, plan, carry out, look again. Whether the host is as the good revision wants it.
 async fn way(back: &Arc<Run>, failed: OpId, last: bool) -> Result<bool, Early> {
     let shared = &back.shared;
+    stops_ended(shared, &back.order).await?;
     // Writes the files of the good revision over those of the failed one: containers mount them.
     let order = selected(back, failed).await?;
     let loaded = loaded(shared, &order, true).await?;

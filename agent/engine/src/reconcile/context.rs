@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use windflow_compose::model::Project;
 use windflow_kit::Stop;
 use windflow_model::{
@@ -17,10 +20,12 @@ use crate::{
     journal::{Journal, JournalError},
     options::EngineOptions,
     order::{Order, StackProgress},
-    targets::{Target, TargetErrorKind, Tick, Ticker},
+    targets::{Target, TargetError, TargetErrorKind, Tick, Ticker},
     view::View,
 };
 
+/// How long a failure waits for the news that the engine has gone away.
+const GOING: Duration = Duration::from_secs(1);
 /// Progress of one step is told at most this often.
 const TICKS: Duration = Duration::from_millis(100);
 
@@ -37,6 +42,8 @@ pub(super) struct Shared {
     pub(super) ports: tokio::sync::Mutex<()>,
     /// The list of containers, asked for once for all who wait at the same moment.
     pub(super) list: List,
+    /// How often the engine has gone away.
+    absences: watch::Sender<u64>,
 }
 
 impl Shared {
@@ -55,7 +62,34 @@ impl Shared {
             list: List::new(Arc::clone(&target)),
             target,
             permits,
+            absences: watch::channel(0).0,
         }
+    }
+
+    /// How often the engine has gone away: what ended meanwhile may have ended with it.
+    pub(super) fn absences(&self) -> u64 {
+        *self.absences.borrow()
+    }
+
+    /// The engine has gone away.
+    pub(super) fn engine_left(&self) {
+        self.absences.send_modify(|count| *count += 1);
+    }
+
+    /// What a failure is if the engine went away since there were so many absences, or is about to: as if it had not
+    /// answered. An engine that ends takes its containers down first, and refuses in odd words what it still answers.
+    pub(super) async fn judged(&self, error: TargetError, absences: u64) -> TargetError {
+        use TargetErrorKind as Kind;
+        if !matches!(error.kind, Kind::Engine | Kind::ContainerExited | Kind::Unhealthy) {
+            return error;
+        }
+        let mut count = self.absences.subscribe();
+        let left = tokio::time::timeout(GOING, count.wait_for(|count| *count != absences)).await;
+        if left.is_err() {
+            return error;
+        }
+        let text = format!("the engine went away meanwhile ({})", error.what);
+        TargetError::new(Kind::Unreachable, text)
     }
 }
 

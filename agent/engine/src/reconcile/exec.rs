@@ -244,7 +244,7 @@ impl<'e> Exec<'e> {
         let (run, world, made) = (Arc::clone(self.run), self.world.clone(), Arc::clone(&self.made));
         let entry = self.entry(step);
         let noted = !work.is_harmless() && run.kind != Kind::Repair;
-        let stops = self.stops(step);
+        let replaces = self.replaces(step);
         let work = async move {
             // Waits take no place: they would starve what they wait for.
             let permit = if matches!(work, Work::Wait { .. }) {
@@ -261,7 +261,7 @@ impl<'e> Exec<'e> {
                 && let Err(error) = run
                     .shared
                     .journal
-                    .step_intent(run.stack(), run.op, run.number(step), &entry, stops.as_deref())
+                    .step_intent(run.stack(), run.op, run.number(step), &entry, replaces.as_deref())
                     .await
             {
                 return Err(journal_broken(error));
@@ -271,6 +271,7 @@ impl<'e> Exec<'e> {
                 at: run.shared.journal.now(),
             });
             let ticker = run.ticker(step);
+            let absences = run.shared.absences();
             let result = perform::perform(&run, &world, &work, &made, ticker).await;
             if let (
                 Ok(evidence),
@@ -287,7 +288,10 @@ impl<'e> Exec<'e> {
                     .insert(step, id.clone());
             }
             drop(permit);
-            result
+            match result {
+                Err(error) => Err(run.shared.judged(error, absences).await),
+                done => done,
+            }
         };
         // A task of its own: a step may hold the journal while another one's end waits for it here.
         let task = spawn_scoped("engine-step", work);
@@ -300,7 +304,7 @@ impl<'e> Exec<'e> {
     }
 
     /// The running container that this step is the first to touch, on the way to its replacement.
-    fn stops(&self, step: StepId) -> Option<String> {
+    fn replaces(&self, step: StepId) -> Option<String> {
         let touched = |replacement: &&Replacement| replacement.touches == step && replacement.was_up;
         self.planned
             .replacements
@@ -315,6 +319,7 @@ impl<'e> Exec<'e> {
         let what = found.map(|step| format!("{} {} {}", step.action, step.resource.kind, step.resource.name));
         StepEntry {
             what: what.unwrap_or_default(),
+            stops: self.work(step).and_then(Work::stops).map(str::to_owned),
             done: None,
         }
     }

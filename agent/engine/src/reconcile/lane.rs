@@ -13,7 +13,7 @@ use super::{
     back,
     context::{Early, Kind, Run, Shared, World},
     exec,
-    prepare::{input, loaded, removal, seen, settled},
+    prepare::{input, loaded, removal, seen, settled, stops_ended},
     tidy,
 };
 use crate::{
@@ -206,6 +206,7 @@ async fn attempt(run: &Arc<Run>) -> Result<String, Early> {
 /// earlier life of the agent, killed with the request on its way, may have come through after the look.
 async fn way(run: &Arc<Run>, last: bool) -> Result<Option<String>, Early> {
     moved(run, DeploymentEvent::Preparing).await?;
+    stops_ended(&run.shared, &run.order).await?;
     if run.order.want.is_absent() {
         let planned = removal(&run.shared, &run.order).await?;
         expected(run, &planned).await?;
@@ -299,6 +300,7 @@ async fn repair(
 }
 
 async fn mend(run: &Arc<Run>, killed: BTreeSet<String>) -> Result<(), Early> {
+    stops_ended(&run.shared, &run.order).await?;
     let loaded = loaded(&run.shared, &run.order, false).await?;
     let mut input = input(&run.shared, &run.order, loaded, Mode::Repair { killed }).await?;
     let query = plan::query(&input.project);

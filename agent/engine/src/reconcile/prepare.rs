@@ -17,7 +17,7 @@ use crate::{
     load,
     order::Order,
     plan::{self, ContentDigests, Known, Mode, PlanInput, Planned, RemovalInput, Stamp},
-    targets::{ObserveQuery, Observed, ObservedContainer, TargetError},
+    targets::{ObserveQuery, Observed, ObservedContainer, Operation, TargetError, TargetErrorKind, Ticker},
 };
 
 /// Longest wait for removals that are under way.
@@ -111,6 +111,44 @@ pub(super) async fn settled(shared: &Arc<Shared>, query: &ObserveQuery) -> Resul
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// Brings stops to their end that were asked for and that nobody has seen end: by a life of the agent that was killed, or
+/// over a connection that broke. The engine may still be at it, and a container that is kept because it runs would end a
+/// moment later. What is wanted is started again by the plan that is made then.
+pub(super) async fn stops_ended(shared: &Arc<Shared>, order: &Order) -> Result<(), Early> {
+    let asked = shared.journal.ending(&order.stack);
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let there = settled(shared, &label_query(order)).await?;
+    let up: BTreeSet<_> = there
+        .containers
+        .into_iter()
+        .filter(ObservedContainer::is_up)
+        .map(|one| one.id)
+        .collect();
+    let stack = &order.stack;
+    let end = async |id: String| {
+        if up.contains(&id) {
+            tracing::info!(%stack, container = %id, "a stop of this container may still be under way: ending it first");
+            let stop = Operation::Stop {
+                id: id.clone(),
+                timeout: None,
+            };
+            match shared.target.execute(&stop, Ticker::none()).await {
+                Err(error) if error.kind != TargetErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        shared.journal.ended(stack, &id);
+        Ok(())
+    };
+    let mut ends = stream::iter(asked.into_iter().map(end)).buffer_unordered(AT_ONCE);
+    while let Some(ended) = ends.next().await {
+        ended?;
+    }
+    Ok(())
 }
 
 /// [`settled`], with what it takes to say why containers are replaced.

@@ -10,7 +10,7 @@ use windflow_model::ContainerState;
 
 use super::{
     context::{Early, Run},
-    prepare::{label_query, settled},
+    prepare::{label_query, settled, stops_ended},
     restore::execute,
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 
 /// Removes what is there twice.
 pub(super) async fn run(run: &Arc<Run>) -> Result<(), Early> {
+    stops_ended(&run.shared, &run.order).await?;
     let there = settled(&run.shared, &label_query(&run.order)).await?;
     let mut places: BTreeMap<(&str, u32), Vec<&ObservedContainer>> = BTreeMap::new();
     for container in &there.containers {

@@ -18,6 +18,9 @@ use crate::{
 const LOOK: Duration = Duration::from_millis(200);
 /// A container that is restarted over and over for this long will not come up by waiting.
 const CRASHING: Duration = Duration::from_secs(10);
+/// An engine that goes away ends its containers first, and those that take their time keep it for a while (dockerd gives each
+/// ten seconds). Until then an end that the restart policy does not answer says nothing of the container.
+const ENGINE_ENDS: Duration = Duration::from_secs(15);
 /// Last lines of output that go into a failure.
 const LAST_LINES: u32 = 10;
 /// Characters of such a line.
@@ -30,6 +33,7 @@ const ASKED: Duration = Duration::from_secs(3);
 struct Seen {
     running_since: Option<Instant>,
     restarting_since: Option<Instant>,
+    ended_since: Option<Instant>,
     there: bool,
 }
 
@@ -267,9 +271,20 @@ fn judge(found: Option<&ContainerSummary>, rules: &Rules<'_>, seen: &mut Seen) -
     seen.there = true;
     match container.state {
         ContainerState::Running => running(container, rules, seen),
-        ContainerState::Exited | ContainerState::Dead => ended(container, rules.spec, rules.until),
+        ContainerState::Exited | ContainerState::Dead => {
+            let since = *seen.ended_since.get_or_insert_with(Instant::now);
+            match ended(container, rules.spec, rules.until) {
+                Verdict::Bad(..)
+                    if rules.spec.is_some_and(Service::is_always_restarted)
+                        && since.elapsed() < ENGINE_ENDS =>
+                {
+                    Verdict::NotYet("has ended, and the engine does not start it again")
+                }
+                verdict => verdict,
+            }
+        }
         ContainerState::Restarting => {
-            seen.running_since = None;
+            (seen.running_since, seen.ended_since) = (None, None);
             let since = *seen.restarting_since.get_or_insert_with(Instant::now);
             if since.elapsed() > CRASHING {
                 Verdict::Bad(
@@ -289,6 +304,7 @@ fn judge(found: Option<&ContainerSummary>, rules: &Rules<'_>, seen: &mut Seen) -
 }
 
 fn running(container: &ContainerSummary, rules: &Rules<'_>, seen: &mut Seen) -> Verdict {
+    seen.ended_since = None;
     let health = if rules.health {
         container.health
     } else {

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use windflow_kit::{BackoffOptions, Stop};
-use windflow_model::container::ContainerList;
+use windflow_model::{ContainerState, ContainerSummary, container::ContainerList};
 
 use super::context::Shared;
 use crate::targets::{TargetEvent, TargetEventKind};
@@ -28,8 +28,8 @@ const REFRESH: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Signal {
     pub(super) project: String,
-    /// The container that died and was not stopped on request.
-    pub(super) killed: Option<String>,
+    /// The containers that died and were not stopped on request.
+    pub(super) killed: BTreeSet<String>,
 }
 
 pub(super) async fn run(shared: Arc<Shared>, signals: mpsc::Sender<Signal>, stop: Stop) {
@@ -54,6 +54,7 @@ pub(super) async fn run(shared: Arc<Shared>, signals: mpsc::Sender<Signal>, stop
                 if stop.run(watch.follow(events)).await.is_none() {
                     return;
                 }
+                shared.engine_left();
             }
             Err(error) => {
                 if !told {
@@ -79,7 +80,9 @@ struct Watch<'w> {
 
 impl Watch<'_> {
     async fn follow(&mut self, mut events: futures_util::stream::BoxStream<'static, TargetEvent>) {
+        let before = Arc::clone(&self.shared.view.containers.borrow());
         self.refresh().await;
+        self.taken_down(&before).await;
         let mut list_at: Option<Instant> = None;
         let mut refresh_at = Instant::now() + REFRESH;
         loop {
@@ -133,7 +136,7 @@ impl Watch<'_> {
                 self.stopped.remove(&event.container);
                 self.tell(Signal {
                     project,
-                    killed: None,
+                    killed: BTreeSet::new(),
                 });
             }
             TargetEventKind::Changed => {}
@@ -151,9 +154,36 @@ impl Watch<'_> {
             if let Some((project, _)) = self.dead.remove(&container) {
                 self.tell(Signal {
                     project,
-                    killed: Some(container),
+                    killed: [container].into(),
                 });
             }
+        }
+    }
+
+    /// An engine that crashed takes its containers down when it comes back, and takes that for somebody's wish: it does not
+    /// start them again. Nobody said so while it was away, so they count as killed. No later look would tell, so the loop
+    /// is waited for.
+    async fn taken_down(&self, before: &ContainerList) {
+        let now = Arc::clone(&self.shared.view.containers.borrow());
+        let ran = |container: &&ContainerSummary| container.state == ContainerState::Running;
+        let ran: BTreeSet<&str> = before
+            .containers
+            .iter()
+            .filter(ran)
+            .map(|one| one.id.as_str())
+            .collect();
+        let mut down: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for one in &now.containers {
+            if let (ContainerState::Exited, Some(project), true) =
+                (one.state, &one.project, ran.contains(one.id.as_str()))
+            {
+                down.entry(project).or_default().insert(one.id.clone());
+            }
+        }
+        for (project, killed) in down {
+            let project = project.to_owned();
+            // The loop has ended: so does this.
+            let _over = self.signals.send(Signal { project, killed }).await;
         }
     }
 

@@ -10,6 +10,7 @@ mod host;
 mod logs;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -61,6 +62,10 @@ struct State {
     done: Vec<String>,
     /// Operation names that fail the next time, with the class of error.
     faults: Vec<(String, TargetErrorKind)>,
+    /// Ids of containers whose stop was asked for over a connection that broke: the engine is still at it.
+    stopping: BTreeSet<String>,
+    /// How often the engine has crashed.
+    crashes: u64,
     /// Operations until one fails, and whether all after it fail too.
     fault_in: Option<(usize, bool)>,
 }
@@ -94,18 +99,57 @@ impl FakeTarget {
     pub fn set_reachable(&self, reachable: bool) {
         self.state().unreachable = !reachable;
         if !reachable {
-            let gone = TargetEvent {
-                kind: TargetEventKind::Changed,
-                container: String::new(),
-                project: None,
-            };
-            let _ = self.events.send(gone);
+            self.wake();
         }
     }
 
-    /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail.
+    /// The engine crashes and is back at once: its event streams break, and what ran has ended.
+    pub fn crash(&self) {
+        let mut state = self.state();
+        state.crashes += 1;
+        let up = state.host.containers.iter().filter(|(_, one)| one.seen.is_up());
+        let up: Vec<String> = up.map(|(id, _)| id.clone()).collect();
+        for id in &up {
+            state.host.set(id, ContainerState::Exited, Some(143));
+        }
+        self.keep(&state.host);
+        drop(state);
+        self.wake();
+    }
+
+    /// Lets the event streams see that they are over.
+    fn wake(&self) {
+        let gone = TargetEvent {
+            kind: TargetEventKind::Changed,
+            container: String::new(),
+            project: None,
+        };
+        let _ = self.events.send(gone);
+    }
+
+    /// Lets the next operation of this name (`pull`, `create`, `start`, …) fail. Where the engine does not answer a stop,
+    /// it got the request all the same, and takes its time: until [`Self::stops_come`].
     pub fn fail_next(&self, operation: &str, kind: TargetErrorKind) {
         self.state().faults.push((operation.to_owned(), kind));
+    }
+
+    /// How many stops were asked for and not answered.
+    #[must_use]
+    pub fn stops_open(&self) -> usize {
+        self.state().stopping.len()
+    }
+
+    /// Stops that were asked for and not answered come through, unless somebody has waited for them.
+    pub fn stops_come(&self) {
+        let ids = std::mem::take(&mut self.state().stopping);
+        let names: Vec<_> = {
+            let state = self.state();
+            let held = ids.iter().filter_map(|id| state.host.containers.get(id));
+            held.filter(|one| one.seen.is_up())
+                .map(|one| one.seen.name.clone())
+                .collect()
+        };
+        names.iter().for_each(|name| self.stop(name));
     }
 
     /// Lets the operation after `more` others fail, whatever it is; with `on`, all after it too.
@@ -257,9 +301,12 @@ impl Target for FakeTarget {
             tokio::time::sleep(self.options.latency).await;
             self.check()?;
             let (receiver, state) = (self.events.subscribe(), Arc::clone(&self.state));
-            let stream = stream::unfold((receiver, state), |(mut receiver, state)| async move {
+            let life = self.state().crashes;
+            let stream = stream::unfold((receiver, state), move |(mut receiver, state)| async move {
                 let event = receiver.recv().await.ok()?;
-                let gone = state.lock().unwrap_or_else(PoisonError::into_inner).unreachable;
+                let now = state.lock().unwrap_or_else(PoisonError::into_inner);
+                let gone = now.unreachable || now.crashes != life;
+                drop(now);
                 (!gone).then_some((event, (receiver, state)))
             });
             Ok(stream.boxed())

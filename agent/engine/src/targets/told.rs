@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures_util::stream::BoxStream;
+use windflow_model::Timestamp;
 
 use super::TargetError;
 
@@ -14,10 +15,10 @@ pub type Stream<T> = BoxStream<'static, Result<T, TargetError>>;
 pub struct ToldQuery {
     /// The Compose project.
     pub project: String,
-    /// Also those since then, in Unix seconds; only new ones if `None`.
-    pub since: Option<i64>,
-    /// Until then, in Unix seconds; for ever if `None`.
-    pub until: Option<i64>,
+    /// Also those since then; only new ones if `None`.
+    pub since: Option<Timestamp>,
+    /// Until then; for ever if `None`.
+    pub until: Option<Timestamp>,
 }
 
 /// An event of a container, as the engine tells it.

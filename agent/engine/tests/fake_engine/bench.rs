@@ -28,6 +28,15 @@ impl Bench {
     }
 
     pub(crate) async fn with_latency(latency: Duration) -> Self {
+        Self::with(latency, |clock| Arc::new(MemStore::new(clock))).await
+    }
+
+    /// With a journal in a store of the test's own.
+    pub(crate) async fn with_store(store: impl FnOnce(Clock) -> Arc<dyn Store>) -> Self {
+        Self::with(Duration::from_millis(10), store).await
+    }
+
+    async fn with(latency: Duration, store: impl FnOnce(Clock) -> Arc<dyn Store>) -> Self {
         let clock = Clock::manual(1_795_264_511_042);
         let target = FakeTarget::open(FakeOptions {
             file: None,
@@ -35,7 +44,7 @@ impl Bench {
             clock: clock.clone(),
         })
         .unwrap();
-        let store: Arc<dyn Store> = Arc::new(MemStore::new(clock.clone()));
+        let store = store(clock.clone());
         let dir = tempfile::tempdir().unwrap();
         Self::on(Arc::new(target), store, clock, Random::seeded(7), dir).await
     }

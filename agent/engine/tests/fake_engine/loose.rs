@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use windflow_engine::{Order, Target as _};
-use windflow_model::{ContainerState, DeploymentState, Rev};
+use windflow_engine::{CancelOutcome, Order, Target as _, targets::TargetErrorKind};
+use windflow_model::{ContainerState, DeploymentState, Rev, Want};
 
 use crate::{
     back::{World, world},
@@ -72,6 +72,49 @@ async fn nothing_good_to_go_back_to_leaves_one_of_each() {
     // In the middle of its own replacement, and before it has touched anything.
     check("fake/unhealthy").await;
     check("fake/unpullable").await;
+}
+
+/// A removal replaces a revision in its middle, and is taken back before it has changed anything itself.
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_is_taken_back_leaves_one_of_each() {
+    let bench = Bench::start().await;
+    let yaml = |image: &str, second: &str| {
+        format!(
+            "services:\n  a: {{ image: {image}, {FIRST} }}\n  b: {{ image: {second}, depends_on: [a] }}\n"
+        )
+    };
+    let state = bench.run(bench.order("web", 1, &yaml("x", "fake/crash"))).await;
+    assert_eq!(state.name(), "failed", "{state:?}");
+    bench
+        .handle
+        .apply(bench.order("web", 2, &yaml("fake/slow", "x")))
+        .await
+        .unwrap();
+    let a = async || {
+        let there = bench.containers("web").await;
+        let a = there.into_iter().filter(|(name, _)| name.contains("-a-"));
+        a.collect::<Vec<_>>()
+    };
+    bench
+        .until("both a run", || async {
+            let running = a().await;
+            let up = running
+                .iter()
+                .filter(|(_, state)| *state == ContainerState::Running);
+            up.count() == 2
+        })
+        .await;
+    let mut removal = bench.order("web", 3, &yaml("x", "x"));
+    removal.want = Want::Absent;
+    bench.handle.apply(removal.clone()).await.unwrap();
+    let cancelled = bench.handle.cancel(&removal.stack, removal.rev, removal.op).await;
+    assert_eq!(cancelled.unwrap(), CancelOutcome::Cancelled);
+    bench
+        .until("one a is left", || async {
+            matches!(a().await.as_slice(), [(name, ContainerState::Running)] if name == "web-a-1")
+        })
+        .await;
+    bench.end().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,4 +261,86 @@ async fn one_that_still_worked_out_is_what_the_next_one_goes_back_to() {
         bench.end().await;
     }
     assert!((1..60).contains(&worked_out), "{worked_out} of 60");
+}
+
+/// A stop whose answer got lost may come through any time later: what is kept must not end by it.
+#[tokio::test(start_paused = true)]
+async fn a_stop_that_nobody_saw_end_takes_nothing_down_later() {
+    let check = async |restarted: bool, second: &str| {
+        let bench = Bench::start().await;
+        let first = "services: { a: { image: x }, b: { image: x } }";
+        bench.deployed("web", 1, first).await;
+        bench.target.fail_next("stop", TargetErrorKind::Unreachable);
+        let second = bench.order("web", 2, second);
+        bench.handle.apply(second.clone()).await.unwrap();
+        bench
+            .until("the stop was asked for", || async {
+                bench.target.stops_open() == 1
+            })
+            .await;
+        let bench = if restarted { bench.restart().await } else { bench };
+        // Somebody thinks better of it.
+        let third = bench.order("web", 3, first);
+        let state = bench.run(third).await;
+        assert_eq!(state, DeploymentState::Succeeded);
+        settles(&bench, &["web-a-1", "web-b-1"]).await;
+        bench.target.stops_come();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let there = bench.containers("web").await;
+        let running = |(_, state): &(String, ContainerState)| *state == ContainerState::Running;
+        assert!(
+            there.len() == 2 && there.iter().all(running),
+            "restarted {restarted}: {there:?}"
+        );
+        bench.end().await;
+    };
+    for restarted in [false, true] {
+        // Replaced, and removed.
+        check(restarted, "services: { a: { image: y }, b: { image: x } }").await;
+        check(restarted, "services: { a: { image: x } }").await;
+    }
+}
+
+/// What a revision stopped that broke off in the middle runs again on the way back of a later one, also if one in between
+/// ended without touching anything.
+#[tokio::test(start_paused = true)]
+async fn what_was_stopped_runs_again_after_several_ends_in_a_row() {
+    let check = async |between: bool| {
+        let bench = Bench::start().await;
+        let yaml = |a: &str, b: &str| {
+            format!("services:\n  a: {{ image: {a} }}\n  b: {{ image: {b}, depends_on: [a] }}\n")
+        };
+        bench.deployed("web", 1, &yaml("x", "x")).await;
+        let before = world(&bench, "web").await;
+        // The old a is stopped and the new one runs while b is waited for.
+        let second = bench.order("web", 2, &yaml("y", "fake/slow"));
+        bench.handle.apply(second.clone()).await.unwrap();
+        bench
+            .until("a is replaced, and b is not yet", || async {
+                let there = bench.containers("web").await;
+                let down = |(_, state): &&(String, ContainerState)| *state == ContainerState::Exited;
+                there.iter().filter(down).count() == 1
+                    && bench.target.operations().contains(&"start web-a-1".into())
+            })
+            .await;
+        let mut rev = 3;
+        if between {
+            let third = bench.order("web", rev, &yaml("x", "x"));
+            bench.handle.apply(third.clone()).await.unwrap();
+            let cancelled = bench.handle.cancel(&third.stack, third.rev, third.op).await;
+            assert_eq!(cancelled.unwrap(), CancelOutcome::Cancelled);
+            rev += 1;
+        }
+        let state = bench
+            .run(bench.order("web", rev, &yaml("fake/unhealthy", "x")))
+            .await;
+        assert!(
+            matches!(state, DeploymentState::RolledBack { to: Some(Rev(1)), .. }),
+            "between {between}: {state:?}"
+        );
+        assert_eq!(world(&bench, "web").await, before, "between {between}");
+        bench.end().await;
+    };
+    check(false).await;
+    check(true).await;
 }

@@ -23,6 +23,10 @@ pub enum ProfileArg {
     DeployWave,
     /// Lose their connection and come back.
     ReconnectStorm,
+    /// Write logs that somebody reads: how far behind a viewer is, and what a line costs.
+    Logs,
+    /// Send samples: processor time, bytes on the wire and on disk.
+    Metrics,
 }
 
 impl From<ProfileArg> for Profile {
@@ -31,6 +35,8 @@ impl From<ProfileArg> for Profile {
             ProfileArg::Idle => Self::Idle,
             ProfileArg::DeployWave => Self::DeployWave,
             ProfileArg::ReconnectStorm => Self::ReconnectStorm,
+            ProfileArg::Metrics => Self::Metrics,
+            ProfileArg::Logs => Self::Logs,
         }
     }
 }
@@ -44,7 +50,7 @@ pub struct FleetArgs {
     /// What they do, with commas, in this order.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "idle")]
     pub profile: Vec<ProfileArg>,
-    /// How long nothing happens in `idle`.
+    /// How long nothing happens in `idle`, samples are sent in `metrics`, and lines are read in `logs`.
     #[arg(long, value_parser = parse_duration, default_value = "60s")]
     pub hold: Duration,
     /// How long a deployment takes on a host, up to half longer or shorter.
@@ -53,6 +59,21 @@ pub struct FleetArgs {
     /// Containers on each host that belong to no stack.
     #[arg(long, default_value_t = 5)]
     pub containers: u16,
+    /// In `metrics`: between two samples of a host.
+    #[arg(long, value_parser = parse_duration, default_value = "10s")]
+    pub sample_every: Duration,
+    /// In `metrics`: samples in a frame, 1 to 60; an agent that nobody watches sends six.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(1..=60))]
+    pub samples_together: u8,
+    /// In `logs`: hosts whose log is read, each by a viewer of its own.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub viewers: u16,
+    /// In `logs`: lines that each of these hosts writes in a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub lines_per_s: u32,
+    /// In `logs`: bytes in a line.
+    #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u32).range(14..=65_536))]
+    pub line_bytes: u32,
     /// Keep the hosts at the controller and their keys in this file; a later run uses them again.
     #[arg(long, value_name = "FILE")]
     pub keep: Option<PathBuf>,

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use comfy_table::{Cell, CellAlignment};
-use windflow_api::{DeployRequest, DeploymentQuery, EnrolmentTokenCreate, RemoveRequest, StackCreate};
-use windflow_bench::{Bench, BenchError, Door, Reply, Row, process::Pid};
+use futures_util::{StreamExt as _, stream};
+use windflow_api::{
+    DeployRequest, DeploymentQuery, EnrolmentTokenCreate, LogParams, RemoveRequest, StackCreate,
+};
+use windflow_bench::{Bench, BenchError, Door, LogFeed, LogLoad, Reply, Row, process::Pid};
 use windflow_kit::{BoxError, Chain, Clock, Random, Secret, Stop, stop::Signals};
 use windflow_model::{AgentId, StackId, StackName, StackSpec};
 
@@ -74,6 +77,33 @@ impl Door for Api {
 
     fn stack_forget(&self, stack: StackId) -> Reply<'_, ()> {
         Box::pin(async move { self.0.stack_delete(stack).await.map_err(boxed) })
+    }
+
+    fn logs(&self, stack: StackId, agent: AgentId) -> Reply<'_, LogFeed> {
+        Box::pin(async move {
+            let params = LogParams {
+                agent: Some(agent),
+                tail: Some(0),
+                follow: true,
+                ..LogParams::default()
+            };
+            let feed = self.0.stack_logs(stack, &params).await.map_err(boxed)?;
+            let events = stream::try_unfold(feed, |mut feed| async move {
+                let frame = feed.next().await.map_err(boxed)?;
+                Ok(frame.map(|frame| (frame.event, feed)))
+            });
+            Ok(events.boxed())
+        })
+    }
+
+    fn figure(&self, name: &'static str) -> Reply<'_, Option<f64>> {
+        Box::pin(async move {
+            let request = self.0.request(reqwest::Method::GET, "/metrics");
+            let answer = self.0.send(request).await.map_err(boxed)?;
+            let text = answer.text().await?;
+            let mut lines = text.lines();
+            Ok(lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()))
+        })
     }
 
     fn look(&self, number: u64) -> Reply<'_, ()> {
@@ -147,6 +177,13 @@ fn bench(
         hold: args.hold,
         apply: args.apply,
         containers: args.containers.into(),
+        sample_every: args.sample_every,
+        samples_together: args.samples_together.into(),
+        log: LogLoad {
+            viewers: args.viewers.into(),
+            rate: args.lines_per_s,
+            length: usize::try_from(args.line_bytes).unwrap_or(usize::MAX),
+        },
         keep: args.keep,
         pid: args.controller_pid.as_deref().map(Pid::parse),
         restart: args.await_restart,

@@ -156,7 +156,7 @@ impl App {
         );
         txn = self.audited_moves(txn, op, OP, after.id, detail, transitions(&moved))?;
         self.commit(OP, txn).await?;
-        self.rollout_queued(moved).await;
+        self.queued(moved).await;
         self.rollout_told(&after);
         Ok(())
     }

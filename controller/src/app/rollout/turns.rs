@@ -87,23 +87,9 @@ impl App {
             txn = self.audited_moves(txn, op, OP, rollout.id, detail, transitions(&moved))?;
         }
         self.commit(OP, txn).await?;
-        self.rollout_queued(moved).await;
+        self.queued(moved).await;
         self.rollout_told(&after);
         Ok(())
-    }
-
-    /// Tells readers, and lets the hosts look for work.
-    pub(super) async fn rollout_queued(&self, moved: Vec<Deployment>) {
-        let agents: Vec<_> = moved
-            .iter()
-            .filter(|one| !one.state.is_terminal())
-            .map(|one| one.agent)
-            .collect();
-        self.tell_moved(moved);
-        for agent in agents {
-            self.hosts().nudge(agent).await;
-        }
-        self.dispatch();
     }
 
     async fn ordered(

@@ -34,7 +34,7 @@ async fn a_deploy_reaches_the_host_and_its_reports_move_it() {
     let deployed = world.deploy(&stack, &[agent]).await;
     let (id, rev) = deployed[0];
     assert_eq!((world.state(id).await.as_str(), rev), ("queued", 1));
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     assert_eq!((sent.len(), sent[0].deployment), (1, id));
     assert_eq!(world.state(id).await, "offered");
     for (event, state) in [
@@ -48,12 +48,12 @@ async fn a_deploy_reaches_the_host_and_its_reports_move_it() {
         world.report(agent, &sent[0], event).await;
         assert_eq!(world.state(id).await, state);
     }
-    assert!(world.app.assignments(agent).await.unwrap().is_empty());
+    assert!(world.app.work(agent).await.unwrap().assignments.is_empty());
     // Still there, so the stack cannot be deleted; once removed, it can.
     let path = format!("/api/v1/stacks/{stack}");
     assert_eq!(world.call("DELETE", &path, None).await.0.as_u16(), 409);
     world.ok("POST", &format!("{path}/remove"), Some(json!({}))).await;
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     assert!(sent[0].want.is_absent());
     world.report(agent, &sent[0], E::Succeeded).await;
     assert_eq!(world.call("DELETE", &path, None).await.0.as_u16(), 204);
@@ -85,7 +85,7 @@ async fn reports_that_come_together_say_the_same() {
             let agent = world.enrol(host).await;
             let stack = world.stack(&format!("web-{host}")).await;
             let (id, _) = world.deploy(&stack, &[agent]).await[0];
-            let sent = world.app.assignments(agent).await.unwrap();
+            let sent = world.app.work(agent).await.unwrap().assignments;
             let reports = life.iter().map(|event| report(&sent[0], event.clone()));
             if together {
                 world
@@ -234,24 +234,35 @@ async fn cancel_and_expiry() {
         (cancel(waiting).await, world.state(waiting).await.as_str()),
         (200, "cancelled")
     );
-    assert!(world.app.assignments(agent).await.unwrap().is_empty());
+    assert!(world.app.work(agent).await.unwrap().assignments.is_empty());
     // It never reached the host, so nothing is in the way.
     let (offered, _) = world.deploy(&stack, &[agent]).await[0];
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     assert_eq!(
         (cancel(offered).await, world.state(offered).await.as_str()),
         (200, "offered")
     );
+    // Had it still waited when somebody looked, and gone out since: it is the host's to answer.
+    let op = OpContext::system("test");
+    let event = E::Cancelled;
+    let ended = world
+        .app
+        .deployment_end_waiting("test", &op, offered, &event)
+        .await;
+    assert_eq!(
+        (ended.unwrap(), world.state(offered).await.as_str()),
+        (false, "offered")
+    );
     assert_eq!(*world.hosts.withdrawn.lock().unwrap(), [offered]);
-    assert_eq!(world.app.withdrawals(agent).await.unwrap().len(), 1);
+    assert_eq!(world.app.work(agent).await.unwrap().withdrawals.len(), 1);
     // The offer was lost with the connection: the wish to cancel was not.
     world.app.agent_held(agent, Vec::new()).await.unwrap();
-    assert!(world.app.assignments(agent).await.unwrap().is_empty());
+    assert!(world.app.work(agent).await.unwrap().assignments.is_empty());
     assert_eq!(world.state(offered).await, "cancelled");
     world.report(agent, &sent[0], E::Accepted).await;
     assert_eq!(world.state(offered).await, "cancelled");
     let (applying, _) = world.deploy(&stack, &[agent]).await[0];
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     world
         .report(agent, &sent[0], E::Applying { done: 0, total: 1 })
         .await;
@@ -281,7 +292,7 @@ async fn a_silent_host_is_shown_as_unknown_with_its_age() {
     let world = World::new().await;
     let (stack, agent) = (world.stack("web").await, world.enrol(1).await);
     let (id, _) = world.deploy(&stack, &[agent]).await[0];
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     world.report(agent, &sent[0], E::Verifying).await;
     let view = async || world.ok("GET", &format!("/api/v1/deployments/{id}"), None).await["view"].clone();
     let unknown = view().await;
@@ -298,7 +309,7 @@ async fn a_host_that_lost_its_journal_is_sent_its_work_again() {
     let world = World::new().await;
     let (stack, agent) = (world.stack("web").await, world.enrol(1).await);
     let (id, _) = world.deploy(&stack, &[agent]).await[0];
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     world.report(agent, &sent[0], E::Accepted).await;
     world
         .app
@@ -306,11 +317,11 @@ async fn a_host_that_lost_its_journal_is_sent_its_work_again() {
         .await
         .unwrap();
     assert_eq!(world.state(id).await, "preparing");
-    assert!(world.app.assignments(agent).await.unwrap().is_empty());
+    assert!(world.app.work(agent).await.unwrap().assignments.is_empty());
     world.app.agent_held(agent, Vec::new()).await.unwrap();
-    assert_eq!(world.app.assignments(agent).await.unwrap()[0].deployment, id);
+    assert_eq!(world.app.work(agent).await.unwrap().assignments[0].deployment, id);
     world.report(agent, &sent[0], E::Succeeded).await;
-    assert!(world.app.assignments(agent).await.unwrap().is_empty());
+    assert!(world.app.work(agent).await.unwrap().assignments.is_empty());
 }
 
 #[tokio::test]
@@ -319,7 +330,7 @@ async fn another_hosts_report_is_ignored() {
     let stack = world.stack("web").await;
     let (one, two) = (world.enrol(1).await, world.enrol(2).await);
     let (id, _) = world.deploy(&stack, &[one]).await[0];
-    let sent = world.app.assignments(one).await.unwrap();
+    let sent = world.app.work(one).await.unwrap().assignments;
     world.report(two, &sent[0], E::Succeeded).await;
     assert_eq!(world.state(id).await, "offered");
 }
@@ -338,7 +349,7 @@ async fn acknowledged_work_survives_a_restart() {
     let token = world.token.clone();
     let (stack, agent) = (world.stack("web").await, world.enrol(1).await);
     let (first, _) = world.deploy(&stack, &[agent]).await[0];
-    world.app.assignments(agent).await.unwrap();
+    world.app.work(agent).await.unwrap();
     let (second, _) = world.deploy(&stack, &[agent]).await[0];
     store.close().await;
     drop((world, store));
@@ -348,7 +359,7 @@ async fn acknowledged_work_survives_a_restart() {
     assert_eq!(world.state(first).await, "offered");
     // The host never got the first offer: only the newest revision is sent.
     world.app.agent_held(agent, Vec::new()).await.unwrap();
-    let sent = world.app.assignments(agent).await.unwrap();
+    let sent = world.app.work(agent).await.unwrap().assignments;
     assert_eq!(
         sent.iter().map(|one| one.deployment).collect::<Vec<_>>(),
         [second]
@@ -406,7 +417,7 @@ proptest! {
                             let list = journal[host].iter().map(|(one, state)| held(one, state.clone())).collect();
                             world.app.agent_held(agents[host], list).await.unwrap();
                         }
-                        for sent in world.app.assignments(agents[host]).await.unwrap() {
+                        for sent in world.app.work(agents[host]).await.unwrap().assignments {
                             if let Some((before, state)) = &journal[host] {
                                 assert!(sent.rev >= before.rev, "rev {} after {}", sent.rev, before.rev);
                                 if sent.rev > before.rev && !state.is_terminal() {

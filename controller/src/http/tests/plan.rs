@@ -58,9 +58,9 @@ async fn a_deployment_takes_its_plan_to_the_host() {
     .await;
     let made = check(json!({"agents": [one], "pins": [of(&one)]}), 200).await;
     assert!(made["items"][0]["pin"].is_null(), "{made}");
-    let sent = world.app.assignments(one).await.unwrap();
+    let sent = world.app.work(one).await.unwrap().assignments;
     assert_eq!(serde_json::to_value(&sent[0].pin).unwrap(), pin);
     // Without pins the host plans for itself.
     check(json!({"agents": [two]}), 200).await;
-    assert_eq!(world.app.assignments(two).await.unwrap()[0].pin, None);
+    assert_eq!(world.app.work(two).await.unwrap().assignments[0].pin, None);
 }

@@ -127,21 +127,23 @@ fn a_folder_in_the_way_is_named() {
     assert!(error.to_string().contains("--data-dir"), "{error}");
 }
 
-/// Every record reads as written, as an error, or, without the check at open, as absent; never as something else.
-async fn check_no_wrong_value(store: &RedbStore, absent_is_noticed: bool) {
+/// Every record reads as written or as an error; none is absent.
+async fn check_no_wrong_value(store: &RedbStore) {
     for number in 0..RECORDS {
         match store.get(&at(number)).await {
             Ok(Some(record)) => assert_eq!(record.value, value(number)),
-            Ok(None) => assert!(!absent_is_noticed, "record {number} vanished"),
+            Ok(None) => panic!("record {number} vanished"),
             Err(_) => {}
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    // With the check at open, as every program opens its store. Without it redb trusts a file that was shut down cleanly,
+    // and says that it may then panic; a flipped bit of its free list, rare as it is, can even abort or hang it.
     #[test]
-    fn no_damage_gives_a_wrong_value(place: prop::sample::Index, bit in 0_u8..8, cut: bool, checked: bool) {
+    fn no_damage_gives_a_wrong_value(place: prop::sample::Index, bit in 0_u8..8, cut: bool) {
         static FILLED: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
         let mut bytes = FILLED.get_or_init(|| filled().1).clone();
         // The records lie in the first part of the file; the rest is free.
@@ -149,9 +151,8 @@ proptest! {
         if cut { bytes.truncate(place.max(1)) } else { bytes[place] ^= 1 << bit }
         let dir = tempfile::tempdir().unwrap();
         fs_err::write(dir.path().join("store.redb"), &bytes).unwrap();
-        let options = RedbOptions { check_on_open: checked, ..RedbOptions::default() };
-        if let Ok(store) = RedbStore::open(dir.path(), options) {
-            block_on(check_no_wrong_value(&store, checked));
+        if let Ok(store) = RedbStore::open(dir.path(), RedbOptions::default()) {
+            block_on(check_no_wrong_value(&store));
         }
     }
 }

@@ -185,7 +185,7 @@ pub(super) fn decide<'o>(
     }
     let missing = wanted.saturating_sub(count);
     let mut top = groups.iter().map(|(number, _)| *number).max().unwrap_or(0);
-    let restarts = matches!(spec.restart.as_deref(), Some("always" | "unless-stopped"));
+    let restarts = spec.is_always_restarted();
     for (number, group) in groups {
         let final_name = container_name(&project, name, number);
         let slot = slot(builder, &why, final_name, number, group, restarts);

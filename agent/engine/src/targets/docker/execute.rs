@@ -93,7 +93,15 @@ pub(super) async fn execute(
                 "/containers/{id}/rename{}",
                 wire::query([("name", name.as_str())])
             );
-            match post(target, &path, &what).await?.done(&what) {
+            let mut sent = post(target, &path, &what).await?;
+            if sent.says("sandbox ") && sent.says(" not found") {
+                // An engine that was killed can lose the network of a container that outlived it, and then refuses to
+                // rename it as long as it runs. Only a restart gives it a network again.
+                let again = format!("/containers/{id}/restart");
+                told(target, &again, &format!("restart container {}", short(id))).await?;
+                sent = post(target, &path, &what).await?;
+            }
+            match sent.done(&what) {
                 Err(error) if error.is_unreachable() => Err(error),
                 // The engine refuses to give a container the name it has.
                 Err(_) if create::has_name(target, id, name).await => Ok(Evidence::default()),

@@ -45,13 +45,7 @@ fn path(request: &LogRequest) -> String {
     let tail = request
         .tail
         .map_or_else(|| "all".to_owned(), |tail| tail.to_string());
-    let since = request.since.map_or_else(
-        || "0".to_owned(),
-        |since| {
-            let millis = since.as_millis();
-            format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
-        },
-    );
+    let since = request.since.map_or_else(|| "0".to_owned(), wire::time);
     format!(
         "/containers/{}/logs?stdout=1&stderr=1&timestamps=1&follow={}&tail={tail}&since={since}",
         request.container,

@@ -23,7 +23,7 @@ pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stre
         json!({ "type": ["container"], "label": [format!("{}={}", labels::PROJECT, query.project)] });
     let filters = filters.to_string();
     let times = [("since", query.since), ("until", query.until)]
-        .map(|(name, at)| at.map(|at| (name, at.to_string())));
+        .map(|(name, at)| at.map(|at| (name, wire::time(at))));
     let mut pairs = vec![("filters", filters.as_str())];
     pairs.extend(times.iter().flatten().map(|(name, at)| (*name, at.as_str())));
     let request = Request::get(format!("/events{}", wire::query(pairs)));

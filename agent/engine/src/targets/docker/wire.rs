@@ -25,6 +25,7 @@ use windflow_kit::{
     BoxError,
     task::{TaskHandle, spawn_scoped},
 };
+use windflow_model::Timestamp;
 
 pub(super) use self::messages::Messages;
 use super::{
@@ -260,6 +261,12 @@ pub(super) fn segment(name: &str) -> String {
     let mut out = String::new();
     escape(name, b"/:@+", &mut out);
     out
+}
+
+/// A moment as the API takes it: seconds since 1970 with a fraction, as whole seconds leave out what has just happened.
+pub(super) fn time(at: Timestamp) -> String {
+    let millis = at.as_millis();
+    format!("{}.{:03}", millis.div_euclid(1000), millis.rem_euclid(1000))
 }
 
 /// A query of names and values.

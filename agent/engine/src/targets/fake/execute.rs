@@ -73,6 +73,9 @@ pub(super) async fn execute(
         }
         if let Some(at) = state.faults.iter().position(|(name, _)| name == word) {
             let (_, kind) = state.faults.remove(at);
+            if let (Kind::Unreachable, Operation::Stop { id, .. }) = (kind, operation) {
+                state.stopping.insert(id.clone());
+            }
             return Err(TargetError::new(
                 kind,
                 format!("cannot {word} {subject}: a fault was asked for"),
@@ -80,7 +83,12 @@ pub(super) async fn execute(
         }
     }
     let evidence = apply(target, operation, latency)?;
-    target.state().done.push(format!("{word} {subject}"));
+    let mut state = target.state();
+    if let Operation::Stop { id, .. } = operation {
+        state.stopping.remove(id);
+    }
+    state.done.push(format!("{word} {subject}"));
+    drop(state);
     Ok(evidence)
 }
 

@@ -32,7 +32,7 @@ impl Host {
 
     pub(super) async fn serve(&mut self, app: &App, agent: AgentId, answer: &Answer) -> AppResult<()> {
         self.tell(app, agent).await?;
-        for sent in app.assignments(agent).await? {
+        for sent in app.work(agent).await?.assignments {
             self.outbox.push_back((sent.clone(), E::Accepted));
             self.outbox
                 .extend(answer(agent, &sent).map(|event| (sent.clone(), event)));
