@@ -14,7 +14,7 @@ use crate::{
 impl App {
     /// What shall be sent to a host now.
     pub(crate) async fn work(&self, agent: AgentId) -> AppResult<Work> {
-        const OP: &str = "work";
+        const OP: &str = "dispatch";
         let op = OpContext::system("dispatch");
         let active = self.active_on(OP, op.org, agent).await?;
         let asked = active
