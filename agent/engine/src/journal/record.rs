@@ -45,8 +45,8 @@ pub(crate) struct StackRecord {
     /// How it ended.
     #[serde(default)]
     pub(crate) finished: Option<Finished>,
-    /// Ids of containers that ran and were stopped to be replaced, by this operation or one it took over from: those
-    /// that must run again if the replacement fails. Empty once an operation has settled the host.
+    /// Ids of containers that ran and were stopped to be replaced or removed, by this operation or one it took over from: those
+    /// that must run again on the way back. Empty once an operation has settled the host.
     #[serde(default)]
     pub(crate) stopped: BTreeSet<String>,
 }

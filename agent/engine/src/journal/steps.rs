@@ -12,22 +12,21 @@ use super::{Journal, JournalError, Moved, StepEntry, decode, encode, root, stack
 use crate::targets::Evidence;
 
 impl Journal {
-    /// Notes that a step begins; on disk when it returns. `replaces` is a running container that it is the first to
-    /// touch on the way to its replacement.
+    /// Notes that a step begins; on disk when it returns. `takes_down` is a running container that it is the first to stop.
     pub(crate) async fn step_intent(
         &self,
         stack: &StackName,
         op: OpId,
         number: u64,
         entry: &StepEntry,
-        replaces: Option<&str>,
+        takes_down: Option<&str>,
     ) -> Result<(), JournalError> {
         let mut inner = self.inner.lock().await;
         let key = step_prefix(stack, op).push_u64(number);
         let mut txn = Txn::new().put(key, encode(entry)?);
-        let record = inner.stacks.get(stack).filter(|_| replaces.is_some());
+        let record = inner.stacks.get(stack).filter(|_| takes_down.is_some());
         let mut next = record.cloned();
-        if let (Some(next), Some(id)) = (&mut next, replaces) {
+        if let (Some(next), Some(id)) = (&mut next, takes_down) {
             next.stopped.insert(id.to_owned());
             txn = txn.put(stack_key(stack), encode(next)?);
         }

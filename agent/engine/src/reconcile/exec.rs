@@ -244,7 +244,7 @@ impl<'e> Exec<'e> {
         let (run, world, made) = (Arc::clone(self.run), self.world.clone(), Arc::clone(&self.made));
         let entry = self.entry(step);
         let noted = !work.is_harmless() && run.kind != Kind::Repair;
-        let replaces = self.replaces(step);
+        let takes_down = self.takes_down(step);
         let work = async move {
             // Waits take no place: they would starve what they wait for.
             let permit = if matches!(work, Work::Wait { .. }) {
@@ -261,7 +261,13 @@ impl<'e> Exec<'e> {
                 && let Err(error) = run
                     .shared
                     .journal
-                    .step_intent(run.stack(), run.op, run.number(step), &entry, replaces.as_deref())
+                    .step_intent(
+                        run.stack(),
+                        run.op,
+                        run.number(step),
+                        &entry,
+                        takes_down.as_deref(),
+                    )
                     .await
             {
                 return Err(journal_broken(error));
@@ -303,14 +309,16 @@ impl<'e> Exec<'e> {
         })
     }
 
-    /// The running container that this step is the first to touch, on the way to its replacement.
-    fn replaces(&self, step: StepId) -> Option<String> {
+    /// The running container that this step is the first to stop, on the way to its replacement or its removal. If that breaks
+    /// off, the way back starts it again.
+    fn takes_down(&self, step: StepId) -> Option<String> {
         let touched = |replacement: &&Replacement| replacement.touches == step && replacement.was_up;
-        self.planned
-            .replacements
-            .iter()
-            .find(touched)
-            .map(|replacement| replacement.old.clone())
+        let replaced = self.planned.replacements.iter().find(touched);
+        match (replaced, self.work(step)) {
+            (Some(replacement), _) => Some(replacement.old.clone()),
+            (None, Some(Work::Remove { id, stop: true, .. })) => Some(id.clone()),
+            _ => None,
+        }
     }
 
     fn entry(&self, step: StepId) -> StepEntry {

@@ -344,3 +344,49 @@ async fn what_was_stopped_runs_again_after_several_ends_in_a_row() {
     check(false).await;
     check(true).await;
 }
+
+/// What was to be removed, was stopped for that, and then was not: it runs again on the way back of a later one.
+#[tokio::test(start_paused = true)]
+async fn what_was_stopped_to_be_removed_runs_again_on_the_way_back() {
+    let check = async |restarted: bool, third: &str| {
+        let bench = Bench::start().await;
+        bench
+            .deployed("web", 1, "services: { a: { image: x }, b: { image: x } }")
+            .await;
+        let before = world(&bench, "web").await;
+        bench.target.fail_next("stop", TargetErrorKind::Unreachable);
+        let second = bench.order("web", 2, "services: { a: { image: x } }");
+        bench.handle.apply(second).await.unwrap();
+        bench
+            .until("the stop was asked for", || async {
+                bench.target.stops_open() == 1
+            })
+            .await;
+        let bench = if restarted { bench.restart().await } else { bench };
+        let state = bench.run(bench.order("web", 3, third)).await;
+        assert!(
+            matches!(state, DeploymentState::RolledBack { to: Some(Rev(1)), .. }),
+            "restarted {restarted}: {state:?}"
+        );
+        assert_eq!(
+            world(&bench, "web").await,
+            before,
+            "restarted {restarted}, {third}"
+        );
+        bench.end().await;
+    };
+    for restarted in [false, true] {
+        // In its own replacement, and beside it.
+        check(
+            restarted,
+            "services: { a: { image: x }, b: { image: fake/unhealthy } }",
+        )
+        .await;
+        check(
+            restarted,
+            "services: { a: { image: x }, b: { image: x }, c: { image: fake/unhealthy } }",
+        )
+        .await;
+        check(restarted, "services: { a: { image: fake/unhealthy } }").await;
+    }
+}
