@@ -6,6 +6,7 @@
 //! jobs          ──►  │ ├──► ProgressHub  broadcast 256 per run  → GET /deployments/ID/events
 //!                    │ └──► Hosts        the fleet's handle: nudge, withdraw, plan, logs, disconnect
 //!                    └─ owned tasks: a change goes on although its caller hung up
+//! What hosts ask of the store takes turns (a semaphore in `home`); what people ask does not.
 //! ```
 
 use std::{

@@ -163,6 +163,10 @@ impl Decoder {
         }
         self.buffer.advance(PREFIX);
         let body = self.buffer.split_to(len);
+        if self.buffer.is_empty() {
+            // Most of the time a link is silent: it must not keep the memory of its largest frame meanwhile.
+            self.buffer = BytesMut::new();
+        }
         decode(&body).map(Some)
     }
 }

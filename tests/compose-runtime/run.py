@@ -86,6 +86,12 @@ class Engine:
         for volume in (self.get("GET", f"/volumes?filters={mine}") or {}).get("Volumes") or []:
             self.get("DELETE", "/volumes/" + volume["Name"] + "?force=1")
 
+    def unused_volumes(self):
+        """Those without a name, and those that cases name, which no container uses."""
+        dangling = urllib.parse.quote(json.dumps({"dangling": ["true"]}))
+        names = [one["Name"] for one in (self.get("GET", f"/volumes?filters={dangling}") or {}).get("Volumes") or []]
+        return {name for name in names if re.fullmatch("[0-9a-f]{64}", name) or name.startswith("wfrt-")}
+
     def events(self, project, since, until):
         filters = {"label": [LABEL + "project=" + project], "type": ["container"], "event": ["start", "die"]}
         query = urllib.parse.urlencode(
@@ -391,6 +397,7 @@ def main():
     paths = sorted(os.listdir(HERE + "/cases"))
     cases = [Case(f"{HERE}/cases/{path}") for path in paths if path.endswith(".case") and args.only in path]
     engine, bad = Engine(host), 0
+    before = engine.unused_volumes()
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
         runs = {pool.submit(judge, case, engine, tools): case for case in cases}
         for run in concurrent.futures.as_completed(runs):
@@ -399,6 +406,9 @@ def main():
             print("FAILED " if wrong else "ok     ", runs[run].name, flush=True)
             for text in wrong[:4]:
                 print("         ", text, flush=True)
+    # What a container that was replaced or removed leaves, as compose leaves it.
+    for volume in engine.unused_volumes() - before:
+        engine.get("DELETE", "/volumes/" + volume)
     shutil.rmtree(scratch, ignore_errors=True)
     print(f"{len(cases) - bad} of {len(cases)} equal", flush=True)
     return 1 if bad or not cases else 0

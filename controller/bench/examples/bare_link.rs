@@ -1,5 +1,5 @@
 //! The limit that `scripts/bench link-idle` compares the controller with: a server that takes the same connections with
-//! the same settings and does nothing with them.
+//! the same windows and limits, but quinn's way of sending, and does nothing with them.
 //!
 //! `bare_link serve DIR` prints its port and holds what comes; `bare_link hold DIR PORT COUNT SECONDS` connects,
 //! prints a line, waits, and prints what went over the wire. Both use the authority in DIR.
@@ -12,7 +12,7 @@ use windflow_bench::HOSTS_PER_SOCKET;
 use windflow_controller::ca::{Ca, ServerCertificate};
 use windflow_kit::{BoxError, Clock, Random, task::spawn_scoped};
 use windflow_model::AgentId;
-use windflow_transport::{HostKey, Network, endpoint, tls};
+use windflow_transport::{HostKey, Network, endpoint, quinn::ServerConfig, tls};
 
 fn main() -> Result<(), BoxError> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -43,9 +43,12 @@ fn authority(dir: &Path) -> Result<Arc<Ca>, BoxError> {
 async fn serve(dir: &Path) -> Result<(), BoxError> {
     let ca = authority(dir)?;
     let certificate = ServerCertificate::make(Arc::clone(&ca), Vec::new())?;
-    let config = tls::quic_server(tls::server(certificate.live(), ca.root())?)?;
+    let tls = || tls::quic_server(tls::server(certificate.live(), ca.root())?);
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let (endpoint, _recaller) = endpoint::controller(&Network::default(), any, config, &ca.stable_keys()?)?;
+    let (endpoint, _recaller) = endpoint::controller(&Network::default(), any, tls()?, &ca.stable_keys()?)?;
+    let mut server = ServerConfig::with_crypto(Arc::new(tls()?));
+    server.transport_config(Arc::new(endpoint::transport(endpoint::CONTROLLER_BIDI, None)));
+    endpoint.set_server_config(Some(server));
     println!("{}", endpoint.local_addr()?.port());
     let mut held = FuturesUnordered::new();
     loop {

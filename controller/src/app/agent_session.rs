@@ -48,24 +48,8 @@ impl App {
         self.agent_delete(&op, agent).await
     }
 
-    /// May this key with this generation act for this host?
-    pub(crate) async fn agent_admit(
-        &self,
-        agent: AgentId,
-        key: KeyHash,
-        generation: u64,
-    ) -> AppResult<AgentRecord> {
-        let op = OpContext::system(agent.to_string());
-        let at = keys::agent(op.org, agent);
-        let (_known, record) = tokio::try_join!(
-            self.known_key(&op, agent, key, generation),
-            self.find::<AgentRecord>("agent_admit", &at),
-        )?;
-        record.map(|entry| entry.value).ok_or_else(|| removed(agent))
-    }
-
-    /// The same without the record of the host. A removal takes the key together with it.
-    pub(crate) async fn agent_allowed(&self, agent: AgentId, key: KeyHash, generation: u64) -> AppResult<()> {
+    /// May this key with this generation act for this host? A removal takes the key together with the host's record.
+    pub(crate) async fn agent_admit(&self, agent: AgentId, key: KeyHash, generation: u64) -> AppResult<()> {
         let op = OpContext::system(agent.to_string());
         self.known_key(&op, agent, key, generation).await.map(drop)
     }

@@ -5,8 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::sync::SemaphorePermit;
 use windflow_kit::Chain;
 use windflow_model::{
-    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
-    metrics::Sample,
+    AgentId, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList, metrics::Sample,
 };
 
 use super::{App, AppError, AppResult};
@@ -44,7 +43,7 @@ fn noted<T: Default>(what: &'static str, agent: AgentId, result: AppResult<T>) -
 impl App {
     /// A host's turn at the store. A person's request takes none: it waits behind [`HOST_TURNS`] hosts, and not behind
     /// all that came back at once or were deployed to.
-    async fn host_turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn host_turn(&self) -> Option<SemaphorePermit<'_>> {
         // `None` would be a closed semaphore, and nobody closes it.
         self.0.host_turns.acquire().await.ok()
     }
@@ -68,27 +67,10 @@ impl Home for App {
         Box::pin(async move { left.await.map_err(refusal) })
     }
 
-    fn agent_admit(
-        &self,
-        agent: AgentId,
-        key: KeyHash,
-        generation: u64,
-    ) -> Answer<'_, Result<AgentRecord, Refusal>> {
+    fn agent_admit(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>> {
         Box::pin(async move {
             let _turn = self.host_turn().await;
             self.agent_admit(agent, key, generation).await.map_err(refusal)
-        })
-    }
-
-    fn agent_allowed(
-        &self,
-        agent: AgentId,
-        key: KeyHash,
-        generation: u64,
-    ) -> Answer<'_, Result<(), Refusal>> {
-        Box::pin(async move {
-            let _turn = self.host_turn().await;
-            self.agent_allowed(agent, key, generation).await.map_err(refusal)
         })
     }
 
@@ -173,9 +155,6 @@ impl Home for App {
         deployment: DeploymentId,
         progress: Progress,
     ) -> Answer<'_, ()> {
-        Box::pin(async move {
-            let _turn = self.host_turn().await;
-            self.deployment_progress(agent, deployment, progress).await;
-        })
+        Box::pin(self.deployment_progress(agent, deployment, progress))
     }
 }

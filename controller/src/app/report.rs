@@ -242,6 +242,7 @@ impl App {
     pub(crate) async fn deployment_progress(&self, agent: AgentId, id: DeploymentId, progress: Progress) {
         if self.0.progress.writer(id).is_none() {
             let org = OpContext::system("").org;
+            let _turn = self.host_turn().await;
             let found = self
                 .find::<Deployment>("deployment_progress", &keys::deployment(org, id))
                 .await;

@@ -7,8 +7,7 @@ use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, pin::Pin,
 
 use windflow_kit::Secret;
 use windflow_model::{
-    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
-    metrics::Sample,
+    AgentId, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList, metrics::Sample,
 };
 pub use windflow_protocol::{Assignment, Held, HeldList, Report, Withdrawal};
 
@@ -138,17 +137,8 @@ pub trait Home: Send + Sync + 'static {
     /// The host with this key leaves: it is removed as if a person had done it.
     fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;
 
-    /// May this key with this generation act for this agent, now? Asked at connect.
-    fn agent_admit(
-        &self,
-        agent: AgentId,
-        key: KeyHash,
-        generation: u64,
-    ) -> Answer<'_, Result<AgentRecord, Refusal>>;
-
-    /// The same, asked before every request: without the record of the host, which costs more to read than the answer.
-    fn agent_allowed(&self, agent: AgentId, key: KeyHash, generation: u64)
-    -> Answer<'_, Result<(), Refusal>>;
+    /// May this key with this generation act for this agent, now? Asked at connect and before every request.
+    fn agent_admit(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;
 
     /// A session begins. Gives its number, durable and strictly rising per agent.
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>>;

@@ -123,7 +123,7 @@ async fn hello(shared: &Shared, connection: Connection, facts: AgentFacts) -> Op
     };
     let key = KeyHash(facts.key);
     let admitted = match shared.home.agent_admit(facts.agent, key, facts.generation).await {
-        Ok(_record) => {
+        Ok(()) => {
             let session = SessionFacts {
                 remote: connection.remote_address(),
                 build: hello.build.clone(),

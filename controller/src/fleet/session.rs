@@ -317,7 +317,7 @@ impl Session {
         let known = self
             .shared
             .home
-            .agent_allowed(agent, KeyHash(facts.key), facts.generation);
+            .agent_admit(agent, KeyHash(facts.key), facts.generation);
         known.await.map_err(|refusal| refusal.message)
     }
 

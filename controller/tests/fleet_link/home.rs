@@ -1,7 +1,7 @@
 //! A memory for an application.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -11,9 +11,7 @@ use windflow_controller::fleet::{
     SessionFacts, Work,
 };
 use windflow_kit::{Clock, Random};
-use windflow_model::{
-    AgentId, AgentRecord, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList,
-};
+use windflow_model::{AgentId, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList};
 
 pub(crate) const TOKEN: &str = "wfj_test_secret";
 
@@ -83,25 +81,6 @@ impl Home for Memory {
     }
 
     fn agent_admit(
-        &self,
-        agent: AgentId,
-        _key: KeyHash,
-        _generation: u64,
-    ) -> Answer<'_, Result<AgentRecord, Refusal>> {
-        if self.0.lock().unwrap().removed {
-            return now(Err(Refusal::new(Code::AgentRemoved, "this host was removed")));
-        }
-        now(Ok(AgentRecord {
-            id: agent,
-            name: "host".to_owned(),
-            labels: BTreeMap::new(),
-            inventory: Inventory::default(),
-            enrolled_at: Timestamp::from_millis(0),
-            last_seen_at: None,
-        }))
-    }
-
-    fn agent_allowed(
         &self,
         _agent: AgentId,
         _key: KeyHash,

@@ -26,7 +26,7 @@ const DIAL_RTT: Duration = Duration::from_millis(100);
 /// Log streams of a busy host; the limit binds the end that receives streams.
 const AGENT_BIDI: u32 = 256;
 /// The control stream and room for a hostile peer to fail in.
-const CONTROLLER_BIDI: u32 = 16;
+pub const CONTROLLER_BIDI: u32 = 16;
 /// Streams in one direction that a peer may open.
 const UNI: u32 = 4;
 /// What a peer may send on one stream before it is read.
@@ -102,7 +102,9 @@ pub enum DialError {
     },
 }
 
-fn transport(bidi: u32, keep_alive: Option<Duration>) -> TransportConfig {
+/// The settings of a link, at the end that accepts `bidi` streams and keeps it alive at this interval.
+#[must_use]
+pub fn transport(bidi: u32, keep_alive: Option<Duration>) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
@@ -147,9 +149,13 @@ pub fn controller(
         // together, so that with any interval one of them is answered; the others ask again, later and later. A reset is
         // smaller than what brought it: nobody is flooded by it, and two ends that answer each other come to an end.
         .min_reset_interval(Duration::ZERO);
+    let mut link = transport(CONTROLLER_BIDI, None);
+    // Quinn would keep room for ten packets with every link that ever had two to send: 12 KB, or a quarter of what a host
+    // costs. What goes to a host is orders; what comes from it is not touched by this.
+    link.enable_segmentation_offload(false);
     let mut server = ServerConfig::with_crypto(Arc::new(tls));
     server
-        .transport_config(Arc::new(transport(CONTROLLER_BIDI, None)))
+        .transport_config(Arc::new(link))
         .migration(true)
         .max_incoming(MAX_INCOMING)
         .incoming_buffer_size(64 << 10)

@@ -6,6 +6,8 @@ use windflow_protocol::{CodecError, Decoded, Decoder, Frame, encode};
 
 /// Bytes read at once.
 const READ: usize = 64 << 10;
+/// Bytes that a writer keeps for its next frames.
+const KEPT: usize = 4 << 10;
 
 /// Priority of the control stream, for [`FrameWriter::prefer`]: a full house must not look like a dead one.
 pub const CONTROL: i32 = 20;
@@ -151,7 +153,7 @@ impl FrameWriter {
         self.buffer.drain(..taken.map_err(StreamError::Write)?);
         if self.buffer.is_empty() {
             // One large document must not keep its memory for the life of a connection.
-            self.buffer.shrink_to(READ);
+            self.buffer.shrink_to(KEPT);
         }
         Ok(())
     }
