@@ -25,8 +25,8 @@ use sha2::{Digest as _, Sha256};
 /// The pin of a certificate's key; `None` if it cannot be read.
 #[must_use]
 pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
-    Some(STANDARD.encode(Sha256::digest(parsed.public_key().raw)))
+    let parsed = ParsedCertificate::try_from(certificate).ok()?;
+    Some(STANDARD.encode(Sha256::digest(parsed.subject_public_key_info())))
 }
 
 /// Brings the ways people write a pin (`sha256//…`, `sha256:…`, blanks) into one form. `None` if it is not the base64

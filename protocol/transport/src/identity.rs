@@ -8,13 +8,23 @@ use std::{io, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use fs_err as fs;
 use rcgen::{CertificateParams, KeyPair};
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 use windflow_model::{AgentId, Timestamp};
-use x509_parser::{
-    certificate::X509Certificate, extensions::GeneralName, parse_x509_certificate, prelude::FromDer as _,
-    x509::SubjectPublicKeyInfo,
+use x509_cert::{
+    Certificate,
+    der::{
+        Decode, Encode as _,
+        oid::{
+            AssociatedOid,
+            db::{rfc5280::ID_KP_SERVER_AUTH, rfc5912::ECDSA_WITH_SHA_256},
+        },
+    },
+    ext::pkix::{BasicConstraints, ExtendedKeyUsage, SubjectAltName, name::GeneralName},
+    spki::SubjectPublicKeyInfoRef,
+    time::Time,
 };
 
 /// Why a key or certificate is of no use.
@@ -187,14 +197,29 @@ pub fn agent_uri(agent: AgentId, generation: u64) -> String {
     format!("windflow://agent/{agent}?gen={generation}")
 }
 
-fn parse(der: &[u8]) -> Result<X509Certificate<'_>, IdentityError> {
-    let (rest, certificate) =
-        parse_x509_certificate(der).map_err(|error| unusable(format!("not X.509: {error}")))?;
-    if rest.is_empty() {
-        Ok(certificate)
-    } else {
-        Err(unusable("bytes behind the certificate"))
-    }
+fn parse(der: &[u8]) -> Result<Certificate, IdentityError> {
+    Certificate::from_der(der).map_err(|error| unusable(format!("not X.509: {error}")))
+}
+
+/// An extension, if the certificate has it.
+fn extension<'a, T>(certificate: &'a Certificate) -> Result<Option<T>, IdentityError>
+where
+    T: Decode<'a, Error = x509_cert::der::Error> + AssociatedOid,
+{
+    let found = certificate.tbs_certificate().get_extension::<T>();
+    let found = found.map_err(|error| unusable(format!("bad extension {}: {error}", T::OID)))?;
+    Ok(found.map(|(_critical, extension)| extension))
+}
+
+fn public_key_hash(certificate: &Certificate) -> Result<[u8; 32], IdentityError> {
+    let info = certificate.tbs_certificate().subject_public_key_info().to_der();
+    let info = info.map_err(|error| unusable(format!("bad public key: {error}")))?;
+    Ok(Sha256::digest(info).into())
+}
+
+fn timestamp(time: Time) -> Timestamp {
+    let millis = time.to_unix_duration().as_millis();
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
 }
 
 /// Reads an agent's certificate. Says nothing about who signed it.
@@ -203,14 +228,13 @@ fn parse(der: &[u8]) -> Result<X509Certificate<'_>, IdentityError> {
 /// [`IdentityError::Certificate`] if it is not X.509 or carries no agent id.
 pub fn agent_facts(der: &[u8]) -> Result<AgentFacts, IdentityError> {
     let certificate = parse(der)?;
-    let names = certificate
-        .subject_alternative_name()
-        .map_err(|error| unusable(format!("bad names: {error}")))?
-        .ok_or_else(|| unusable("it carries no agent id"))?;
+    let names = extension::<SubjectAltName>(&certificate)?;
+    let names = names.ok_or_else(|| unusable("it carries no agent id"))?;
     let mut found = None;
-    for name in &names.value.general_names {
-        if let GeneralName::URI(uri) = name {
+    for name in &names.0 {
+        if let GeneralName::UniformResourceIdentifier(uri) = name {
             let parts = uri
+                .as_str()
                 .strip_prefix("windflow://agent/")
                 .and_then(|rest| rest.split_once("?gen="))
                 .and_then(|(id, number)| Some((id.parse::<AgentId>().ok()?, number.parse::<u64>().ok()?)));
@@ -221,9 +245,9 @@ pub fn agent_facts(der: &[u8]) -> Result<AgentFacts, IdentityError> {
     Ok(AgentFacts {
         agent,
         generation,
-        key: Sha256::digest(certificate.public_key().raw).into(),
-        not_before: Timestamp::from_millis(certificate.validity().not_before.timestamp() * 1_000),
-        not_after: Timestamp::from_millis(certificate.validity().not_after.timestamp() * 1_000),
+        key: public_key_hash(&certificate)?,
+        not_before: timestamp(certificate.tbs_certificate().validity().not_before),
+        not_after: timestamp(certificate.tbs_certificate().validity().not_after),
     })
 }
 
@@ -232,15 +256,15 @@ pub fn agent_facts(der: &[u8]) -> Result<AgentFacts, IdentityError> {
 /// # Errors
 /// [`IdentityError::Certificate`].
 pub fn key_hash(certificate: &[u8]) -> Result<[u8; 32], IdentityError> {
-    Ok(Sha256::digest(parse(certificate)?.public_key().raw).into())
+    public_key_hash(&parse(certificate)?)
 }
 
 /// The common name of a certificate's subject, if it has one.
 #[must_use]
 pub fn common_name(certificate: &[u8]) -> Option<String> {
     let certificate = parse(certificate).ok()?;
-    let name = certificate.subject().iter_common_name().next()?;
-    name.as_str().ok().map(str::to_owned)
+    let name = certificate.tbs_certificate().subject().common_name().ok()??;
+    Some(name.value().into_owned())
 }
 
 /// SHA-256 of a SubjectPublicKeyInfo in DER.
@@ -248,20 +272,34 @@ pub fn common_name(certificate: &[u8]) -> Option<String> {
 /// # Errors
 /// [`IdentityError::Certificate`] if it is not one.
 pub fn spki_hash(spki: &[u8]) -> Result<[u8; 32], IdentityError> {
-    SubjectPublicKeyInfo::from_der(spki)
+    SubjectPublicKeyInfoRef::from_der(spki)
         .map_err(|error| unusable(format!("not a public key: {error}")))
-        .map(|(_, info)| Sha256::digest(info.raw).into())
+        .map(|_info| Sha256::digest(spki).into())
 }
 
-/// Whether `issuer` signed `certificate`; validity in time is not looked at.
+/// Whether `issuer` signed `certificate`, with ECDSA on P-256 as [`HostKey`]s do; validity in time is not looked at.
 #[must_use]
 pub fn signed_by(certificate: &[u8], issuer: &[u8]) -> bool {
-    match (parse(certificate), parse(issuer)) {
-        (Ok(certificate), Ok(issuer)) => {
-            issuer.is_ca() && certificate.verify_signature(Some(issuer.public_key())).is_ok()
-        }
-        _ => false,
-    }
+    let (Ok(certificate), Ok(issuer)) = (parse(certificate), parse(issuer)) else {
+        return false;
+    };
+    let may_sign =
+        extension::<BasicConstraints>(&issuer).is_ok_and(|found| found.is_some_and(|basic| basic.ca));
+    let algorithm = certificate.signature_algorithm();
+    let usual = algorithm.oid == ECDSA_WITH_SHA_256 && algorithm == certificate.tbs_certificate().signature();
+    let (Ok(signed), Some(signature), Some(key)) = (
+        certificate.tbs_certificate().to_der(),
+        certificate.signature().as_bytes(),
+        issuer
+            .tbs_certificate()
+            .subject_public_key_info()
+            .subject_public_key
+            .as_bytes(),
+    ) else {
+        return false;
+    };
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key);
+    may_sign && usual && key.verify(&signed, signature).is_ok()
 }
 
 /// The DNS name of a controller's certificate: `controller.<deployment>.windflow`, for server use.
@@ -270,16 +308,15 @@ pub fn signed_by(certificate: &[u8], issuer: &[u8]) -> bool {
 /// [`IdentityError::Certificate`] if it is no controller's certificate.
 pub fn controller_name(der: &[u8]) -> Result<String, IdentityError> {
     let certificate = parse(der)?;
-    let for_servers = certificate
-        .extended_key_usage()
-        .ok()
-        .flatten()
-        .is_some_and(|usage| usage.value.server_auth);
-    let names = certificate.subject_alternative_name().ok().flatten();
+    let usage = extension::<ExtendedKeyUsage>(&certificate).ok().flatten();
+    let for_servers = usage.is_some_and(|usage| usage.0.contains(&ID_KP_SERVER_AUTH));
+    let names = extension::<SubjectAltName>(&certificate).ok().flatten();
     let name = names.and_then(|names| {
-        names.value.general_names.iter().find_map(|name| match name {
-            GeneralName::DNSName(dns) if dns.starts_with("controller.") && dns.ends_with(".windflow") => {
-                Some((*dns).to_owned())
+        names.0.iter().find_map(|name| match name {
+            GeneralName::DnsName(dns)
+                if dns.as_str().starts_with("controller.") && dns.as_str().ends_with(".windflow") =>
+            {
+                Some(dns.as_str().to_owned())
             }
             _ => None,
         })
