@@ -96,7 +96,7 @@ impl PolicyFile {
         let mut rules = Settings::new(RULES);
         rules.file(path, false);
         let container_exec = rules.value("container_exec", |text| Ok(text == "true"));
-        let stacks = rules.list("container_exec_stacks");
+        let stacks = rules.given_list("container_exec_stacks");
         let idle = rules.value("terminal_idle_s", seconds);
         let longest = rules.value("terminal_longest_s", seconds);
         rules
@@ -105,7 +105,7 @@ impl PolicyFile {
         Ok(Policy {
             file: path.clone(),
             container_exec: container_exec.unwrap_or(false),
-            stacks: (!stacks.is_empty()).then_some(stacks),
+            stacks,
             terminal_idle: idle.unwrap_or_default(),
             terminal_longest: longest.unwrap_or_default(),
         })
@@ -132,9 +132,12 @@ impl Policy {
             || "containers outside of stacks".to_owned(),
             |stack| format!("stack {stack}"),
         );
+        let names = match patterns.as_slice() {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
         let text = format!(
-            "the policy of this host forbids terminals and commands in {what} (container_exec_stacks names {})",
-            patterns.join(", ")
+            "the policy of this host forbids terminals and commands in {what} (container_exec_stacks names {names})"
         );
         Err(refused(&self.file, text))
     }
@@ -154,7 +157,16 @@ fn refused(file: &Path, message: String) -> Failure {
 fn guarded(path: &Path) -> Result<(), String> {
     let found = match fs_err::metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // A link to nothing is a mistake, not the owner's word that everything is allowed.
+            return match path.symlink_metadata() {
+                Ok(_) => Err(format!(
+                    "{} is a link to a file that is not there",
+                    path.display()
+                )),
+                Err(_) => Ok(()),
+            };
+        }
         Err(error) => return Err(Chain(&error).to_string()),
     };
     let shown = path.display();
@@ -259,6 +271,16 @@ mod tests {
             None,
             Err("containers outside of stacks"),
         );
+        for none in ["[]", "[\"\"]"] {
+            let text = format!("container_exec_stacks = {none}");
+            check(
+                &text,
+                0o644,
+                web,
+                Err("stack web (container_exec_stacks names none)"),
+            );
+            check(&text, 0o644, None, Err("containers outside of stacks"));
+        }
         check(
             "container_exec = false\ncontainer_exec_stacks = [\"web\"]",
             0o644,
@@ -287,6 +309,15 @@ mod tests {
         let policy = PolicyFile::new("/nowhere/policy.toml".into()).read().unwrap();
         assert_eq!(policy.may_exec(None), Ok(()));
         assert_eq!(policy.terminal_idle, Duration::from_secs(1_800));
+
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("policy.toml");
+        fs_err::os::unix::fs::symlink(dir.path().join("moved.toml"), &link).unwrap();
+        let refused = PolicyFile::new(link).read().unwrap_err();
+        assert!(
+            refused.message.contains("a link to a file that is not there"),
+            "{refused}"
+        );
     }
 
     #[test]

@@ -12,15 +12,19 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
-use windflow_engine::{EngineHandle, targets::ExecRequest};
+use tokio::sync::oneshot;
+use windflow_engine::{EngineHandle, Place, targets::ExecRequest};
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 use windflow_model::{Code, Failure, TerminalCause, TerminalEnd, TerminalId, TerminalOpened, TerminalQuery};
 
-use crate::policy::PolicyFile;
+use crate::policy::{Policy, PolicyFile};
 
 mod live;
 mod run;
@@ -47,10 +51,12 @@ struct Inner {
     engine: EngineHandle,
     policy: PolicyFile,
     table: Mutex<BTreeMap<TerminalId, Entry>>,
+    stopping: AtomicBool,
 }
 
 struct Entry {
-    live: Arc<Live>,
+    /// `None` until the engine has started the process.
+    live: Option<Arc<Live>>,
     _task: TaskHandle<()>,
 }
 
@@ -68,6 +74,7 @@ impl Terminals {
             engine,
             policy,
             table: Mutex::default(),
+            stopping: AtomicBool::new(false),
         }))
     }
 
@@ -85,10 +92,44 @@ impl Terminals {
         let rules = inner.policy.read()?;
         let place = inner.engine.place(&query.place).await?;
         rules.may_exec(place.stack.as_deref())?;
-        if self.table().len() >= MOST {
-            let text = format!("{MOST} terminals are open on this host: close one first");
-            return Err(Failure::new(Code::Conflict, text));
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut table = self.table();
+            if table.len() >= MOST {
+                let text = format!("{MOST} terminals are open on this host: close one first");
+                return Err(Failure::new(Code::Conflict, text));
+            }
+            let id = query.id;
+            // Of this table, not of the stream that asks: a process that the engine has begun is never without an owner.
+            let life = self.clone().life(query, place, rules, reply);
+            let task = spawn_scoped("terminal", life);
+            // An id that was there already goes with its process: ids are never used twice.
+            table.insert(
+                id,
+                Entry {
+                    live: None,
+                    _task: task,
+                },
+            );
         }
+        let lost = || {
+            Err(Failure::new(
+                Code::HostFailure,
+                "the terminal's task ended before its process began",
+            ))
+        };
+        answer.await.unwrap_or_else(|_| lost())
+    }
+
+    /// A terminal from its first to its last moment.
+    async fn life(
+        self,
+        query: TerminalQuery,
+        place: Place,
+        rules: Policy,
+        reply: oneshot::Sender<Result<TerminalOpened, Failure>>,
+    ) {
+        let id = query.id;
         let request = ExecRequest {
             command: query.command,
             env: query.env,
@@ -98,7 +139,15 @@ impl Terminals {
             stdin: query.stdin,
             ..ExecRequest::default()
         };
-        let mut process = inner.engine.exec(&place, request).await?;
+        let mut process = match self.0.engine.exec(&place, request).await {
+            Ok(process) => process,
+            Err(failure) => {
+                // Whoever asked may be gone.
+                let _answered = reply.send(Err(failure));
+                self.table().remove(&id);
+                return;
+            }
+        };
         let opened = TerminalOpened {
             container: place.name,
             command: std::mem::take(&mut process.command),
@@ -113,17 +162,15 @@ impl Terminals {
             grace: Duration::from_secs(u64::from(query.grace_s)).min(LONGEST_GRACE),
         };
         let (live, keys) = Live::new(opened.clone(), query.size);
-        let id = query.id;
-        let terminals = self.clone();
-        let mine = Arc::clone(&live);
-        let task = spawn_scoped("terminal", async move {
-            run::run(&mine, process, keys, limits).await;
-            terminals.table().remove(&id);
-        });
+        if let Some(entry) = self.table().get_mut(&id) {
+            entry.live = Some(Arc::clone(&live));
+        }
         tracing::info!(terminal = %id.short(), container = opened.container, "terminal opened");
-        // An id that was there already goes with its process: ids are never used twice.
-        self.table().insert(id, Entry { live, _task: task });
-        Ok(opened)
+        if self.0.stopping.load(Ordering::Acquire) || reply.send(Ok(opened)).is_err() {
+            live.close(TerminalEnd::of(TerminalCause::Abandoned));
+        }
+        run::run(&live, process, keys, limits).await;
+        self.table().remove(&id);
     }
 
     /// Attaches to a terminal that was opened: as the one who types, or to watch.
@@ -136,7 +183,7 @@ impl Terminals {
         from: u64,
         watch: bool,
     ) -> Result<(TerminalOpened, Reader), Failure> {
-        let live = self.table().get(&id).map(|entry| Arc::clone(&entry.live));
+        let live = self.table().get(&id).and_then(|entry| entry.live.clone());
         let live = live.ok_or_else(|| Failure {
             hint: "Open a new one.".to_owned(),
             ..Failure::new(Code::NotFound, "this terminal is over")
@@ -146,10 +193,11 @@ impl Terminals {
 
     /// Ends all of them, with their processes.
     pub async fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
         let all: Vec<_> = self
             .table()
             .values()
-            .map(|entry| Arc::clone(&entry.live))
+            .filter_map(|entry| entry.live.clone())
             .collect();
         for live in &all {
             live.close(TerminalEnd::of(TerminalCause::AgentStopped));

@@ -6,7 +6,8 @@
 //! TerminalAttach(id, from) ──► ◄── Opened, Output …, Gap …, Taken …, Ended      Input …, Seen …, Resize …, EndOfInput, Close ──►
 //! ```
 //! Bytes travel as they are: a character may be cut between two frames. What is not read is held back by QUIC. A stream
-//! that ends without `Close` leaves the process for its time of grace.
+//! that ends without `Close` leaves the process, or its end, for its time of grace. The agent always reads: whoever types
+//! keeps no more than [`MAX_UNTAKEN`] bytes of input under way.
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{Doc, TerminalEnd, TerminalOpened};
@@ -15,6 +16,9 @@ use crate::{codec::Frame, stream::StreamFailure};
 
 /// Most bytes of output or input in one frame.
 pub const MAX_PIECE: usize = 32 << 10;
+/// Most bytes of input that may be under way without the host's word that they were taken. `Seen` and `Close` come behind
+/// them on the same stream, and a process that waits for room to write reads nothing.
+pub const MAX_UNTAKEN: usize = 512 << 10;
 
 /// What the agent says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,7 +75,7 @@ pub enum TerminalInput {
         /// Rows.
         rows: u16,
     },
-    /// End the process now.
+    /// End the process now. Behind `Ended`: it has been heard, and nobody comes back for it.
     Close,
     /// The one who types has the output up to here. The process is held back while it is further ahead of them than is
     /// kept for a lost connection, so it is said at least every 32 KiB.

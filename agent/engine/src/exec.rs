@@ -161,24 +161,23 @@ impl ProcessControl {
         }
     }
 
-    /// The exit code of a process whose output has ended.
+    /// The exit code of a process whose output has ended; `None` if it goes on all the same.
     ///
     /// # Errors
     /// What the engine says.
-    pub async fn code(&self) -> Result<i64, Failure> {
+    pub async fn code(&self) -> Result<Option<i64>, Failure> {
         let SessionId::Exec(id) = &self.id else {
-            return Ok(-1);
+            return Ok(Some(-1));
         };
         // The engine closes the output a moment before it knows the code.
         for _ in 0..CODE_TRIES {
             let code = self.target.exec_code(id).await?;
             if code >= 0 {
-                return Ok(code);
+                return Ok(Some(code));
             }
             tokio::time::sleep(CODE_PAUSE).await;
         }
-        let text = "the engine does not say how the command ended";
-        Err(Failure::new(Code::Engine, text))
+        Ok(None)
     }
 
     /// Ends the process if it still runs.

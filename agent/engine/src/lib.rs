@@ -29,7 +29,7 @@ mod reconcile;
 pub mod targets;
 mod view;
 
-pub use exec::{Place, Process};
+pub use exec::{Place, Process, ProcessControl};
 pub use handle::{EngineHandle, LogStream};
 pub use options::{Engine, EngineError, EngineOptions};
 pub use order::{

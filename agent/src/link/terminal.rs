@@ -4,26 +4,26 @@
 //! Reader::next ──► FrameWriter      FrameReader ──► Reader::input      (one future each, so that neither waits for the other)
 //! ```
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use windflow_kit::error::Chain;
 use windflow_model::{Code, Doc, Document, Failure, TerminalAttach, TerminalQuery, TerminalSize};
-use windflow_protocol::{TerminalInput, TerminalItem};
+use windflow_protocol::{
+    TerminalInput, TerminalItem,
+    terminal::{MAX_PIECE, MAX_UNTAKEN},
+};
 use windflow_transport::{FrameReader, FrameWriter, StreamError, streams::TERMINAL};
 
 use crate::terminals::{Piece, Reader, Terminals};
 
-/// Bytes of input that wait for a process that does not read; then the stream is held back.
-const WAITING: usize = 64 << 10;
-/// The same for tiny pieces.
-const PIECES: usize = 256;
+/// After the controller has turned away, what it said before is still read for this long.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 pub(super) async fn open(
     terminals: &Terminals,
     writer: &mut FrameWriter,
     query: Doc<TerminalQuery>,
 ) -> Result<(), StreamError> {
-    writer.prefer(TERMINAL);
     let opened = match query.open() {
         Ok(query) => terminals.open(query).await,
         Err(error) => Err(Failure::new(Code::Unsupported, Chain(&error).to_string())),
@@ -38,29 +38,39 @@ pub(super) async fn attach(
     frames: &mut FrameReader,
     attach: Doc<TerminalAttach>,
 ) -> Result<(), StreamError> {
-    writer.prefer(TERMINAL);
     let asked = attach
         .open()
         .map_err(|error| Failure::new(Code::Unsupported, Chain(&error).to_string()));
     let attached = asked.and_then(|attach| {
         let (opened, reader) = terminals.attach(attach.id, attach.from, attach.watch)?;
-        Ok((seal(&opened)?, reader))
+        Ok((opened.tty, seal(&opened)?, reader))
     });
-    let (opened, reader) = match attached {
+    let (tty, opened, reader) = match attached {
         Ok(attached) => attached,
         Err(failure) => return writer.send(&failed(failure)).await,
     };
+    if tty {
+        // Keys pass everything else; what goes through pipes has time.
+        writer.prefer(TERMINAL);
+    }
     writer.send(&TerminalItem::Opened(opened)).await?;
     let gone = writer.unwanted();
+    let mut taking = pin!(take(&reader, frames));
     tokio::select! {
         shown = show(&reader, writer) => {
             shown?;
             writer.finish();
+            if reader.may_type() {
+                // The end is kept until it is heard, or nobody is there to hear it.
+                taking.await;
+            }
             writer.delivered().await;
-            reader.told();
         }
-        () = take(&reader, frames) => {}
-        () = gone => {}
+        () = &mut taking => {}
+        () = gone => {
+            // Whoever closes it does not wait for the rest.
+            let _all = tokio::time::timeout(LAST_WORDS, taking).await;
+        }
     }
     Ok(())
 }
@@ -82,7 +92,7 @@ async fn show(reader: &Reader, writer: &mut FrameWriter) -> Result<(), StreamErr
 }
 
 /// Hands on what is typed, until the controller's end of the stream. A process that does not read holds up what is typed,
-/// but neither a change of the size nor the wish to close it.
+/// but nothing else: what waits is bounded by what may be under way.
 async fn take(reader: &Reader, frames: &mut FrameReader) {
     let mut waiting: VecDeque<TerminalInput> = VecDeque::new();
     let mut bytes = 0;
@@ -95,7 +105,7 @@ async fn take(reader: &Reader, frames: &mut FrameReader) {
                 }
                 continue;
             }
-            frame = frames.next::<TerminalInput>(), if bytes < WAITING && waiting.len() < PIECES => frame,
+            frame = frames.next::<TerminalInput>() => frame,
         };
         match frame {
             Ok(Some(TerminalInput::Resize { columns, rows })) => {
@@ -103,11 +113,23 @@ async fn take(reader: &Reader, frames: &mut FrameReader) {
             }
             Ok(Some(TerminalInput::Close)) => reader.close(),
             Ok(Some(TerminalInput::Seen { position })) => reader.seen(position),
-            Ok(Some(input)) => {
-                if let TerminalInput::Input(piece) = &input {
-                    bytes += piece.len();
+            Ok(Some(TerminalInput::EndOfInput)) => waiting.push_back(TerminalInput::EndOfInput),
+            Ok(Some(TerminalInput::Input(piece))) => {
+                bytes += piece.len();
+                if bytes > MAX_UNTAKEN {
+                    tracing::warn!(
+                        bytes,
+                        "a terminal's stream ends: more input than may be under way"
+                    );
+                    return;
                 }
-                waiting.push_back(input);
+                match waiting.back_mut() {
+                    // Single keys are not kept one by one.
+                    Some(TerminalInput::Input(last)) if last.len() + piece.len() <= MAX_PIECE => {
+                        last.extend(piece)
+                    }
+                    _ => waiting.push_back(TerminalInput::Input(piece)),
+                }
             }
             Ok(None) | Err(_) => return,
         }

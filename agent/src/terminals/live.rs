@@ -31,7 +31,7 @@ pub(super) struct Live {
     news: watch::Sender<u64>,
     /// The one who types has taken something, came or went: the process may write on.
     pub(super) room: Notify,
-    /// The one who types came or went, was told the end, or wants it closed.
+    /// The one who types came or went, or wants it closed.
     pub(super) touched: Notify,
     pub(super) size: watch::Sender<Option<TerminalSize>>,
     keys: mpsc::Sender<Key>,
@@ -51,8 +51,6 @@ struct State {
     typed_at: Instant,
     close: Option<TerminalEnd>,
     end: Option<TerminalEnd>,
-    /// The end was delivered to the one who types.
-    told: bool,
 }
 
 /// What the clock of a terminal looks at.
@@ -63,7 +61,6 @@ pub(super) struct Presence {
     pub(super) left_at: Instant,
     pub(super) typed_at: Instant,
     pub(super) close: Option<TerminalEnd>,
-    pub(super) told: bool,
 }
 
 impl Live {
@@ -85,7 +82,6 @@ impl Live {
                 typed_at: now,
                 close: None,
                 end: None,
-                told: false,
             }),
             news: watch::channel(0).0,
             room: Notify::new(),
@@ -132,7 +128,6 @@ impl Live {
             left_at: state.left_at,
             typed_at: state.typed_at,
             close: state.close.clone(),
-            told: state.told,
         }
     }
 
@@ -276,22 +271,31 @@ impl Reader {
     /// Hands input to the process. What watchers type goes nowhere.
     pub async fn input(&self, bytes: Vec<u8>) {
         let count = u64::try_from(bytes.len()).unwrap_or(0);
-        if self.may_type() && self.live.keys.send(Key::Bytes(bytes)).await.is_ok() {
-            let mut state = self.live.state();
-            state.opened.input += count;
-            state.typed_at = Instant::now();
-            drop(state);
-            if count >= TOLD_EVERY / 16 {
-                self.live.tell();
-            }
+        // Room first: whoever takes over while this one waits is told what was taken, and sends the rest again.
+        let Ok(room) = self.live.keys.reserve().await else {
+            return;
+        };
+        let mut state = self.live.state();
+        if self.number.is_none() || state.typist != self.number {
+            return;
+        }
+        room.send(Key::Bytes(bytes));
+        state.opened.input += count;
+        state.typed_at = Instant::now();
+        drop(state);
+        if count >= TOLD_EVERY / 16 {
+            self.live.tell();
         }
     }
 
     /// There is no more input.
     pub async fn end_of_input(&self) {
+        // A process that has ended reads nothing.
+        let Ok(room) = self.live.keys.reserve().await else {
+            return;
+        };
         if self.may_type() {
-            // A process that has ended reads nothing.
-            let _gone = self.live.keys.send(Key::End).await;
+            room.send(Key::End);
         }
     }
 
@@ -302,22 +306,16 @@ impl Reader {
         }
     }
 
-    /// Ends the process.
+    /// Ends the process; if it has ended, nobody needs its end any more.
     pub fn close(&self) {
         if self.may_type() {
             self.live.close(TerminalEnd::of(TerminalCause::Closed));
         }
     }
 
-    /// The end has been delivered: nobody needs the terminal any more.
-    pub fn told(&self) {
-        if self.may_type() {
-            self.live.state().told = true;
-            self.live.touched.notify_one();
-        }
-    }
-
-    fn may_type(&self) -> bool {
+    /// Whether this is the one who types, and not one who watches or was replaced.
+    #[must_use]
+    pub fn may_type(&self) -> bool {
         self.number.is_some() && self.live.state().typist == self.number
     }
 }
@@ -331,5 +329,46 @@ impl Drop for Reader {
             drop(state);
             self.live.stirred();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Input that waits for a process, and whose sender is replaced meanwhile, is not typed twice.
+    #[tokio::test]
+    async fn who_is_replaced_while_waiting_has_typed_nothing() {
+        let opened = TerminalOpened {
+            container: "web".to_owned(),
+            command: Vec::new(),
+            tty: true,
+            position: 0,
+            input: 0,
+        };
+        let (live, mut keys) = Live::new(opened, None);
+        let (_, first) = Live::attach(&live, 0, false);
+        for _ in 0..KEYS {
+            first.input(b"a".to_vec()).await;
+        }
+        let mut waits = Box::pin(first.input(b"b".to_vec()));
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        let (opened, second) = Live::attach(&live, 0, false);
+        assert_eq!(opened.input, KEYS as u64);
+        let mut typed = Vec::new();
+        let mut read = |key: Option<Key>| match key {
+            Some(Key::Bytes(bytes)) => typed.extend(bytes),
+            other => panic!("{other:?}"),
+        };
+        read(keys.recv().await);
+        waits.await;
+        first.end_of_input().await;
+        for _ in 1..KEYS {
+            read(keys.recv().await);
+        }
+        second.input(b"b".to_vec()).await;
+        read(keys.recv().await);
+        assert!(keys.try_recv().is_err());
+        assert_eq!(typed, [&b"a".repeat(KEYS)[..], b"b"].concat());
     }
 }

@@ -4,10 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use tokio::{io::AsyncWriteExt as _, sync::mpsc, time::Instant};
-use windflow_engine::{Process, targets::Output};
+use windflow_engine::{Process, ProcessControl, targets::Output};
 use windflow_model::{TerminalCause, TerminalEnd};
 
 use super::live::{Key, Live};
+
+/// How often the end of a process is asked for that has closed its outputs and goes on.
+const ASK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a terminal may last.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +25,7 @@ pub(super) struct Limits {
     pub(super) grace: Duration,
 }
 
-/// Runs until the process has ended and its end was told, or nobody can be told any more.
+/// Runs until the process has ended and somebody has heard of it, or nobody can any more.
 pub(super) async fn run(live: &Arc<Live>, process: Process, keys: mpsc::Receiver<Key>, limits: Limits) {
     let Process {
         mut output,
@@ -64,30 +67,52 @@ pub(super) async fn run(live: &Arc<Live>, process: Process, keys: mpsc::Receiver
         end = over(live, since, limits) => end,
         () = async { tokio::join!(typed(input, keys), sizes); } => TerminalEnd::of(TerminalCause::Broken),
     };
-    match end.cause {
-        TerminalCause::Exited => match control.code().await {
-            Ok(code) => end.exit_code = Some(code),
-            Err(failure) => end.detail = failure.message,
-        },
-        _ => {
-            if let Err(failure) = control.end().await {
-                tracing::warn!(%failure, "a terminal was closed, and its process could not be ended");
-                end.detail = failure.message;
-            }
-        }
+    if end.cause == TerminalCause::Exited {
+        end = exited(live, &control, since, limits).await;
+    }
+    if end.cause != TerminalCause::Exited
+        && let Err(failure) = control.end().await
+    {
+        tracing::warn!(%failure, "a terminal was closed, and its process could not be ended");
+        end.detail = failure.message;
     }
     tracing::info!(cause = ?end.cause, code = end.exit_code, "terminal is over");
     live.over(end);
-    // Kept until it was told: whoever lost the connection at this moment comes back for the end.
+    // Kept until it was heard: whoever lost the connection at this moment comes back for the end.
     loop {
         let presence = live.presence();
         let until = presence.left_at + if presence.came { limits.grace } else { limits.first };
-        if presence.told || presence.close.is_some() || (!presence.typist && until <= Instant::now()) {
+        if presence.close.is_some() || (!presence.typist && until <= Instant::now()) {
             return;
         }
         tokio::select! {
             () = live.touched.notified() => {}
             () = tokio::time::sleep_until(until), if !presence.typist => {}
+        }
+    }
+}
+
+/// How a process ended whose outputs are closed. One that only closed them goes on, within the same limits.
+async fn exited(live: &Live, control: &ProcessControl, since: Instant, limits: Limits) -> TerminalEnd {
+    loop {
+        match control.code().await {
+            Ok(Some(code)) => {
+                return TerminalEnd {
+                    exit_code: Some(code),
+                    ..TerminalEnd::of(TerminalCause::Exited)
+                };
+            }
+            Ok(None) => {}
+            Err(failure) => {
+                return TerminalEnd {
+                    detail: failure.message,
+                    ..TerminalEnd::of(TerminalCause::Broken)
+                };
+            }
+        }
+        tokio::select! {
+            end = over(live, since, limits) => return end,
+            () = tokio::time::sleep(ASK_EVERY) => {}
         }
     }
 }

@@ -131,8 +131,11 @@ pub enum TerminalEvent {
         /// Bytes.
         input: u64,
     },
-    /// It is over; the last message.
+    /// It is over; the last message. Answer it with `close`, or by closing the WebSocket: until then the end is kept for the
+    /// time of grace, for a reader whose connection was lost at this moment.
     Ended(TerminalEnd),
+    /// The way is open; said every 20 s, for readers that cannot see pings.
+    Alive,
     /// It cannot be had any more. Attach again: the process may still be there.
     Lost {
         /// `WF-` and four digits.
@@ -158,7 +161,7 @@ pub enum TerminalAction {
     },
     /// There is no more input.
     EndOfInput,
-    /// End the process.
+    /// End the process; behind `ended`: it was heard.
     Close,
 }
 

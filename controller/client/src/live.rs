@@ -1,6 +1,6 @@
 //! Live feeds: a deployment's events and a stack's log lines.
 
-use std::{collections::VecDeque, pin::Pin, sync::Arc};
+use std::{collections::VecDeque, pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::{Stream, StreamExt as _};
 use reqwest::Method;
@@ -75,6 +75,9 @@ fn read_event(event: SseEvent) -> Option<DeploymentFeedEvent> {
         _ => None,
     }
 }
+
+/// For a WebSocket to come about once the controller is connected: it asks the host first, which has 20 s.
+const UPGRADE_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// A WebSocket to the controller.
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
@@ -207,15 +210,21 @@ impl Client {
         // A key must not wait for the answer to the one before; a socket that cannot do it is slower.
         let _slower = tcp.set_nodelay(true);
         let name = ServerName::try_from(host).map_err(|error| Error::usage(error.to_string()))?;
-        let tls = TlsConnector::from(Arc::new(self.tls().clone()))
-            .connect(name, tcp)
+        let upgraded = async {
+            let tls = TlsConnector::from(Arc::new(self.tls().clone()))
+                .connect(name, tcp)
+                .await
+                .map_err(|error| self.unreachable(&error))?;
+            match tokio_tungstenite::client_async(request, tls).await {
+                Ok((socket, _)) => Ok(socket),
+                Err(tungstenite::Error::Http(answer)) => Err(refused(&answer, what)),
+                Err(error) => Err(self.unreachable(&error)),
+            }
+        };
+        let late = || Err(self.unreachable(&std::io::Error::from(std::io::ErrorKind::TimedOut)));
+        tokio::time::timeout(UPGRADE_TIMEOUT, upgraded)
             .await
-            .map_err(|error| self.unreachable(&error))?;
-        match tokio_tungstenite::client_async(request, tls).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(tungstenite::Error::Http(answer)) => Err(refused(&answer, what)),
-            Err(error) => Err(self.unreachable(&error)),
-        }
+            .unwrap_or_else(|_| late())
     }
 }
 

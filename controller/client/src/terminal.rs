@@ -28,6 +28,10 @@ const SEEN_EVERY: u64 = 32 << 10;
 const AGAIN: Duration = Duration::from_millis(500);
 /// How long the end of a process that was closed is waited for.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
+/// For the word that the end was heard to go out.
+const SAY_WITHIN: Duration = Duration::from_secs(2);
+/// A controller that says nothing for so long is not there: it pings every 20 s.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// A terminal that is attached to.
 pub struct Terminal {
@@ -38,6 +42,10 @@ pub struct Terminal {
     watch: bool,
     /// Position behind the last byte of output.
     position: u64,
+    /// Up to where it has been used; the host lets the process go on by that.
+    used: u64,
+    /// Only [`Terminal::used`] moves it.
+    slow: bool,
     /// Up to where the host knows that it has arrived.
     said: u64,
     /// Input from `taken` on, which the host may not have.
@@ -50,6 +58,9 @@ pub struct Terminal {
     outbox: VecDeque<Message>,
     /// The host has said where it stands.
     ready: bool,
+    /// When the controller was last heard.
+    heard: Instant,
+    over: Option<TerminalEnd>,
     wire: Option<(SplitSink<Socket, Message>, SplitStream<Socket>)>,
     /// Since when the connection is gone.
     lost: Option<Instant>,
@@ -87,6 +98,8 @@ impl Terminal {
             grace,
             watch: false,
             position: 0,
+            used: 0,
+            slow: false,
             said: 0,
             untaken: VecDeque::new(),
             taken: 0,
@@ -95,6 +108,8 @@ impl Terminal {
             size: None,
             outbox: VecDeque::new(),
             ready: false,
+            heard: Instant::now(),
+            over: None,
             wire: None,
             lost: None,
         }
@@ -109,6 +124,24 @@ impl Terminal {
     /// Begins with the output at this position.
     pub const fn start_at(&mut self, position: u64) {
         self.position = position;
+        self.used = position;
+    }
+
+    /// Output counts as used not when it was given out, but when [`Terminal::used`] says so: for a reader that keeps it a
+    /// while. The host bounds how much that can be.
+    #[must_use]
+    pub const fn kept_by_reader(mut self) -> Self {
+        self.slow = true;
+        self
+    }
+
+    /// The output up to this position has been used.
+    pub fn used(&mut self, position: u64) {
+        self.used = self.used.max(position);
+        if self.ready && self.used >= self.said + SEEN_EVERY {
+            self.said = self.used;
+            self.act(TerminalAction::Seen { position: self.used });
+        }
     }
 
     /// Looks only: what is typed goes nowhere.
@@ -124,6 +157,14 @@ impl Terminal {
     /// The terminal is gone, or the controller could not be reached within the grace.
     pub async fn next(&mut self) -> Result<Seen> {
         loop {
+            if self.over.is_some() {
+                // Should it not go out, the host waits its time of grace.
+                let _said = tokio::time::timeout(SAY_WITHIN, self.say_last()).await;
+                if let Some(end) = self.over.take() {
+                    return Ok(Seen::Ended(end));
+                }
+            }
+            let silent = self.heard + SILENT;
             let Some((sink, source)) = &mut self.wire else {
                 if self.come_back().await? {
                     return Ok(Seen::Back);
@@ -131,9 +172,12 @@ impl Terminal {
                 continue;
             };
             let message = tokio::select! {
-                message = source.next() => message,
+                biased;
                 () = write(sink, &mut self.outbox) => None,
+                message = source.next() => message,
+                () = tokio::time::sleep_until(silent) => None,
             };
+            self.heard = Instant::now();
             let seen = match message {
                 Some(Ok(Message::Binary(bytes))) => self.output(&bytes),
                 Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
@@ -147,6 +191,18 @@ impl Terminal {
             if let Some(seen) = seen {
                 return Ok(seen);
             }
+        }
+    }
+
+    /// Sends what waits, and the end of the WebSocket.
+    async fn say_last(&mut self) {
+        if let Some((sink, _)) = &mut self.wire {
+            while let Some(message) = self.outbox.pop_front() {
+                if sink.send(message).await.is_err() {
+                    return;
+                }
+            }
+            let _closed = sink.close().await;
         }
     }
 
@@ -165,6 +221,8 @@ impl Terminal {
             Ok(socket) => {
                 self.wire = Some(socket.split());
                 self.outbox.clear();
+                self.heard = Instant::now();
+                // The host takes the position that was asked for as seen.
                 self.said = self.position;
                 self.lost = None;
                 Ok(lost.is_some())
@@ -187,11 +245,8 @@ impl Terminal {
         let known = usize::try_from(self.position.saturating_sub(from)).unwrap_or(usize::MAX);
         let bytes = bytes.get(known..).filter(|bytes| !bytes.is_empty())?.to_vec();
         self.position = self.position.max(from) + u64::try_from(bytes.len()).unwrap_or(0);
-        if self.ready && self.position >= self.said + SEEN_EVERY {
-            self.said = self.position;
-            self.act(TerminalAction::Seen {
-                position: self.position,
-            });
+        if !self.slow {
+            self.used(self.position);
         }
         Some(Seen::Output { stderr, bytes })
     }
@@ -211,7 +266,12 @@ impl Terminal {
                 self.position = self.position.max(from + lost);
                 Ok(Some(Seen::Missing(lost)))
             }
-            TerminalEvent::Ended(end) => Ok(Some(Seen::Ended(end))),
+            TerminalEvent::Ended(end) => {
+                self.act(TerminalAction::Close);
+                self.over = Some(end);
+                Ok(None)
+            }
+            TerminalEvent::Alive => Ok(None),
             TerminalEvent::Lost { code, message, hint } => {
                 let exit = if code == Code::NotFound.as_str() {
                     Exit::NotFound

@@ -3,6 +3,7 @@
 //! ```text
 //! terminal_create ─ audit ─► host starts the process, keeps it 15 s for the first one to come
 //! terminal_attach ─► Attached ── dropped ─► somebody comes back within the grace, or: audit of the end
+//!                             └─ ended ─► audit of the end, kept until it was heard or the grace is over
 //! ```
 //! What is here ends with the controller: the hosts then end the processes when their grace is over.
 
@@ -19,24 +20,28 @@ use windflow_api::{TerminalCreate, TerminalParams, TerminalView};
 use windflow_kit::{Chain, OnFailure};
 use windflow_model::{
     AgentId, Code, Failure, TerminalAttach, TerminalCause, TerminalEnd, TerminalId, TerminalPlace,
-    TerminalQuery, Timestamp,
+    TerminalQuery,
 };
 
 use super::{App, AppError, AppResult, lock};
-use crate::{context::OpContext, fleet::TerminalStream};
+use crate::{
+    context::OpContext,
+    fleet::{TerminalShown, TerminalStream},
+};
+
+mod request;
+mod trail;
+
+use request::fits;
+use trail::{said, told};
 
 /// Terminals of one controller at once.
 const MOST: usize = 1_024;
 /// The host keeps a new terminal for 15 s, and a lost one for its grace; it is over here a moment later.
 const FIRST: Duration = Duration::from_secs(15);
 const LATER: Duration = Duration::from_secs(5);
-/// Longest grace in seconds.
-const LONGEST_GRACE: u32 = 600;
-/// Arguments and variables, and their bytes.
-const WORDS: usize = 1_024;
-const WORD_BYTES: usize = 128 << 10;
-/// A command in an audit record is cut here, in characters.
-const SHOWN_COMMAND: usize = 400;
+/// For the host to end a process: hung up on, then killed.
+const CLOSED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Terminals that are open, by id.
 pub(super) type Table = BTreeMap<TerminalId, Known>;
@@ -50,6 +55,8 @@ pub(super) struct Known {
     grace: Duration,
     /// Number of the one who types; rises with each.
     typist: u64,
+    /// Its end is in the audit trail, and kept for whoever comes back for it.
+    over: bool,
     moved: Arc<Moved>,
 }
 
@@ -103,17 +110,26 @@ impl Attached {
         self.closing.load(Ordering::Relaxed)
     }
 
-    /// It is over; when this returns, the audit trail has it.
-    pub async fn over(mut self, end: TerminalEnd) {
-        let Some(typist) = self.typist.filter(|_| end.cause != TerminalCause::TakenOver) else {
-            return;
-        };
-        if self.app.terminal_vacant(self.id, typist).is_some()
-            && let Err(error) = self.app.terminal_over(self.id, typist, Some(end)).await
-        {
+    /// It has ended; when this returns, the audit trail has it. It is kept until somebody has heard of it.
+    pub async fn ended(&self, end: TerminalEnd) {
+        let Some(typist) = self.typist else { return };
+        if let Err(error) = self.app.terminal_ended(self.id, typist, end).await {
             tracing::error!(error = %Chain(&error), "the end of a terminal is not in the audit trail");
         }
+    }
+
+    /// Its end was heard: nobody comes back.
+    pub fn heard(mut self) {
+        if let Some(typist) = self.typist {
+            self.app.terminal_gone(self.id, typist);
+        }
         self.said = true;
+    }
+
+    /// It has ended, and nobody comes back; when this returns, the audit trail has it.
+    pub async fn over(self, end: TerminalEnd) {
+        self.ended(end).await;
+        self.heard();
     }
 }
 
@@ -194,6 +210,7 @@ impl App {
             view: view.clone(),
             grace: Duration::from_secs(u64::from(request.grace_s)),
             typist: 0,
+            over: false,
             moved: Arc::default(),
         };
         lock(&self.0.terminals).insert(id, known);
@@ -224,7 +241,9 @@ impl App {
     #[must_use]
     pub fn terminal_list(&self, op: &OpContext) -> Vec<TerminalView> {
         let table = lock(&self.0.terminals);
-        let own = table.values().filter(|known| known.op.org == op.org);
+        let own = table
+            .values()
+            .filter(|known| known.op.org == op.org && !known.over);
         own.map(|known| known.view.clone()).collect()
     }
 
@@ -238,16 +257,20 @@ impl App {
         id: TerminalId,
         params: TerminalParams,
     ) -> AppResult<(TerminalStream, Attached)> {
-        let (agent, typist, moved) = self.terminal_join(op, id, params.watch)?;
-        // From here on it says by itself that somebody left.
-        let attached = Attached {
-            app: self.clone(),
-            id,
-            typist,
-            moved,
-            closing: AtomicBool::new(false),
-            said: false,
-        };
+        let (agent, attached) = self.terminal_join(op, id, |known| {
+            if params.watch {
+                known.view.watchers += 1;
+                return Ok(None);
+            }
+            if known.op.user == op.user {
+                return Ok(Some(known.take_over()));
+            }
+            let text = format!(
+                "only {}, who opened this terminal, can type in it; you can watch it",
+                known.op.user_name
+            );
+            Err(AppError::refused(Code::Forbidden, text))
+        })?;
         if params.watch {
             self.audit(op, "terminal_watch", id, String::new()).await?;
         }
@@ -267,32 +290,28 @@ impl App {
         }
     }
 
+    /// Somebody comes, as `who` says; from here on it says by itself that they left.
     fn terminal_join(
         &self,
         op: &OpContext,
         id: TerminalId,
-        watch: bool,
-    ) -> AppResult<(AgentId, Option<u64>, Arc<Moved>)> {
+        who: impl FnOnce(&mut Known) -> AppResult<Option<u64>>,
+    ) -> AppResult<(AgentId, Attached)> {
         let mut table = lock(&self.0.terminals);
         let known = table
             .get_mut(&id)
             .filter(|known| known.op.org == op.org)
             .ok_or_else(|| AppError::not_found(format!("terminal {id} any more; open a new one")))?;
-        let typist = if watch {
-            known.view.watchers += 1;
-            None
-        } else if known.op.user == op.user {
-            known.typist += 1;
-            known.view.attached = true;
-            Some(known.typist)
-        } else {
-            let text = format!(
-                "only {}, who opened this terminal, can type in it; you can watch it",
-                known.op.user_name
-            );
-            return Err(AppError::refused(Code::Forbidden, text));
+        let typist = who(known)?;
+        let attached = Attached {
+            app: self.clone(),
+            id,
+            typist,
+            moved: Arc::clone(&known.moved),
+            closing: AtomicBool::new(false),
+            said: false,
         };
-        Ok((known.view.agent, typist, Arc::clone(&known.moved)))
+        Ok((known.view.agent, attached))
     }
 
     /// Ends a terminal and its process.
@@ -300,28 +319,46 @@ impl App {
     /// # Errors
     /// No such terminal, or what the host says.
     pub async fn terminal_delete(&self, op: &OpContext, id: TerminalId) -> AppResult<()> {
-        let agent = {
-            let table = lock(&self.0.terminals);
-            let known = table.get(&id).filter(|known| known.op.org == op.org);
-            known
-                .ok_or_else(|| AppError::not_found(format!("terminal {id} any more")))?
-                .view
-                .agent
-        };
+        // Whoever types is thrown out: what they hear is that it was opened at another place.
+        let (agent, attached) = self.terminal_join(op, id, |known| Ok(Some(known.take_over())))?;
         self.audit(op, "terminal_delete", id, String::new()).await?;
         let attach = TerminalAttach {
             id,
             from: u64::MAX,
             watch: false,
         };
-        let refuse = |failure: Failure| AppError::of_host(&failure);
-        let stream = self
-            .hosts()
-            .terminal_attach(agent, attach)
-            .await
-            .map_err(refuse)?;
-        let (_, mut typing) = stream.split();
-        typing.close().await.map_err(refuse)
+        let stream = match self.hosts().terminal_attach(agent, attach).await {
+            Ok(stream) => stream,
+            Err(failure) if failure.code == Code::NotFound.as_str() => {
+                attached.over(TerminalEnd::of(TerminalCause::Abandoned)).await;
+                return Ok(());
+            }
+            Err(failure) => return Err(AppError::of_host(&failure)),
+        };
+        let (mut output, mut typing) = stream.split();
+        let closed = async {
+            typing.close().await?;
+            loop {
+                match output.next().await {
+                    TerminalShown::Ended(end) => return Ok(end),
+                    TerminalShown::Lost(failure) => return Err(failure),
+                    _ => {}
+                }
+            }
+        };
+        let late = || {
+            let text = format!(
+                "the host did not end the process within {} s",
+                CLOSED_WITHIN.as_secs()
+            );
+            Err(Failure::new(Code::AgentTimeout, text))
+        };
+        let closed = tokio::time::timeout(CLOSED_WITHIN, closed).await;
+        let end = closed
+            .unwrap_or_else(|_| late())
+            .map_err(|failure| AppError::of_host(&failure))?;
+        attached.over(end).await;
+        Ok(())
     }
 
     /// The one who typed has gone, and nobody took their place: gives how long the host waits for them.
@@ -337,159 +374,53 @@ impl App {
         let app = self.clone();
         self.0.tasks.spawn("terminal_close", OnFailure::Log, async move {
             let _stopping = app.0.tasks.stop().run(tokio::time::sleep(wait + LATER)).await;
-            app.terminal_over(id, typist, None).await
+            app.terminal_abandoned(id, typist).await
         });
     }
 
-    async fn terminal_over(&self, id: TerminalId, typist: u64, end: Option<TerminalEnd>) -> AppResult<()> {
-        let known = {
-            let mut table = lock(&self.0.terminals);
-            let gone = table
-                .get(&id)
-                .is_some_and(|known| known.typist == typist && !known.view.attached);
-            if gone { table.remove(&id) } else { None }
-        };
-        let Some(known) = known else { return Ok(()) };
-        let end = end.unwrap_or_else(|| TerminalEnd::of(TerminalCause::Abandoned));
-        let detail = said(&end, known.view.opened_at, self.now(), &known.moved);
-        self.audit(&known.op, "terminal_close", id, detail).await
-    }
-}
-
-/// Bounds of a request, before anything happens.
-fn fits(request: &TerminalCreate) -> AppResult<()> {
-    let words = || request.command.iter().chain(&request.env);
-    let bytes: usize = words().map(String::len).sum();
-    if words().count() > WORDS || bytes > WORD_BYTES {
-        return Err(AppError::bad(format!(
-            "command and env: at most {WORDS} words of {WORD_BYTES} bytes in all"
-        )));
-    }
-    let texts = [
-        &request.user,
-        &request.working_dir,
-        &request.service,
-        &request.container,
-    ];
-    if words()
-        .chain(texts.into_iter().flatten())
-        .any(|text| text.contains('\0'))
-    {
-        return Err(AppError::bad(
-            "a text holds a NUL character, which no program can be given",
-        ));
-    }
-    if request.command.first().is_some_and(String::is_empty) {
-        return Err(AppError::bad("command: the name of the program is empty"));
-    }
-    if let Some(variable) = request.env.iter().find(|text| text.find('=').unwrap_or(0) == 0) {
-        return Err(AppError::bad(format!("env: {variable:?} is not KEY=value")));
-    }
-    if request.grace_s > LONGEST_GRACE {
-        return Err(AppError::bad(format!("grace_s: at most {LONGEST_GRACE}")));
-    }
-    Ok(())
-}
-
-/// Where and what, for the audit trail.
-fn told(place: &TerminalPlace, host: &str, request: &TerminalCreate) -> String {
-    let place = match place {
-        TerminalPlace::Service {
-            stack,
-            service,
-            number,
-        } => {
-            let number = number.map_or_else(String::new, |number| format!("-{number}"));
-            format!("{stack}/{service}{number}")
+    /// If nobody came back, it is over.
+    async fn terminal_abandoned(&self, id: TerminalId, typist: u64) -> AppResult<()> {
+        let left = lock(&self.0.terminals)
+            .get(&id)
+            .is_some_and(|known| known.typist == typist && !known.view.attached);
+        if !left {
+            return Ok(());
         }
-        TerminalPlace::Container { container } => format!("container {container}"),
-    };
-    let command = if request.command.is_empty() {
-        "a shell".to_owned()
-    } else {
-        let shown: String = format!("{:?}", request.command)
-            .chars()
-            .take(SHOWN_COMMAND)
-            .collect();
-        shown
-    };
-    let mut text = format!("{place} on {host}: {command}");
-    if let Some(user) = &request.user {
-        text.push_str(&format!(", as {user:?}"));
+        let abandoned = TerminalEnd::of(TerminalCause::Abandoned);
+        let noted = self.terminal_ended(id, typist, abandoned).await;
+        self.terminal_gone(id, typist);
+        noted
     }
-    let keys: Vec<_> = request
-        .env
-        .iter()
-        .filter_map(|text| text.split('=').next())
-        .collect();
-    if !keys.is_empty() {
-        text.push_str(&format!(", with {}", keys.join(", ")));
-    }
-    text
-}
 
-/// How it ended, for the audit trail.
-fn said(end: &TerminalEnd, opened: Timestamp, now: Timestamp, moved: &Moved) -> String {
-    let how = match end.cause {
-        TerminalCause::Exited => match end.exit_code {
-            Some(code) => format!("ended with exit code {code}"),
-            None => "ended".to_owned(),
-        },
-        TerminalCause::Closed => "closed".to_owned(),
-        TerminalCause::Idle => "closed: nobody typed for too long".to_owned(),
-        TerminalCause::TooLong => "closed: it was open for too long".to_owned(),
-        TerminalCause::Abandoned => "closed: its reader was lost and did not come back".to_owned(),
-        TerminalCause::AgentStopped => "closed: the agent was stopped".to_owned(),
-        TerminalCause::TakenOver | TerminalCause::Broken | TerminalCause::Other => "broken off".to_owned(),
-    };
-    let seconds = now.as_millis().saturating_sub(opened.as_millis()) / 1_000;
-    let (typed, shown) = (
-        moved.typed.load(Ordering::Relaxed),
-        moved.shown.load(Ordering::Relaxed),
-    );
-    let more = if end.detail.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", end.detail)
-    };
-    format!("{how} after {seconds} s, {typed} bytes typed, {shown} bytes shown{more}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ends_as_the_trail_has_them() {
-        let check = |cause, exit_code, detail: &str, expected: &str| {
-            let end = TerminalEnd {
-                cause,
-                exit_code,
-                detail: detail.to_owned(),
-            };
-            let moved = Moved::default();
-            count(&moved.typed, 3);
-            count(&moved.shown, 40);
-            let (opened, now) = (Timestamp::from_millis(1_000), Timestamp::from_millis(13_900));
-            assert_eq!(said(&end, opened, now, &moved), expected);
+    /// Notes the end in the audit trail, once; from the one who types now.
+    async fn terminal_ended(&self, id: TerminalId, typist: u64, end: TerminalEnd) -> AppResult<()> {
+        let (op, detail) = {
+            let mut table = lock(&self.0.terminals);
+            let known = table
+                .get_mut(&id)
+                .filter(|known| known.typist == typist && !known.over);
+            let Some(known) = known else { return Ok(()) };
+            known.over = true;
+            let detail = said(&end, known.view.opened_at, self.now(), &known.moved);
+            (known.op.clone(), detail)
         };
-        check(
-            TerminalCause::Exited,
-            Some(7),
-            "",
-            "ended with exit code 7 after 12 s, 3 bytes typed, 40 bytes shown",
-        );
-        check(
-            TerminalCause::Broken,
-            None,
-            "no engine",
-            "broken off after 12 s, 3 bytes typed, 40 bytes shown (no engine)",
-        );
-        check(
-            TerminalCause::Abandoned,
-            None,
-            "",
-            "closed: its reader was lost and did not come back after 12 s, 3 bytes typed, 40 bytes shown",
-        );
+        self.audit(&op, "terminal_close", id, detail).await
+    }
+
+    /// Nobody will come back for it.
+    fn terminal_gone(&self, id: TerminalId, typist: u64) {
+        let mut table = lock(&self.0.terminals);
+        if table.get(&id).is_some_and(|known| known.typist == typist) {
+            table.remove(&id);
+        }
+    }
+}
+
+impl Known {
+    /// The newest one types.
+    const fn take_over(&mut self) -> u64 {
+        self.typist += 1;
+        self.view.attached = true;
+        self.typist
     }
 }

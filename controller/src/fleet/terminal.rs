@@ -69,7 +69,6 @@ async fn dial(connection: &Connection, header: StreamOpen) -> Result<(FrameReade
         .await
         .map_err(|error| broken("the terminal", &error))?;
     let mut writer = FrameWriter::new(send);
-    writer.prefer(TERMINAL);
     writer
         .send(&header)
         .await
@@ -109,6 +108,10 @@ pub(super) async fn attach(
     let ask = async {
         let (mut reader, writer) = dial(&connection, StreamOpen::TerminalAttach(seal(&attach)?)).await?;
         let opened = opened(&mut reader).await?;
+        if opened.tty {
+            // Keys pass everything else; what goes through pipes has time.
+            writer.prefer(TERMINAL);
+        }
         Ok(TerminalStream {
             opened,
             reader,
@@ -203,7 +206,7 @@ impl TerminalTyping {
         self.send(TerminalInput::Seen { position }).await
     }
 
-    /// Ends the process.
+    /// Ends the process; behind its end: somebody has heard of it.
     ///
     /// # Errors
     /// The stream is over.

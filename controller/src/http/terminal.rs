@@ -37,6 +37,12 @@ use crate::{
 const STALLED: Duration = Duration::from_secs(60);
 /// A ping this often keeps the way open.
 const PING: Duration = Duration::from_secs(20);
+/// A reader that says nothing for so long, not even an answer to a ping, is gone.
+const SILENT: Duration = Duration::from_secs(60);
+/// For a host to take the wish that a terminal be closed.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// For a reader to say that it has heard the end.
+const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// What may be typed, or pasted, in one message.
 const MAX_MESSAGE: usize = 32 << 10;
 /// Bytes read from the socket at once; the default would hold 128 KiB for every terminal.
@@ -74,7 +80,12 @@ pub(super) async fn terminal_delete(
     Caller(op): Caller,
     Route(id): Route<TerminalId>,
 ) -> Result<Response, ApiFailure> {
-    app.terminal_delete(&op, id).await?;
+    let owner = app.clone();
+    app.owned(
+        "terminal_delete",
+        async move { owner.terminal_delete(&op, id).await },
+    )
+    .await?;
     Ok(nothing())
 }
 
@@ -148,20 +159,31 @@ async fn pump(
         () = signed_out => {
             if attached.may_type() {
                 attached.closing();
-                let _told = typing.close().await;
+                let _told = tokio::time::timeout(CLOSE_WITHIN, typing.close()).await;
             }
             None
         }
     };
     match &last {
-        // In the audit trail before the reader hears of it.
-        Some(TerminalEvent::Ended(end)) => attached.over(end.clone()).await,
+        // In the audit trail before the reader hears of it, and kept until they have.
+        Some(TerminalEvent::Ended(end)) if attached.may_type() && end.cause != TerminalCause::TakenOver => {
+            attached.ended(end.clone()).await;
+            if send(&mut sink, text(&TerminalEvent::Ended(end.clone())))
+                .await
+                .is_some()
+                && tokio::time::timeout(HEARD_WITHIN, heard(&mut source)).await == Ok(true)
+            {
+                let _told = tokio::time::timeout(CLOSE_WITHIN, typing.close()).await;
+                attached.heard();
+            }
+        }
+        Some(last) => {
+            drop(attached);
+            let _told = send(&mut sink, text(last)).await;
+        }
         // Who signed out, or closed it and went, leaves no process behind.
         None if attached.is_closing() => attached.over(TerminalEnd::of(TerminalCause::Closed)).await,
-        _ => drop(attached),
-    }
-    if let Some(last) = last {
-        let _told = send(&mut sink, text(&last)).await;
+        None => drop(attached),
     }
     let closed = tokio::time::timeout(STALLED, sink.close()).await;
     tracing::debug!(in_order = closed.is_ok(), "a terminal's reader has left");
@@ -180,6 +202,7 @@ async fn show(
             shown = output.next() => shown,
             _ = pings.tick() => {
                 send(sink, Message::Ping(Bytes::new())).await?;
+                send(sink, text(&TerminalEvent::Alive)).await?;
                 continue;
             }
         };
@@ -208,9 +231,23 @@ async fn send(sink: &mut SplitSink<WebSocket, Message>, message: Message) -> Opt
     }
 }
 
+/// Whether the reader says that it has heard the end, and not just goes away.
+async fn heard(source: &mut SplitStream<WebSocket>) -> bool {
+    while let Some(Ok(message)) = source.next().await {
+        match message {
+            Message::Close(_) => return true,
+            Message::Text(text) if matches!(serde_json::from_str(&text), Ok(TerminalAction::Close)) => {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Hands on what is typed until the reader or the host goes. Reading also answers pings.
 async fn take(source: &mut SplitStream<WebSocket>, typing: &mut TerminalTyping, attached: &Attached) {
-    while let Some(Ok(message)) = source.next().await {
+    while let Ok(Some(Ok(message))) = tokio::time::timeout(SILENT, source.next()).await {
         if !attached.may_type() && !matches!(message, Message::Close(_)) {
             continue;
         }

@@ -110,9 +110,12 @@ impl Settings {
                 continue;
             };
             match values(value, setting.form) {
-                // An empty text says nothing, as an empty variable does.
-                Some(values) if values.iter().all(String::is_empty) => {}
-                Some(values) => self.set(setting.key, values, format!("{at}: {key}")),
+                // An empty text says nothing, as an empty variable does; an empty list says: none.
+                Some(values) if setting.form != Form::List && values.iter().all(String::is_empty) => {}
+                Some(mut values) => {
+                    values.retain(|value| !value.is_empty());
+                    self.set(setting.key, values, format!("{at}: {key}"));
+                }
                 None => {
                     let form = match setting.form {
                         Form::Text => "a text in quotes",
@@ -162,10 +165,13 @@ impl Settings {
     /// The values of a list; none if it was not given.
     #[must_use]
     pub fn list(&self, key: &str) -> Vec<String> {
-        self.found
-            .get(key)
-            .map(|found| found.values.clone())
-            .unwrap_or_default()
+        self.given_list(key).unwrap_or_default()
+    }
+
+    /// The values of a list; `None` if it was not given, which is not the same as an empty one.
+    #[must_use]
+    pub fn given_list(&self, key: &str) -> Option<Vec<String>> {
+        self.found.get(key).map(|found| found.values.clone())
     }
 
     /// The value of a setting, or its default; `read` makes what it stands for, or says what is wrong with it. `None` if

@@ -177,6 +177,13 @@ async fn docker_commands_between_pipes() {
     let (code, _, _) = world.exec(&[], &["/no/such/program"], b"").await;
     assert!(code == 126 || code == 127, "{code}");
 
+    // What a command writes grows tenfold, and it is told to go on behind input that it does not read meanwhile.
+    let lines = "0123456789abcdef".repeat(6) + "\n";
+    let (code, out, err) = world
+        .exec(&[], &["sed", "s/.*/&&&&&&&&&&/"], lines.repeat(10_000).as_bytes())
+        .await;
+    assert_eq!((code, out.len()), (0, 10_000 * 961), "{err}");
+
     // Large, binary, both ways: every byte, in order.
     let big: Vec<u8> = (0..3_000_000_u32)
         .map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()[0])
@@ -303,6 +310,76 @@ async fn docker_a_terminal_is_one() {
     .await;
     let gone = world.attach(&view, WITHIN).next().await.unwrap_err();
     assert_eq!(gone.exit, windflow_client::Exit::NotFound, "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_the_end_of_a_terminal() {
+    let Some(world) = World::start("ends").await else {
+        return;
+    };
+    // The reader hears no more when it ends, as if its connection had been lost without a word: whoever comes back hears
+    // the last output, and how it ended.
+    let command = "echo ready; while [ ! -e /tmp/go ]; do sleep 0.1; done; echo last; exit 5";
+    let view = world.create(&["sh", "-c", command], false, 60).await;
+    let mut deaf = world.attach(&view, WITHIN);
+    shows(&mut deaf, "ready").await.unwrap();
+    let position = deaf.position();
+    world.check(&["-n"], &["touch", "/tmp/go"], "", (0, "", "")).await;
+    until("the end is in the trail", WITHIN, async || {
+        let closed = world.audited("terminal_close").await;
+        closed
+            .iter()
+            .any(|detail| detail.starts_with("ended with exit code 5"))
+            .then_some(())
+    })
+    .await;
+    let mut terminal = world.attach(&view, WITHIN);
+    terminal.start_at(position);
+    assert_eq!(shows(&mut terminal, "last").await.unwrap(), "last\n");
+    let end = ends(&mut terminal).await;
+    assert_eq!((end.cause, end.exit_code), (TerminalCause::Exited, Some(5)));
+    drop(deaf);
+    until("it was heard, and is kept no longer", WITHIN, async || {
+        let again = world.attach(&view, WITHIN).next().await;
+        again
+            .is_err_and(|error| error.exit == windflow_client::Exit::NotFound)
+            .then_some(())
+    })
+    .await;
+
+    // Ended by somebody else: gone when the answer comes, and the trail says so.
+    let view = world.create(&["sleep", "4714"], true, 600).await;
+    let mut terminal = world.attach(&view, WITHIN);
+    assert_eq!(terminal.next().await.unwrap(), Seen::Ready);
+    world.fleet.client().terminal_delete(view.id).await.unwrap();
+    assert_eq!(world.processes("sleep 4714").await, 0);
+    assert_eq!(ends(&mut terminal).await.cause, TerminalCause::TakenOver);
+    assert!(world.fleet.client().terminal_list().await.unwrap().is_empty());
+    let closed = world.audited("terminal_close").await;
+    assert!(
+        closed.iter().any(|detail| detail.starts_with("closed after")),
+        "{closed:?}"
+    );
+
+    // What ignores the hang-up goes with its group, although the leader has gone.
+    let view = world
+        .create(
+            &["sh", "-c", "(trap '' HUP; exec sleep 4716) & echo begun; wait"],
+            false,
+            60,
+        )
+        .await;
+    let mut terminal = world.attach(&view, WITHIN);
+    shows(&mut terminal, "begun").await.unwrap();
+    until("it runs", WITHIN, async || {
+        (world.processes("sleep 4716").await > 0).then_some(())
+    })
+    .await;
+    terminal.close().await.unwrap();
+    until("it is gone", WITHIN, async || {
+        (world.processes("sleep 4716").await == 0).then_some(())
+    })
+    .await;
 }
 
 /// Numbered lines from `from` on; gives the last complete number.
@@ -458,16 +535,34 @@ async fn docker_the_owner_of_the_host_decides() {
     let own = format!("container_exec_stacks = [\"{}\"]\n", world.project.name());
     check(&own, (0, "yes\n", "")).await;
     check("container_exec = maybe\n", (3, "", "nothing is allowed")).await;
-    // Too old for its host.
-    fs_err::write(&file, "terminal_longest_s = 1\nterminal_idle_s = 1\n").unwrap();
+    check(
+        "container_exec_stacks = []\n",
+        (3, "", "container_exec_stacks names none"),
+    )
+    .await;
+    // Too old for its host; one that only closed its outputs is no older.
+    fs_err::write(&file, "terminal_longest_s = 1\n").unwrap();
     world
         .check(&["-n"], &["sleep", "600"], "", (1, "", "terminal_longest_s"))
         .await;
+    world
+        .check(
+            &["-n"],
+            &["sh", "-c", "exec >&- 2>&-; exec sleep 4713"],
+            "",
+            (1, "", "terminal_longest_s"),
+        )
+        .await;
     let view = world.create(&["sleep", "4713"], true, 60).await;
-    let end = ends(&mut world.attach(&view, WITHIN)).await;
-    assert!(
-        matches!(end.cause, TerminalCause::Idle | TerminalCause::TooLong),
-        "{end:?}"
+    assert_eq!(
+        ends(&mut world.attach(&view, WITHIN)).await.cause,
+        TerminalCause::TooLong
+    );
+    fs_err::write(&file, "terminal_idle_s = 1\n").unwrap();
+    let view = world.create(&["sleep", "4713"], true, 60).await;
+    assert_eq!(
+        ends(&mut world.attach(&view, WITHIN)).await.cause,
+        TerminalCause::Idle
     );
     until("it is gone", WITHIN, async || {
         fs_err::write(&file, "").unwrap();

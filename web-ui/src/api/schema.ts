@@ -3213,6 +3213,9 @@ export interface components {
             /** @enum {string} */
             kind: "ended";
         }) | {
+            /** @enum {string} */
+            kind: "alive";
+        } | {
             /** @description `WF-` and four digits. */
             code: string;
             /** @description What to do next. */

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+mod printer;
+
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
     io::AsyncReadExt as _,
@@ -21,6 +23,7 @@ use crate::{
     output::note,
     terminal::{Seen, Terminal},
 };
+use printer::Printer;
 
 /// How long the host keeps the process if the connection is lost.
 const GRACE: Duration = Duration::from_secs(60);
@@ -169,7 +172,7 @@ async fn run(client: Client, request: TerminalCreate) -> Result<()> {
     let mut signals = Signals::listen()?;
     let view = client.terminal_create(&request).await?;
     let raw = Raw::enter(tty)?;
-    let terminal = Terminal::new(client, view.id, GRACE);
+    let terminal = Terminal::new(client, view.id, GRACE).kept_by_reader();
     let done = carry(terminal, &view, stdin, &mut signals).await;
     drop(raw);
     finish(done?, tty)
@@ -184,16 +187,29 @@ async fn carry(
     let mut from = tokio::io::stdin();
     let mut piece = vec![0; 16 << 10];
     let mut reading = stdin;
+    let mut printer = Printer::start()?;
+    let mut end = None;
     loop {
+        if let (Some(end), true) = (&end, printer.is_idle()) {
+            return Ok(TerminalEnd::clone(end));
+        }
         let (takes, lost) = (terminal.takes_input(), terminal.is_lost());
         tokio::select! {
-            seen = terminal.next() => match seen? {
-                Seen::Output { stderr, bytes } => print(stderr, &bytes)?,
+            printed = printer.printed() => match printed {
+                Ok(position) => terminal.used(position),
+                Err(error) => {
+                    // Nobody reads what it writes, as behind `| head`: it shall not go on.
+                    terminal.close().await?;
+                    return Err(error);
+                }
+            },
+            seen = terminal.next(), if end.is_none() => match seen? {
+                Seen::Output { stderr, bytes } => printer.print(stderr, bytes, terminal.position()),
                 Seen::Ready => {}
                 Seen::Missing(lost) => say(view, &format!("{lost} bytes of output are missing here")),
                 Seen::Lost => say(view, "the connection is lost; the process goes on for a minute. Control-C gives up"),
                 Seen::Back => say(view, "connected again"),
-                Seen::Ended(end) => return Ok(end),
+                Seen::Ended(how) => end = Some(how),
             },
             read = from.read(&mut piece), if reading && (takes || lost && view.tty) => {
                 let count = read.unwrap_or(0);
@@ -221,16 +237,6 @@ async fn carry(
             },
         }
     }
-}
-
-fn print(stderr: bool, bytes: &[u8]) -> Result<()> {
-    let done = if stderr {
-        io::stderr().lock().write_all(bytes)
-    } else {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush())
-    };
-    done.map_err(|error| Error::failed(format!("cannot write the output: {error}")))
 }
 
 /// A line of ours between the lines of the process.

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Exchange, PIECE, STDERR, STDOUT } from "./exchange";
+import { Exchange, PIECE, STDERR, STDOUT, UNTAKEN } from "./exchange";
 
 function message(kind: number, from: number, text: string): ArrayBuffer {
   const bytes = new TextEncoder().encode(text);
@@ -39,6 +39,19 @@ test("input is kept until it was taken, and sent again from there", () => {
   // A host that says less than before has not forgotten anything.
   expect(again(3)).toBe("ef");
   expect(again(6)).toBe("");
+});
+
+test("a long paste waits for the host's word", () => {
+  const exchange = new Exchange();
+  const sizes = (all: Uint8Array[]) => all.reduce((sum, one) => sum + one.length, 0);
+  expect(sizes(exchange.typed(new Uint8Array(UNTAKEN + 100)))).toBe(UNTAKEN);
+  expect(sizes(exchange.typed(new Uint8Array(7)))).toBe(0);
+  expect(sizes(exchange.took(40))).toBe(40);
+  expect(sizes(exchange.took(40))).toBe(0);
+  // After a cut: what the host has not, and no more than may be under way.
+  expect(sizes(exchange.again(50))).toBe(UNTAKEN);
+  expect(sizes(exchange.took(UNTAKEN + 107))).toBe(0);
+  expect(sizes(exchange.typed(new Uint8Array(3)))).toBe(3);
 });
 
 test("long input goes in pieces", () => {

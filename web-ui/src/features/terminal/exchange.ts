@@ -7,6 +7,8 @@ export const STDERR = 2;
 const HEAD = 9;
 /** Bytes in one message to the controller. */
 export const PIECE = 16 * 1024;
+/** Bytes of input under way without the host's word; a longer paste goes on when it comes. */
+export const UNTAKEN = 256 * 1024;
 
 export class Exchange {
   /** Position behind the last byte that was shown. */
@@ -14,6 +16,8 @@ export class Exchange {
   /** Input that the host may not have; it begins at `taken`. */
   private waiting: Uint8Array[] = [];
   private taken = 0;
+  /** Bytes of `waiting` that are under way. */
+  private sent = 0;
 
   /** The bytes of a message that were not shown before. */
   shown(message: ArrayBuffer): Uint8Array | null {
@@ -34,15 +38,16 @@ export class Exchange {
     this.position = Math.max(this.position, from + lost);
   }
 
-  /** Keeps what is typed; gives it in pieces that fit into a message. */
+  /** Keeps what is typed; gives what may be sent now, in pieces that fit into a message. */
   typed(bytes: Uint8Array): Uint8Array[] {
     this.waiting.push(bytes);
-    return pieces(bytes);
+    return this.next();
   }
 
-  /** The host has so many bytes of input. */
-  took(input: number): void {
+  /** The host has so many bytes of input: gives what may be sent now. */
+  took(input: number): Uint8Array[] {
     let over = input - this.taken;
+    this.sent = Math.max(0, this.sent - Math.max(0, over));
     while (over > 0 && this.waiting[0]) {
       const first = this.waiting[0];
       if (first.length > over) {
@@ -53,17 +58,30 @@ export class Exchange {
       this.waiting.shift();
     }
     this.taken = Math.max(this.taken, input);
+    return this.next();
   }
 
-  /** What has to be sent again after a cut: all that the host, which has `input` bytes, has not. */
+  /** What has to be sent again after a cut: what the host, which has `input` bytes, has not. */
   again(input: number): Uint8Array[] {
+    this.sent = Number.POSITIVE_INFINITY;
     this.took(input);
-    return this.waiting.flatMap(pieces);
+    this.sent = 0;
+    return this.next();
   }
-}
 
-function pieces(bytes: Uint8Array): Uint8Array[] {
-  const all: Uint8Array[] = [];
-  for (let at = 0; at < bytes.length; at += PIECE) all.push(bytes.subarray(at, at + PIECE));
-  return all;
+  private next(): Uint8Array[] {
+    const all: Uint8Array[] = [];
+    let at = 0;
+    for (const bytes of this.waiting) {
+      const end = at + bytes.length;
+      while (this.sent < end && this.sent < UNTAKEN) {
+        const from = this.sent - at;
+        const piece = bytes.subarray(from, from + Math.min(PIECE, UNTAKEN - this.sent));
+        all.push(piece);
+        this.sent += piece.length;
+      }
+      at = end;
+    }
+    return all;
+  }
 }

@@ -46,8 +46,11 @@ export interface Screen {
   dispose: () => void;
 }
 
-/** A terminal in this element; it takes the element's size, and the page's colours when they change. */
-export function screenIn(element: HTMLElement, label: string): Screen {
+/**
+ * A terminal in this element; it takes the element's size, and the page's colours when they change. Tab is a key of the program:
+ * Shift+Escape is the way out for who has no mouse.
+ */
+export function screenIn(element: HTMLElement, label: string, leave: () => void): Screen {
   allowStyles();
   const term = new Terminal({
     theme: colours(), scrollback: SCROLLBACK, fontSize: FONT_PX, cursorBlink: true, minimumContrastRatio: 4.5,
@@ -61,6 +64,11 @@ export function screenIn(element: HTMLElement, label: string): Screen {
   term.textarea?.setAttribute("aria-label", label);
   // Ctrl+Shift+C copies, as in terminals everywhere; Ctrl+C stays a key for the program.
   term.attachCustomKeyEventHandler((event) => {
+    if (event.type === "keydown" && event.shiftKey && event.key === "Escape") {
+      event.preventDefault();
+      leave();
+      return false;
+    }
     if (event.type !== "keydown" || !event.ctrlKey || !event.shiftKey || event.code !== "KeyC") return true;
     event.preventDefault();
     if (term.hasSelection()) void navigator.clipboard?.writeText(term.getSelection());

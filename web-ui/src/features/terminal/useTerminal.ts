@@ -14,6 +14,9 @@ export type State = "connecting" | "open" | "waiting" | "over" | "failed";
 /** The host keeps the process so long. */
 const GRACE_S = 60;
 const AGAIN_MS = 700;
+/** The controller says something every 20 s: one that is silent for so long is not there. */
+const SILENT_MS = 60_000;
+const LOOK_MS = 5_000;
 /** After so much output that was drawn the host is told; a program that is too far ahead waits. */
 const SEEN_EVERY = 32 * 1024;
 
@@ -32,6 +35,10 @@ export function useTerminal(place: () => Place) {
   let lostAt = 0;
   let drawn = 0;
   let said = 0;
+  let heard = 0;
+  /** Up to here the output is drawn for the second time, after the page was loaded again: what the screen answers to old questions is not typed. */
+  let old = 0;
+  let loaded = false;
   /** Rises with every start: what belongs to an older one is late. */
   let turn = 0;
   const encoder = new TextEncoder();
@@ -58,17 +65,23 @@ export function useTerminal(place: () => Place) {
       case "opened":
         state.value = "open";
         lostAt = 0;
+        if (loaded) old = event.position ?? 0;
+        loaded = false;
         if (drawn > said) act({ kind: "seen", position: (said = drawn) });
         command.value = event.command.join(" ");
         resize();
         for (const piece of exchange.again(event.input ?? 0)) send(piece);
         break;
-      case "taken": exchange.took(event.input); break;
+      case "taken": for (const piece of exchange.took(event.input)) send(piece); break;
       case "gap":
         exchange.skipped(event.from, event.lost);
         missing.value += event.lost;
         break;
-      case "ended": over(event); break;
+      case "ended":
+        // Heard: the host need not keep it.
+        act({ kind: "close" });
+        over(event);
+        break;
       case "lost":
         // Over, or only away: the next attempt says which.
         if (event.code === "WF-1004") over({ cause: "abandoned" });
@@ -95,28 +108,39 @@ export function useTerminal(place: () => Place) {
     const next = new WebSocket(url);
     next.binaryType = "arraybuffer";
     socket = next;
+    heard = Date.now();
     next.onmessage = (message) => {
       if (socket !== next || mine !== turn) return;
+      heard = Date.now();
       if (message.data instanceof ArrayBuffer) {
         const bytes = exchange.shown(message.data);
         if (bytes) draw(bytes);
       } else take(JSON.parse(String(message.data)) as TerminalEvent);
     };
     next.onclose = () => {
-      if (socket !== next || mine !== turn || state.value === "over") return;
-      socket = null;
-      lostAt ||= Date.now();
-      if (Date.now() - lostAt > GRACE_S * 1_000) over({ cause: "abandoned" });
-      else {
-        state.value = "waiting";
-        timer = setTimeout(connect, AGAIN_MS);
-      }
+      if (socket === next && mine === turn && state.value !== "over") lost();
     };
   }
+  function lost() {
+    socket = null;
+    lostAt ||= Date.now();
+    if (Date.now() - lostAt > GRACE_S * 1_000) over({ cause: "abandoned" });
+    else {
+      state.value = "waiting";
+      timer = setTimeout(connect, AGAIN_MS);
+    }
+  }
+  const looks = setInterval(() => {
+    if (!socket || Date.now() - heard < SILENT_MS) return;
+    const silent = socket;
+    lost();
+    silent.close();
+  }, LOOK_MS);
   async function start() {
     const mine = (turn += 1);
     drop();
     exchange = new Exchange();
+    [old, loaded] = [0, false];
     [state.value, end.value, error.value, missing.value, lostAt, drawn, said] = ["connecting", null, null, 0, 0, 0, 0];
     screen?.term.reset();
     const { agent, container, user } = place();
@@ -136,13 +160,14 @@ export function useTerminal(place: () => Place) {
   /** Shows it here: the one that this page had before it was loaded again, or a new one. */
   function show(on: Screen) {
     screen = on;
-    on.term.onData((text) => { if (state.value === "open") for (const piece of exchange.typed(encoder.encode(text))) send(piece); });
+    on.term.onData((text) => { if (state.value === "open" && drawn >= old) for (const piece of exchange.typed(encoder.encode(text))) send(piece); });
     on.term.onBinary((text) => { if (state.value === "open") for (const piece of exchange.typed(Uint8Array.from(text, (c) => c.charCodeAt(0)))) send(piece); });
     on.term.onResize(resize);
     const before = sessionStorage.getItem(kept());
     if (!before) return void start();
     turn += 1;
     id = before;
+    loaded = true;
     connect();
   }
   /** Ends the process. */
@@ -152,6 +177,7 @@ export function useTerminal(place: () => Place) {
     close();
     sessionStorage.removeItem(kept());
     turn += 1;
+    clearInterval(looks);
     drop();
   });
   return { state, end, error, missing, command, show, start, close };

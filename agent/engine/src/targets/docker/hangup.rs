@@ -62,9 +62,7 @@ pub(super) async fn exec_end(target: &DockerTarget, id: &str) -> Result<(), Targ
         }
         tokio::time::sleep(LOOK).await;
     }
-    if !is_ours(&found) {
-        return Ok(());
-    }
+    // Its leader may have gone. While one of the group is there, its number is given to nobody else.
     match kill_process_group(group, Signal::KILL) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(error) => Err(TargetError::caused(Kind::Host, format!("cannot {WHAT}"), error)),
