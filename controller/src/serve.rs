@@ -37,7 +37,7 @@ use crate::{
 /// Requests under way get this long when the controller stops.
 const DRAIN: Duration = Duration::from_secs(10);
 /// Memory for cached pages of the store.
-const CACHE: usize = 64 << 20;
+const CACHE: usize = 32 << 20;
 
 /// Runs until a signal, or until a part fails that nothing goes on without.
 ///

@@ -16,7 +16,7 @@ const MB: u64 = 1_000_000;
 const BINARIES: &[(&str, &str, &str, u64)] = &[
     ("windflow-agent", "windflow-agent", "small", 10 * MB),
     ("windflow-controller", "windflow-controller", "release", 35 * MB),
-    ("windflow-client", "windflow", "small", 20 * MB),
+    ("windflow-client", "windflow", "release", 20 * MB),
 ];
 
 /// Builds the three binaries for this machine's architecture into dist/ and writes dist/SHA256SUMS; under their plain names
