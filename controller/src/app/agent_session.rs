@@ -87,16 +87,14 @@ impl App {
     /// A session begins: its number, durable and rising.
     pub(crate) async fn agent_connected(&self, agent: AgentId, facts: &SessionFacts) -> AppResult<u64> {
         const OP: &str = "agent_connected";
-        let org = OpContext::system("").org;
+        let op = OpContext::system(agent.to_string());
         let epoch = self.retry(|| async {
-            let (key, record) = (keys::agent_key(org, agent), keys::agent(org, agent));
+            let record = keys::agent(op.org, agent);
             let (key, record) = tokio::try_join!(
-                self.find::<AgentKey>(OP, &key),
+                self.known_key(&op, agent, facts.key, facts.generation),
                 self.find::<AgentRecord>(OP, &record),
             )?;
-            let (Some(key), Some(record)) = (key, record) else {
-                return Err(removed(agent));
-            };
+            let record = record.ok_or_else(|| removed(agent))?;
             let next = AgentKey {
                 used: key.value.used.max(facts.generation),
                 session_epoch: match key.value.session_epoch {

@@ -106,7 +106,9 @@ pub struct SessionFacts {
     pub build: String,
     /// Protocol version in use.
     pub protocol: u16,
-    /// Generation of the certificate it showed.
+    /// Hash of the public key of the certificate it showed.
+    pub key: KeyHash,
+    /// Generation of that certificate.
     pub generation: u64,
     /// Host clock minus controller clock in milliseconds.
     pub clock_skew_ms: i64,
@@ -137,10 +139,10 @@ pub trait Home: Send + Sync + 'static {
     /// The host with this key leaves: it is removed as if a person had done it.
     fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;
 
-    /// May this key with this generation act for this agent, now? Asked at connect and before every request.
+    /// May this key with this generation act for this agent, now? Asked before every request.
     fn agent_admit(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;
 
-    /// A session begins. Gives its number, durable and strictly rising per agent.
+    /// A session begins, if the key may act for this agent. Gives its number, durable and strictly rising per agent.
     fn agent_connected(&self, agent: AgentId, facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>>;
 
     /// Where the hosts came from when they were last connected: those that a start of the controller calls back.

@@ -121,22 +121,16 @@ async fn hello(shared: &Shared, connection: Connection, facts: AgentFacts) -> Op
             return None;
         }
     };
-    let key = KeyHash(facts.key);
-    let admitted = match shared.home.agent_admit(facts.agent, key, facts.generation).await {
-        Ok(()) => {
-            let session = SessionFacts {
-                remote: connection.remote_address(),
-                build: hello.build.clone(),
-                protocol: hello.versions.max.min(VersionRange::SUPPORTED.max).0,
-                generation: facts.generation,
-                clock_skew_ms: hello.wall_ms.saturating_sub(shared.clock.now_ms()),
-                at: shared.now(),
-            };
-            shared.home.agent_connected(facts.agent, session).await
-        }
-        Err(refusal) => Err(refusal),
+    let session = SessionFacts {
+        remote: connection.remote_address(),
+        build: hello.build.clone(),
+        protocol: hello.versions.max.min(VersionRange::SUPPORTED.max).0,
+        key: KeyHash(facts.key),
+        generation: facts.generation,
+        clock_skew_ms: hello.wall_ms.saturating_sub(shared.clock.now_ms()),
+        at: shared.now(),
     };
-    match admitted {
+    match shared.home.agent_connected(facts.agent, session).await {
         Ok(session_epoch) => {
             shared.figures.greeted.add();
             Some(Greeted {

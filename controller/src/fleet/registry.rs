@@ -264,7 +264,7 @@ impl Fleet {
         };
         self.sessions.insert(agent, entry);
         self.offline.remove(&agent);
-        tracing::info!(%agent, epoch, "host connected");
+        tracing::debug!(%agent, epoch, "session registered");
         Some(
             async move {
                 let gone = task.await.unwrap_or_else(|error| {
@@ -288,7 +288,7 @@ impl Fleet {
         entry.stop.trigger();
         entry.connection.close(CLOSE_REFUSED, reason.as_bytes());
         let heard_at = entry.proof.borrow().heard_at;
-        tracing::info!(%agent, epoch, reason, "host disconnected");
+        tracing::debug!(%agent, epoch, reason, "session over");
         let gone = Presence::Offline {
             since: Some(heard_at),
             cause,

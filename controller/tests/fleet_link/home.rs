@@ -94,6 +94,9 @@ impl Home for Memory {
 
     fn agent_connected(&self, _agent: AgentId, _facts: SessionFacts) -> Answer<'_, Result<u64, Refusal>> {
         let mut state = self.0.lock().unwrap();
+        if state.removed {
+            return now(Err(Refusal::new(Code::AgentRemoved, "this host was removed")));
+        }
         state.sessions += 1;
         now(Ok(state.sessions))
     }
