@@ -1,4 +1,4 @@
-//! On the way back: networks and volumes that came after the good revision.
+//! On the way back: what runs again, and networks and volumes that came after the good revision.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +11,7 @@ use super::{
     resources::new,
     work::Work,
 };
+use crate::targets::ObservedContainer;
 
 /// Removes them when their containers are gone. A volume that something ran with stays: there may be data in it.
 pub(super) fn plan(builder: &mut Builder<'_>) {
@@ -68,6 +69,18 @@ pub(super) fn plan(builder: &mut Builder<'_>) {
 }
 
 impl PlanInput {
+    /// On the way back: whether a container that is down runs in the end. What was stopped for the revision that did not
+    /// work out does; so does what was made and never started, by a way back that did not come so far. What is down besides
+    /// was stopped by somebody, and stays so.
+    pub(super) fn runs_again(&self, container: &ObservedContainer) -> bool {
+        let Mode::Back { stopped, .. } = &self.mode else {
+            return false;
+        };
+        let unfinished =
+            container.state == ContainerState::Created && container.label(labels::WF_STACK).is_some();
+        stopped.contains(&container.id) || unfinished && !self.options.no_start
+    }
+
     /// On the way back: why something that has these labels and is not of the good revision goes, if it does. What is
     /// older than that revision was there beside it, and stays.
     pub(super) fn came_after(&self, labels: &BTreeMap<String, String>) -> Option<&'static str> {

@@ -390,3 +390,47 @@ async fn what_was_stopped_to_be_removed_runs_again_on_the_way_back() {
         check(restarted, "services: { a: { image: fake/unhealthy } }").await;
     }
 }
+
+/// What the way back had made, and could not start at once, runs in the end: by the same way back, and by that of a later
+/// revision.
+#[tokio::test(start_paused = true)]
+async fn what_the_way_back_made_runs_in_the_end() {
+    let check = async |second: &str, third: Option<&str>| {
+        let bench = Bench::start().await;
+        bench.deployed("web", 1, "services: { a: { image: x } }").await;
+        let before = bench.containers("web").await;
+        // Nothing of the good revision is left.
+        bench.target.remove("web-a-1");
+        bench.target.fail_next("start", TargetErrorKind::Host);
+        bench.target.fail_next("start", TargetErrorKind::Unreachable);
+        let mut order = bench.order("web", 2, second);
+        if let Some(third) = third {
+            bench.handle.apply(order).await.unwrap();
+            bench
+                .until("the good one was made again", || async {
+                    bench
+                        .target
+                        .operations()
+                        .iter()
+                        .filter(|done| *done == "create web-a-1")
+                        .count()
+                        == 2
+                })
+                .await;
+            bench.target.fail_next("start", TargetErrorKind::Host);
+            order = bench.order("web", 3, third);
+        }
+        let state = bench.run(order).await;
+        assert!(
+            matches!(state, DeploymentState::RolledBack { to: Some(Rev(1)), .. }),
+            "{second}, {third:?}: {state:?}"
+        );
+        assert_eq!(bench.containers("web").await, before, "{second}, {third:?}");
+        bench.end().await;
+    };
+    // In the place of another one, and in none.
+    for second in ["services: { a: { image: y } }", "services: { b: { image: y } }"] {
+        check(second, None).await;
+        check(second, Some("services: { a: { image: x } }")).await;
+    }
+}

@@ -1,7 +1,7 @@
 //! What becomes of each container of a service.
 
 use windflow_compose::model::Service as Spec;
-use windflow_model::{Code, Failure, Reason, StepId};
+use windflow_model::{Code, ContainerState, Failure, Reason, StepId};
 
 use super::container_name;
 use crate::{
@@ -317,9 +317,9 @@ fn slot<'o>(
     let starts = match &builder.input.mode {
         Mode::Deploy => !builder.input.options.no_start,
         Mode::Repair { .. } => killed,
-        Mode::Back { stopped, .. } => stopped.contains(&container.id),
+        Mode::Back { .. } => builder.input.runs_again(container),
     };
-    let awake = container.is_up() && container.state != windflow_model::ContainerState::Paused;
+    let awake = container.is_up() && container.state != ContainerState::Paused;
     let mut kept = "unchanged";
     let fate = match (why(container), group.old) {
         (Some(reason), _) => Fate::Replace {
@@ -335,6 +335,8 @@ fn slot<'o>(
         (None, None) if !awake && starts => {
             let text = if killed {
                 "it was killed"
+            } else if container.state == ContainerState::Created {
+                "it was made and not started"
             } else if matches!(builder.input.mode, Mode::Back { .. }) {
                 "it ran before"
             } else {

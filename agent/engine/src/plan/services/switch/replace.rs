@@ -104,7 +104,7 @@ pub(super) fn replace(
 /// On the way back what did not run before stays down.
 fn starts(builder: &Builder<'_>, new: Option<&ObservedContainer>) -> bool {
     match (&builder.input.mode, new) {
-        (Mode::Back { stopped, .. }, Some(new)) => new.is_up() || stopped.contains(&new.id),
+        (Mode::Back { .. }, Some(new)) => new.is_up() || builder.input.runs_again(new),
         _ => true,
     }
 }
