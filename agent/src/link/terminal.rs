@@ -95,7 +95,7 @@ async fn show(reader: &Reader, writer: &mut FrameWriter) -> Result<(), StreamErr
 /// but nothing else: what waits is bounded by what may be under way.
 async fn take(reader: &Reader, frames: &mut FrameReader) {
     let mut waiting: VecDeque<TerminalInput> = VecDeque::new();
-    let mut bytes = 0;
+    let (mut bytes, mut ended) = (0, false);
     loop {
         let frame = tokio::select! {
             biased;
@@ -113,7 +113,12 @@ async fn take(reader: &Reader, frames: &mut FrameReader) {
             }
             Ok(Some(TerminalInput::Close)) => reader.close(),
             Ok(Some(TerminalInput::Seen { position })) => reader.seen(position),
-            Ok(Some(TerminalInput::EndOfInput)) => waiting.push_back(TerminalInput::EndOfInput),
+            // Behind the end of the input there is none, nor a second end.
+            Ok(Some(TerminalInput::EndOfInput | TerminalInput::Input(_))) if ended => {}
+            Ok(Some(TerminalInput::EndOfInput)) => {
+                ended = true;
+                waiting.push_back(TerminalInput::EndOfInput);
+            }
             Ok(Some(TerminalInput::Input(piece))) => {
                 bytes += piece.len();
                 if bytes > MAX_UNTAKEN {

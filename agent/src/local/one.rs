@@ -15,7 +15,7 @@ use super::{
     run::{containers, one_of},
     session::{failed, target},
     show::{self, note},
-    terminal::{self, Pump, Raw},
+    terminal::{self, Pump},
 };
 use crate::failure::CommandError;
 
@@ -46,7 +46,7 @@ pub(super) async fn attach(context: &Context, args: AttachArgs) -> Result<()> {
         .await
         .map_err(failed)?;
     let raw = if tty && !args.no_stdin {
-        Some(Raw::enter()?)
+        Some(terminal::raw()?)
     } else {
         None
     };

@@ -23,7 +23,7 @@ use super::{
     project::{HostFiles, Project},
     session::{Session, failed, target},
     show,
-    terminal::{self, Pump, Raw},
+    terminal::{self, Pump},
     up::{pull_mode, truthy},
 };
 use crate::failure::CommandError;
@@ -32,7 +32,7 @@ use crate::failure::CommandError;
 pub(super) async fn run(context: &Context, args: RunArgs) -> Result<()> {
     let services = std::slice::from_ref(&args.service);
     let project = context.load(args.project.clone(), services)?;
-    let tty = !args.no_tty && (args.tty || terminal::is_there());
+    let tty = !args.no_tty && (args.tty || windflow_kit::terminal::is_there());
     let changed = changed(context, &project, &args, tty)?;
     let session = Session::open(context, true).await?;
     let options = ApplyOptions {
@@ -93,7 +93,7 @@ pub(super) async fn run(context: &Context, args: RunArgs) -> Result<()> {
         Ending::NextExit
     };
     let end = target.wait(&made.id, ending).await.map_err(failed)?;
-    let raw = if tty { Some(Raw::enter()?) } else { None };
+    let raw = if tty { Some(terminal::raw()?) } else { None };
     target
         .execute(&made.start, Ticker::none())
         .await
@@ -214,7 +214,7 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<()> {
         show::note(&text);
         return Ok(());
     }
-    let tty = !args.detach && !args.no_tty && (args.tty || terminal::is_there());
+    let tty = !args.detach && !args.no_tty && (args.tty || windflow_kit::terminal::is_there());
     let stdin = args.interactive && !args.detach;
     let variable = |item: &String| match item.split_once('=') {
         Some(_) => item.clone(),
@@ -239,7 +239,7 @@ pub(super) async fn exec(context: &Context, args: ExecArgs) -> Result<()> {
         return Ok(());
     }
     let id = session.id.clone();
-    let raw = if tty { Some(Raw::enter()?) } else { None };
+    let raw = if tty { Some(terminal::raw()?) } else { None };
     terminal::pump(
         &target,
         session,

@@ -5,53 +5,24 @@
 //! ```
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     sync::Arc,
 };
 
 use futures_util::StreamExt as _;
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     signal::unix::{Signal, SignalKind, signal},
 };
 use windflow_engine::targets::{Operation, Output, Session, SessionId, Target, Ticker};
+use windflow_kit::terminal::{self, Raw};
 
 use super::{Result, session::failed, up::INTERRUPTED};
 use crate::failure::CommandError;
 
-/// Whether a terminal shall be made: both ends of this process are one.
-pub(super) fn is_there() -> bool {
-    io::stdin().is_terminal() && io::stdout().is_terminal()
-}
-
-/// Keys go through as they are; dropping it gives the terminal back as it was.
-pub(super) struct Raw(Option<Termios>);
-
-impl Raw {
-    /// Changes nothing where there is no terminal.
-    pub(super) fn enter() -> Result<Self> {
-        if !io::stdin().is_terminal() {
-            return Ok(Self(None));
-        }
-        let broken = |error: rustix::io::Errno| {
-            CommandError::failed(format!("the terminal cannot be set up: {error}"))
-        };
-        let before = tcgetattr(io::stdin()).map_err(broken)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(io::stdin(), OptionalActions::Now, &raw).map_err(broken)?;
-        Ok(Self(Some(before)))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // A terminal that is gone needs no settings.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
-    }
+/// Keys go through as they are until it is dropped.
+pub(super) fn raw() -> Result<Raw> {
+    Raw::enter().map_err(|error| CommandError::failed(format!("the terminal cannot be set up: {error}")))
 }
 
 /// What is carried.
@@ -122,9 +93,9 @@ pub(super) fn print(output: Output) -> Result<()> {
 }
 
 async fn fit(target: &Arc<dyn Target>, id: &SessionId) {
-    if let Ok(size) = tcgetwinsize(io::stdout()) {
+    if let Some((columns, rows)) = terminal::size() {
         // One that has not started yet is told again when it changes; one that has ended needs none.
-        let _ = target.resize(id, size.ws_col, size.ws_row).await;
+        let _ = target.resize(id, columns, rows).await;
     }
 }
 

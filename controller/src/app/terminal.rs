@@ -297,21 +297,29 @@ impl App {
         id: TerminalId,
         who: impl FnOnce(&mut Known) -> AppResult<Option<u64>>,
     ) -> AppResult<(AgentId, Attached)> {
+        self.terminal_known(op, id, |known| {
+            let attached = Attached {
+                app: self.clone(),
+                id,
+                typist: who(known)?,
+                moved: Arc::clone(&known.moved),
+                closing: AtomicBool::new(false),
+                said: false,
+            };
+            Ok((known.view.agent, attached))
+        })
+    }
+
+    /// A terminal of the caller's organisation.
+    fn terminal_known<T>(
+        &self,
+        op: &OpContext,
+        id: TerminalId,
+        with: impl FnOnce(&mut Known) -> AppResult<T>,
+    ) -> AppResult<T> {
         let mut table = lock(&self.0.terminals);
-        let known = table
-            .get_mut(&id)
-            .filter(|known| known.op.org == op.org)
-            .ok_or_else(|| AppError::not_found(format!("terminal {id} any more; open a new one")))?;
-        let typist = who(known)?;
-        let attached = Attached {
-            app: self.clone(),
-            id,
-            typist,
-            moved: Arc::clone(&known.moved),
-            closing: AtomicBool::new(false),
-            said: false,
-        };
-        Ok((known.view.agent, attached))
+        let known = table.get_mut(&id).filter(|known| known.op.org == op.org);
+        with(known.ok_or_else(|| AppError::not_found(format!("terminal {id} any more; open a new one")))?)
     }
 
     /// Ends a terminal and its process.
@@ -319,9 +327,11 @@ impl App {
     /// # Errors
     /// No such terminal, or what the host says.
     pub async fn terminal_delete(&self, op: &OpContext, id: TerminalId) -> AppResult<()> {
-        // Whoever types is thrown out: what they hear is that it was opened at another place.
-        let (agent, attached) = self.terminal_join(op, id, |known| Ok(Some(known.take_over())))?;
+        // What is not there, or cannot be recorded, throws nobody out.
+        self.terminal_known(op, id, |_| Ok(()))?;
         self.audit(op, "terminal_delete", id, String::new()).await?;
+        // What the one who types hears is that it was opened at another place.
+        let (agent, attached) = self.terminal_join(op, id, |known| Ok(Some(known.take_over())))?;
         let attach = TerminalAttach {
             id,
             from: u64::MAX,

@@ -7,7 +7,7 @@ use axum::{
     Json,
     body::Body,
     extract::{ConnectInfo, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -193,8 +193,18 @@ fn our_origin(headers: &HeaderMap, authority: Option<&str>) -> Result<(), ApiFai
     Err(ApiFailure::new(StatusCode::FORBIDDEN, Code::Forbidden, message))
 }
 
+/// A WebSocket that shows a cookie must come from a page of ours: browsers send cookies from any page, and always say
+/// which page it was.
+pub(super) fn own_page(shown: &Shown, headers: &HeaderMap, uri: &Uri) -> Result<(), ApiFailure> {
+    if !matches!(shown, Shown::Cookie(_)) || same_origin(headers, uri.host()) {
+        return Ok(());
+    }
+    let message = "the WebSocket was opened from another site";
+    Err(ApiFailure::new(StatusCode::FORBIDDEN, Code::Forbidden, message))
+}
+
 /// Whether `Origin` is the host the request was sent to.
-pub(super) fn same_origin(headers: &HeaderMap, authority: Option<&str>) -> bool {
+fn same_origin(headers: &HeaderMap, authority: Option<&str>) -> bool {
     let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
     let origin = origin.and_then(|origin| origin.strip_prefix("https://"));
     let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());

@@ -7,7 +7,7 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{Message, WebSocket},
     },
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use futures_util::{
@@ -16,15 +16,15 @@ use futures_util::{
 };
 use windflow_api::{LogFrame, LogParams};
 use windflow_kit::Gather;
-use windflow_model::{Code, LogEvent, StackId};
+use windflow_model::{LogEvent, StackId};
 
 use super::{
     error::ApiFailure,
     extract::{Caller, Credential, Params, Route},
-    guard::same_origin,
+    guard::own_page,
     live::signed_out,
 };
-use crate::app::{App, session::Shown};
+use crate::app::App;
 
 /// A reader that takes nothing for this long is gone; until then everything waits for it that is its own.
 const STALLED: Duration = Duration::from_secs(30);
@@ -52,11 +52,7 @@ pub(super) async fn stack_logs(
     (headers, uri): (HeaderMap, Uri),
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiFailure> {
-    // Browsers send cookies from any page, and always say which page it was.
-    if matches!(shown, Shown::Cookie(_)) && !same_origin(&headers, uri.host()) {
-        let message = "the WebSocket was opened from another site";
-        return Err(ApiFailure::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
-    }
+    own_page(&shown, &headers, &uri)?;
     let frames = app.stack_logs(&op, id, &params);
     let upgrade = upgrade.map_err(|rejection| ApiFailure::bad(rejection.body_text()))?;
     let frames = frames.await?;

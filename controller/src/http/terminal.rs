@@ -8,7 +8,7 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, StatusCode, Uri},
+    http::{HeaderMap, Uri},
     response::Response,
 };
 use bytes::Bytes;
@@ -20,12 +20,12 @@ use windflow_api::{
     Page, TerminalAction, TerminalCreate, TerminalEvent, TerminalParams, TerminalView,
     terminal::output_message,
 };
-use windflow_model::{Code, Failure, TerminalCause, TerminalEnd, TerminalId};
+use windflow_model::{Failure, TerminalCause, TerminalEnd, TerminalId};
 
 use super::{
     error::{Answer, ApiFailure},
     extract::{Body, Caller, Credential, Params, Route},
-    guard::{nothing, same_origin},
+    guard::{nothing, own_page},
     live::signed_out,
 };
 use crate::{
@@ -102,11 +102,7 @@ pub(super) async fn terminal_attach(
     (headers, uri): (HeaderMap, Uri),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiFailure> {
-    // Browsers send cookies from any page, and always say which page it was.
-    if matches!(shown, Shown::Cookie(_)) && !same_origin(&headers, uri.host()) {
-        let message = "the WebSocket was opened from another site";
-        return Err(ApiFailure::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
-    }
+    own_page(&shown, &headers, &uri)?;
     let upgrade = upgrade.map_err(|rejection| ApiFailure::bad(rejection.body_text()))?;
     let attached = match app.terminal_attach(&op, id, params).await {
         Ok(attached) => Ok(attached),

@@ -11,6 +11,7 @@
 //! - [`seeded`] — deliberate bugs that the fault suite has to find; in no product.
 //! - [`lock`] — one process per data directory.
 //! - [`settings`] — a table of settings, from which the loader and the printed reference both come.
+//! - [`terminal`] — the terminal this process was started in: raw keys, size.
 //! - [`mod@trace`], [`build`] — logs on stderr; version, commit, target.
 //!
 //! This crate depends on nothing of ours. It knows no runtime beyond tokio.
@@ -29,6 +30,7 @@ pub mod seeded;
 pub mod settings;
 pub mod stop;
 pub mod task;
+pub mod terminal;
 pub mod trace;
 
 pub use backoff::{Backoff, BackoffOptions};

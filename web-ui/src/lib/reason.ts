@@ -35,6 +35,7 @@ const FRENCH: readonly (readonly [RegExp, string])[] = [
   [/^it ran before$/, "il tournait avant"],
   [/^it was killed$/, "il a été tué"],
   [/^it does not run$/, "il ne tourne pas"],
+  [/^it was made and not started$/, "il a été créé et n'a pas démarré"],
   [/^it was stopped and stays so$/, "il a été arrêté et le reste"],
   [/^adopted as it is$/, "repris tel quel"],
   [/^the one before it is back$/, "le précédent est de retour"],

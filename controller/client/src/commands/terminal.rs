@@ -1,18 +1,18 @@
 //! Commands and terminals on hosts, in front of this process's own terminal or between its pipes.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     time::Duration,
 };
 
 mod printer;
 
-use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::{
     io::AsyncReadExt as _,
     signal::unix::{Signal, SignalKind, signal},
 };
 use windflow_api::{TerminalCreate, TerminalView};
+use windflow_kit::terminal::{self, Raw};
 use windflow_model::{AgentId, StackId, TerminalCause, TerminalEnd, TerminalSize};
 
 use super::{Session, agent_names};
@@ -40,7 +40,7 @@ pub(super) async fn exec(session: &Session<'_>, args: ExecArgs) -> Result<()> {
         Some(host) => client.agent_find(host).await?.record.id,
         None => only_host(&client, stack.id, stack.name.as_str(), &args.service.service).await?,
     };
-    let tty = !args.no_tty && !args.no_stdin && io::stdin().is_terminal() && io::stdout().is_terminal();
+    let tty = !args.no_tty && !args.no_stdin && terminal::is_there();
     let request = TerminalCreate {
         stack: Some(stack.id),
         service: Some(args.service.service),
@@ -57,7 +57,7 @@ pub(super) async fn exec(session: &Session<'_>, args: ExecArgs) -> Result<()> {
 
 /// `windflow terminal`.
 pub(super) async fn open(session: &Session<'_>, args: TerminalArgs) -> Result<()> {
-    if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
+    if !terminal::is_there() {
         let hint = "Use `windflow exec` between pipes.";
         return Err(Error::usage("there is no terminal to open it in").hint(hint));
     }
@@ -132,46 +132,16 @@ async fn only_host(client: &Client, stack: StackId, name: &str, service: &str) -
     }
 }
 
-/// Keys go through as they are; dropping it gives the terminal back as it was.
-struct Raw(Option<Termios>);
-
-impl Raw {
-    fn enter(tty: bool) -> Result<Self> {
-        if !tty {
-            return Ok(Self(None));
-        }
-        let broken =
-            |error: rustix::io::Errno| Error::failed(format!("the terminal cannot be set up: {error}"));
-        let before = tcgetattr(io::stdin()).map_err(broken)?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(io::stdin(), OptionalActions::Now, &raw).map_err(broken)?;
-        Ok(Self(Some(before)))
-    }
-}
-
-impl Drop for Raw {
-    fn drop(&mut self) {
-        if let Some(before) = &self.0 {
-            // A terminal that is gone needs no settings.
-            let _ = tcsetattr(io::stdin(), OptionalActions::Now, before);
-        }
-    }
-}
-
 fn size() -> Option<TerminalSize> {
-    let size = tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0 && size.ws_row > 0).then_some(TerminalSize {
-        columns: size.ws_col,
-        rows: size.ws_row,
-    })
+    terminal::size().map(|(columns, rows)| TerminalSize { columns, rows })
 }
 
 async fn run(client: Client, request: TerminalCreate) -> Result<()> {
     let (tty, stdin) = (request.tty, request.stdin);
     let mut signals = Signals::listen()?;
     let view = client.terminal_create(&request).await?;
-    let raw = Raw::enter(tty)?;
+    let raw = tty.then(Raw::enter).transpose();
+    let raw = raw.map_err(|error| Error::failed(format!("the terminal cannot be set up: {error}")))?;
     let terminal = Terminal::new(client, view.id, GRACE).kept_by_reader();
     let done = carry(terminal, &view, stdin, &mut signals).await;
     drop(raw);
@@ -203,7 +173,7 @@ async fn carry(
                     return Err(error);
                 }
             },
-            seen = terminal.next(), if end.is_none() => match seen? {
+            seen = terminal.next(), if end.is_none() && printer.has_room() => match seen? {
                 Seen::Output { stderr, bytes } => printer.print(stderr, bytes, terminal.position()),
                 Seen::Ready => {}
                 Seen::Missing(lost) => say(view, &format!("{lost} bytes of output are missing here")),

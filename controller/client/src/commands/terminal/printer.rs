@@ -2,7 +2,7 @@
 //! while the connection is answered and the keys go on.
 //!
 //! ```text
-//! print ──► waiting (bounded by what the host lets be unseen) ──► thread: write, flush ──► printed
+//! print ──► waiting (bounded: `has_room`) ──► thread: write, flush ──► printed
 //! ```
 
 use std::{
@@ -15,6 +15,9 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 
+/// Bytes that may wait: what the host lets be unseen, and as much again for a connection that was made anew meanwhile. Beyond
+/// that nothing is read any more, and the host's grace begins.
+const MOST: usize = 2 << 20;
 /// Most bytes written at once.
 const PIECE: usize = 64 << 10;
 
@@ -88,6 +91,12 @@ impl Printer {
         let done = done.unwrap_or_else(|| Err(io::ErrorKind::BrokenPipe.into()));
         self.hand_on();
         done.map_err(|error| Error::failed(format!("cannot write the output: {error}")))
+    }
+
+    /// Whether more may wait.
+    pub(super) fn has_room(&self) -> bool {
+        let waiting: usize = self.waiting.iter().map(|job| job.bytes.len()).sum();
+        waiting < MOST
     }
 
     /// Whether everything has been printed.
