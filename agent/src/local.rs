@@ -18,6 +18,7 @@ mod follow;
 mod history;
 mod images;
 mod list;
+mod logs;
 mod one;
 mod plan;
 mod project;
@@ -31,7 +32,6 @@ mod top;
 mod up;
 
 use windflow_kit::{Clock, Random};
-use windflow_model::LogQuery;
 
 pub use project::Caller;
 pub use top::top;
@@ -39,7 +39,6 @@ pub use top::top;
 use self::{
     args::{LocalArgs, LocalCommand, ProjectArgs},
     project::Project,
-    session::Session,
 };
 use crate::failure::CommandError;
 
@@ -157,22 +156,6 @@ pub async fn run(args: LocalArgs, clock: Clock, random: Random, caller: Caller) 
             )?;
             show::config(&args, request)
         }
-        LocalCommand::Logs(args) => {
-            let project = context.load_lenient(args.project.clone(), &args.services)?;
-            let session = Session::open(context, false).await?;
-            let query = LogQuery {
-                stack: project.name.to_string(),
-                services: args.services.clone(),
-                tail: args.tail.0,
-                follow: args.follow,
-                since: show::moment(args.since.as_deref(), &context.clock)?,
-            };
-            let until = show::moment(args.until.as_deref(), &context.clock)?;
-            let style = show::LogStyle::of(&args, until);
-            let result = session
-                .until_signal(show::logs(&session.engine, query, &style))
-                .await;
-            session.close(result).await
-        }
+        LocalCommand::Logs(args) => logs::run(context, args).await,
     }
 }

@@ -109,6 +109,7 @@ impl FromRef<Web> for Jobs {
     components(schemas(
         windflow_api::ApiError,
         windflow_api::LogFrame,
+        windflow_model::LogLevel,
         windflow_model::LogEvent,
         windflow_api::TerminalEvent,
         windflow_api::TerminalAction,
@@ -156,6 +157,7 @@ fn operations() -> OpenApiRouter<Web> {
         .routes(routes!(stack::revision_view))
         .routes(routes!(stack::stack_containers))
         .routes(routes!(logs::stack_logs))
+        .routes(routes!(logs::fleet_logs))
         .routes(routes!(deployment::deployment_create))
         .routes(routes!(deployment::stack_rollback))
         .routes(routes!(deployment::stack_remove))

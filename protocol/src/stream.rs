@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
-    Doc, Failure, LogEvent, LogQuery, LogSource, Plan, TerminalAttach, TerminalQuery, Timestamp,
+    Doc, Failure, LogEvent, LogQuery, LogSearched, LogSource, Plan, TerminalAttach, TerminalQuery, Timestamp,
 };
 
 use crate::{codec::Frame, control::Denial, work::Assignment};
@@ -56,11 +56,13 @@ pub enum StreamItem {
     Plan(Doc<Plan>),
     /// It cannot be served.
     Failed(StreamFailure),
+    /// What a search in logs has looked at; `End` follows.
+    Searched(Doc<LogSearched>),
 }
 
 impl Frame for StreamItem {
     const KIND: &'static str = "stream item";
-    const VARIANTS: u32 = 5;
+    const VARIANTS: u32 = 6;
     /// A line is at most 256 KiB, a batch ends at [`MAX_BATCH_BYTES`]; plans may be larger.
     const MAX: usize = 4 << 20;
 }

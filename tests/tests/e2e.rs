@@ -21,6 +21,8 @@ mod identity;
 mod kill;
 #[path = "e2e/link.rs"]
 mod link;
+#[path = "e2e/logs.rs"]
+mod logs;
 #[path = "e2e/metrics.rs"]
 mod metrics;
 #[path = "e2e/skew.rs"]

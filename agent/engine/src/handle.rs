@@ -14,6 +14,7 @@ use crate::{
     command::Command,
     exec::{Place, Process},
     lifecycle::{Act, Lifecycle},
+    logs::Logs,
     order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, Revision, StackProgress},
     targets::{ExecRequest, Target},
     view::View,
@@ -28,12 +29,13 @@ pub struct EngineHandle {
     commands: mpsc::Sender<Command>,
     view: Arc<View>,
     target: Arc<dyn Target>,
+    logs: Logs,
     clock: Clock,
     boot: u64,
 }
 
 impl EngineHandle {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         view: Arc<View>,
         target: Arc<dyn Target>,
@@ -43,6 +45,7 @@ impl EngineHandle {
         Self {
             commands,
             view,
+            logs: Logs::new(Arc::clone(&target), clock.clone()),
             target,
             clock,
             boot,
@@ -188,12 +191,17 @@ impl EngineHandle {
         crate::exec::start(&self.target, place, request).await
     }
 
-    /// Output of a stack's containers, merged.
+    /// Output of containers, merged; or a search in it ([`LogQuery::search`] without `follow`): the newest lines that match, those
+    /// of a container newest first, then [`LogEvent::Searched`].
     ///
     /// # Errors
-    /// [`Code::NotFound`] if the stack has no container here, [`Code::EngineUnreachable`].
+    /// [`Code::NotFound`] if no such container is here (a search finds nothing then), [`Code::BadRequest`] if it cannot be
+    /// searched for, [`Code::EngineUnreachable`].
     pub async fn logs(&self, query: LogQuery) -> Result<LogStream, Failure> {
-        crate::logs::open(Arc::clone(&self.target), self.view.containers.subscribe(), query).await
+        self.logs
+            .clone()
+            .open(self.view.containers.subscribe(), query)
+            .await
     }
 
     /// Starts the existing containers of services (all if empty), dependencies first.

@@ -1,4 +1,4 @@
-//! Merges the output of a stack's containers into one numbered stream.
+//! Merges the output of containers into one numbered stream.
 //!
 //! ```text
 //! "log-container" per container ──line (mpsc 1024 and 512 KiB, shared)──► LogStream ──► reader
@@ -11,8 +11,17 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
-use windflow_kit::task::{TaskHandle, spawn_scoped};
-use windflow_model::{Code, ContainerSummary, Failure, LogEvent, LogQuery, container::ContainerList};
+use windflow_kit::{
+    clock::Clock,
+    task::{TaskHandle, spawn_scoped},
+};
+use windflow_model::{
+    Code, ContainerSummary, Failure, LogEvent, LogMatcher, LogQuery, LogSearch, LogSearched, Timestamp,
+    container::ContainerList,
+};
+
+mod files;
+mod search;
 
 use crate::{
     handle::LogStream,
@@ -32,6 +41,16 @@ enum Item {
         _room: OwnedSemaphorePermit,
     },
     Note(String),
+    Searched(LogSearched),
+}
+
+/// Logs of this host: what all readers share.
+#[derive(Debug, Clone)]
+pub(crate) struct Logs {
+    target: Arc<dyn Target>,
+    clock: Clock,
+    /// Whose turn it is to search.
+    turns: Arc<Semaphore>,
 }
 
 /// The way to the reader.
@@ -52,37 +71,74 @@ impl Outlet {
     }
 }
 
-/// Opens the stream.
-pub(crate) async fn open(
-    target: Arc<dyn Target>,
-    containers: watch::Receiver<Arc<ContainerList>>,
-    query: LogQuery,
-) -> Result<LogStream, Failure> {
-    let list = target.containers().await?;
-    let chosen: Vec<ContainerSummary> = list
-        .into_iter()
-        .filter(|container| is_asked(&query, container))
-        .collect();
-    if chosen.is_empty() && !query.follow {
-        let text = format!(
-            "no container of {} that was asked for is on this host",
-            query.stack
-        );
-        return Err(Failure::new(Code::NotFound, text));
+impl Logs {
+    pub(crate) fn new(target: Arc<dyn Target>, clock: Clock) -> Self {
+        let turns = Arc::new(Semaphore::new(search::TURNS));
+        Self { target, clock, turns }
     }
-    let (lines, inbox) = mpsc::channel(LINES);
-    let outlet = Outlet {
-        lines,
-        room: Arc::new(Semaphore::new(BYTES)),
-    };
-    let follow = spawn_scoped("log-follow", feed(target, containers, query, chosen, outlet));
-    Ok(number(inbox, follow))
+
+    /// Opens a stream.
+    pub(crate) async fn open(
+        self,
+        containers: watch::Receiver<Arc<ContainerList>>,
+        query: LogQuery,
+    ) -> Result<LogStream, Failure> {
+        let Self { target, clock, turns } = self;
+        let matcher = query.search.as_ref().map(LogSearch::matcher).transpose();
+        let matcher = matcher.map_err(|error| Failure::new(Code::BadRequest, error.to_string()))?;
+        let matcher = matcher.map(Arc::new);
+        let list = target.containers().await?;
+        let chosen: Vec<ContainerSummary> = list
+            .into_iter()
+            .filter(|container| is_asked(&query, container))
+            .collect();
+        let (lines, inbox) = mpsc::channel(LINES);
+        let outlet = Outlet {
+            lines,
+            room: Arc::new(Semaphore::new(BYTES)),
+        };
+        if let Some(matcher) = matcher.clone().filter(|_| !query.follow) {
+            let now = Timestamp::from_millis(clock.now_ms());
+            let search = search::Search::new(target, query, matcher, outlet, now);
+            return Ok(number(
+                inbox,
+                spawn_scoped("log-search", search.run(chosen, turns)),
+            ));
+        }
+        if chosen.is_empty() && !query.follow {
+            let of = query
+                .stack
+                .map(|stack| format!(" of {stack}"))
+                .unwrap_or_default();
+            let text = format!("no container{of} that was asked for is on this host");
+            return Err(Failure::new(Code::NotFound, text));
+        }
+        let follow = spawn_scoped(
+            "log-follow",
+            feed(target, containers, query, matcher, chosen, outlet),
+        );
+        Ok(number(inbox, follow))
+    }
 }
 
 fn is_asked(query: &LogQuery, container: &ContainerSummary) -> bool {
     let service = container.service.as_deref().unwrap_or_default();
-    container.project.as_deref() == Some(query.stack.as_str())
+    query
+        .stack
+        .as_ref()
+        .is_none_or(|stack| container.project.as_ref() == Some(stack))
         && (query.services.is_empty() || query.services.iter().any(|name| name == service))
+        && (query.containers.is_empty() || query.containers.contains(&container.name))
+}
+
+fn line(container: &ContainerSummary, line: LogLine, room: OwnedSemaphorePermit) -> Item {
+    let service = container.service.as_ref().unwrap_or(&container.name);
+    Item::Line {
+        service: service.clone(),
+        container: container.name.clone(),
+        line,
+        _room: room,
+    }
 }
 
 /// Reads all chosen containers, and those that appear later.
@@ -90,6 +146,7 @@ async fn feed(
     target: Arc<dyn Target>,
     mut containers: watch::Receiver<Arc<ContainerList>>,
     query: LogQuery,
+    matcher: Option<Arc<LogMatcher>>,
     mut chosen: Vec<ContainerSummary>,
     outlet: Outlet,
 ) {
@@ -116,8 +173,16 @@ async fn feed(
                 },
                 follow: query.follow,
                 since: query.since,
+                until: query.until,
+                source: query.source,
             };
-            let read = read(Arc::clone(&target), container.clone(), request, outlet.clone());
+            let read = read(
+                Arc::clone(&target),
+                container.clone(),
+                request,
+                matcher.clone(),
+                outlet.clone(),
+            );
             readers.insert(container.id, spawn_scoped("log-container", read));
         }
         first = false;
@@ -143,11 +208,13 @@ async fn feed(
     }
 }
 
-async fn read(target: Arc<dyn Target>, container: ContainerSummary, request: LogRequest, outlet: Outlet) {
-    let service = container
-        .service
-        .clone()
-        .unwrap_or_else(|| container.name.clone());
+async fn read(
+    target: Arc<dyn Target>,
+    container: ContainerSummary,
+    request: LogRequest,
+    matcher: Option<Arc<LogMatcher>>,
+    outlet: Outlet,
+) {
     let mut stream = match target.logs(request).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -155,18 +222,19 @@ async fn read(target: Arc<dyn Target>, container: ContainerSummary, request: Log
             return;
         }
     };
-    while let Some(line) = stream.next().await {
-        let item = match line {
-            Ok(line) => {
-                let Some(room) = outlet.room(line.text.len()).await else {
+    while let Some(next) = stream.next().await {
+        let item = match next {
+            Ok(found) => {
+                if matcher
+                    .as_ref()
+                    .is_some_and(|matcher| !matcher.matches(&found.text))
+                {
+                    continue;
+                }
+                let Some(room) = outlet.room(found.text.len()).await else {
                     return;
                 };
-                Item::Line {
-                    service: service.clone(),
-                    container: container.name.clone(),
-                    line,
-                    _room: room,
-                }
+                line(&container, found, room)
             }
             Err(error) => Item::Note(error.failure().message),
         };
@@ -179,44 +247,44 @@ async fn read(target: Arc<dyn Target>, container: ContainerSummary, request: Log
 /// Numbers the lines where they meet.
 fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
     let state = (inbox, follow, 0_u64, false);
-    Box::pin(stream::unfold(
-        state,
-        |(mut inbox, follow, mut seq, done)| async move {
-            if done {
-                return None;
-            }
-            let event = match inbox.recv().await {
-                Some(Item::Line {
+    let events = stream::unfold(state, |(mut inbox, follow, mut seq, done)| async move {
+        if done {
+            return None;
+        }
+        let event = match inbox.recv().await {
+            Some(Item::Line {
+                service,
+                container,
+                line,
+                ..
+            }) => {
+                let event = LogEvent::Line {
+                    seq,
                     service,
                     container,
-                    line,
-                    ..
-                }) => {
-                    let event = LogEvent::Line {
-                        seq,
-                        service,
-                        container,
-                        source: line.source,
-                        at: line.at,
-                        text: line.text,
-                    };
-                    seq += 1;
-                    event
-                }
-                // One container that cannot be read does not end the others.
-                Some(Item::Note(text)) => LogEvent::Gap {
-                    from: seq,
-                    lost: 0,
-                    reason: text,
-                },
-                None => {
-                    let event = LogEvent::End {
-                        reason: LogEvent::COMPLETE.to_owned(),
-                    };
-                    return Some((event, (inbox, follow, seq, true)));
-                }
-            };
-            Some((event, (inbox, follow, seq, false)))
-        },
-    ))
+                    source: line.source,
+                    at: line.at,
+                    text: line.text,
+                };
+                seq += 1;
+                event
+            }
+            // One container that cannot be read does not end the others.
+            Some(Item::Note(text)) => LogEvent::Gap {
+                from: seq,
+                lost: 0,
+                reason: text,
+            },
+            Some(Item::Searched(searched)) => LogEvent::Searched(searched),
+            None => {
+                let event = LogEvent::End {
+                    reason: LogEvent::COMPLETE.to_owned(),
+                };
+                return Some((event, (inbox, follow, seq, true)));
+            }
+        };
+        Some((event, (inbox, follow, seq, false)))
+    });
+    // Readers look whether more is ready, also behind the end.
+    Box::pin(events.fuse())
 }

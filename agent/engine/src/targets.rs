@@ -11,7 +11,7 @@ mod operation;
 mod session;
 mod told;
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{ContainerSummary, EngineInfo, LogSource, TargetKind, Timestamp};
@@ -72,6 +72,12 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         &self,
         request: LogRequest,
     ) -> BoxFuture<'_, Result<BoxStream<'static, Result<LogLine, TargetError>>, TargetError>>;
+
+    /// The newest file of a container's output, if the engine keeps it in files of its driver `json-file`; older ones are beside
+    /// it. Whether this process may read it is seen by trying.
+    fn log_files<'a>(&'a self, _container: &'a str) -> BoxFuture<'a, Result<Option<PathBuf>, TargetError>> {
+        Box::pin(async { Ok(None) })
+    }
 
     /// Runs a command in a container that runs.
     fn exec(&self, _request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
@@ -199,7 +205,7 @@ pub enum TargetEventKind {
 }
 
 /// Which output of which container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LogRequest {
     /// The container's id.
     pub container: String,
@@ -209,6 +215,10 @@ pub struct LogRequest {
     pub follow: bool,
     /// Only lines at or after this point.
     pub since: Option<Timestamp>,
+    /// Only lines before this point.
+    pub until: Option<Timestamp>,
+    /// Only this output.
+    pub source: Option<LogSource>,
 }
 
 /// One line of output.

@@ -124,6 +124,16 @@ async fn logs(
                     batch.feed(writer)?;
                     writer.feed(&StreamItem::Gap { from, lost, reason })?;
                 }
+                LogEvent::Searched(searched) => {
+                    batch.feed(writer)?;
+                    match Doc::seal(&searched) {
+                        Ok(searched) => writer.feed(&StreamItem::Searched(searched))?,
+                        Err(error) => {
+                            let failure = Failure::new(Code::HostFailure, Chain(&error).to_string());
+                            return writer.send(&StreamItem::Failed(failure.into())).await;
+                        }
+                    }
+                }
                 LogEvent::End { reason } => {
                     batch.feed(writer)?;
                     return writer.send(&StreamItem::End { reason }).await;
@@ -143,7 +153,7 @@ async fn logs(
 fn size(event: &LogEvent) -> usize {
     match event {
         LogEvent::Line { text, .. } => text.len(),
-        LogEvent::Gap { .. } | LogEvent::End { .. } => 0,
+        LogEvent::Gap { .. } | LogEvent::Searched(_) | LogEvent::End { .. } => 0,
     }
 }
 

@@ -22,9 +22,10 @@ use windflow_model::{ContainerState, ContainerSummary, Timestamp};
 use super::{
     Context, Result,
     args::UpArgs,
+    logs::LogStyle,
     project::Project,
     session::{failed, signals, target},
-    show::{LogStyle, note},
+    show::note,
     up::INTERRUPTED,
 };
 use crate::failure::CommandError;
@@ -327,6 +328,7 @@ impl Following {
             tail: None,
             follow: true,
             since: Some(self.since),
+            ..LogRequest::default()
         };
         let (target, style) = (Arc::clone(&self.target), Arc::clone(&self.style));
         let (name, id) = (container.name.clone(), container.id.clone());

@@ -2,20 +2,17 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, IsTerminal as _, Write as _},
-    sync::{Mutex, PoisonError},
+    io::{self, Write as _},
 };
 
-use futures_util::StreamExt as _;
 use serde::Serialize;
 use windflow_compose::config::{self, ConfigRequest};
-use windflow_engine::EngineHandle;
 use windflow_kit::{Chain, Clock};
-use windflow_model::{ContainerSummary, Health, LogEvent, LogQuery, LogSource, PortBinding, Timestamp};
+use windflow_model::{ContainerSummary, Health, PortBinding, Timestamp};
 
 use super::{
     Result,
-    args::{ConfigArgs, ListFormat, LogsArgs, PsArgs},
+    args::{ConfigArgs, ListFormat, PsArgs},
     project::{HostFiles, Request, warn},
 };
 use crate::failure::CommandError;
@@ -208,77 +205,6 @@ pub(super) fn table(rows: Vec<Vec<String>>) -> String {
     text
 }
 
-/// How lines of containers are printed.
-#[derive(Debug)]
-pub(super) struct LogStyle {
-    timestamps: bool,
-    color: bool,
-    prefix: bool,
-    index: Option<u32>,
-    until: Option<Timestamp>,
-    seen: Mutex<Vec<String>>,
-}
-
-impl LogStyle {
-    pub(super) fn new(timestamps: bool, no_color: bool, no_prefix: bool) -> Self {
-        Self {
-            timestamps,
-            color: !no_color && io::stdout().is_terminal(),
-            prefix: !no_prefix,
-            index: None,
-            until: None,
-            seen: Mutex::default(),
-        }
-    }
-
-    pub(super) fn of(args: &LogsArgs, until: Option<Timestamp>) -> Self {
-        Self {
-            index: args.index,
-            until,
-            ..Self::new(args.timestamps, args.no_color, args.no_log_prefix)
-        }
-    }
-
-    /// Prints a line: standard output's on stdout, errors on stderr.
-    pub(super) fn line(
-        &self,
-        container: &str,
-        source: LogSource,
-        at: Option<Timestamp>,
-        text: &str,
-    ) -> Result<()> {
-        let other = self
-            .index
-            .is_some_and(|index| !container.ends_with(&format!("-{index}")));
-        if other || (self.until.is_some() && at > self.until) {
-            return Ok(());
-        }
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = seen
-            .iter()
-            .position(|known| known == container)
-            .unwrap_or_else(|| {
-                seen.push(container.to_owned());
-                seen.len() - 1
-            });
-        drop(seen);
-        let time = at
-            .filter(|_| self.timestamps)
-            .map_or_else(String::new, |at| format!("{at} "));
-        let prefix = match (self.prefix, self.color) {
-            (false, _) => String::new(),
-            (true, false) => format!("{container}  | "),
-            (true, true) => format!("\u{1b}[{}m{container}\u{1b}[0m  | ", 31 + place % 6),
-        };
-        let line = format!("{prefix}{time}{text}");
-        if source == LogSource::Stderr {
-            note(&line);
-            return Ok(());
-        }
-        data(&format!("{line}\n"))
-    }
-}
-
 /// `2026-11-21T12:00:00Z`, Unix seconds, or so long ago: `42m`, `10s`.
 pub(super) fn moment(text: Option<&str>, clock: &Clock) -> Result<Option<Timestamp>> {
     let Some(text) = text else { return Ok(None) };
@@ -292,25 +218,6 @@ pub(super) fn moment(text: Option<&str>, clock: &Clock) -> Result<Option<Timesta
         .map_err(|_| CommandError::usage(format!("`{text}` is no time: use 2026-11-21T12:00:00Z or 42m")))?;
     let ago = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
     Ok(Some(Timestamp::from_millis(clock.now_ms().saturating_sub(ago))))
-}
-
-/// `logs`.
-pub(super) async fn logs(engine: &EngineHandle, query: LogQuery, style: &LogStyle) -> Result<()> {
-    let mut lines = engine.logs(query).await?;
-    while let Some(event) = lines.next().await {
-        match event {
-            LogEvent::Line {
-                container,
-                source,
-                at,
-                text,
-                ..
-            } => style.line(&container, source, at, &text)?,
-            LogEvent::Gap { lost, reason, .. } => note(&format!("{lost} lines are missing here ({reason})")),
-            LogEvent::End { .. } => {}
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

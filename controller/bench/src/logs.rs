@@ -154,7 +154,7 @@ async fn view(mut feed: LogFeed, board: &Board, from: Duration, end: Duration) -
                 }
             }
             // What is missing shows in the next line's number.
-            Ok(Some(Ok(LogEvent::Gap { .. }))) => {}
+            Ok(Some(Ok(LogEvent::Gap { .. } | LogEvent::Searched(_)))) => {}
             Ok(Some(Ok(LogEvent::End { .. }) | Err(_)) | None) | Err(_) => {
                 seen.ended = true;
                 break;

@@ -26,7 +26,8 @@ pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
 pub use terminal::{ExecArgs, TerminalArgs};
 pub use value::{Tail, When};
-use value::{parse_duration, parse_tail};
+use value::{parse_duration, parse_tail, parse_when};
+use windflow_model::{FieldTest, LogLevel, Selector};
 
 /// Deploy container stacks to a fleet of hosts.
 #[derive(Debug, Parser)]
@@ -198,23 +199,77 @@ pub enum DeploymentCommand {
 /// `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Name or id of the stack.
-    pub stack: String,
+    /// Name or id of the stack. Default: every container of the hosts.
+    #[arg(required_unless_present_any = ["on", "selector", "group", "container", "search", "regex", "level", "field"])]
+    pub stack: Option<String>,
     /// Go on with new lines.
     #[arg(short, long)]
     pub follow: bool,
     /// Only these services, with commas.
     #[arg(long, value_delimiter = ',')]
     pub service: Vec<String>,
-    /// Only from this host.
+    /// Only the containers of these names, with commas.
+    #[arg(long, value_delimiter = ',')]
+    pub container: Vec<String>,
+    /// Only from these hosts, by name or id, or from those with such labels.
+    #[arg(long, value_name = "HOST,…|KEY=VALUE,…")]
+    pub on: Option<String>,
+    /// Only from hosts with these labels.
     #[arg(long)]
-    pub agent: Option<String>,
-    /// Last lines per container; `all` for everything.
+    pub selector: Option<Selector>,
+    /// Only from the hosts of this group.
+    #[arg(long)]
+    pub group: Option<String>,
+    /// Last lines per container; `all` for everything. A search looks at all.
     #[arg(short = 'n', long, default_value = "100", value_parser = parse_tail)]
     pub tail: Tail,
+    /// Only from this time on: 2h (ago), 2026-11-22 or 2026-11-22T08:30:00Z.
+    #[arg(long, value_name = "TIME", value_parser = parse_when)]
+    pub since: Option<When>,
+    /// Only before this time, in the same forms.
+    #[arg(long, value_name = "TIME", value_parser = parse_when, conflicts_with = "follow")]
+    pub until: Option<When>,
+    /// Only this output.
+    #[arg(long, value_parser = ["stdout", "stderr"])]
+    pub source: Option<String>,
     /// Show the time of each line.
     #[arg(short, long)]
     pub timestamps: bool,
+    /// What is looked for.
+    #[command(flatten)]
+    pub search: SearchArgs,
+}
+
+impl SearchArgs {
+    /// Whether anything is looked for.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.search.is_some() || self.regex.is_some() || self.level.is_some() || !self.field.is_empty()
+    }
+}
+
+/// Lines to look for. All of it must hold.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Search")]
+pub struct SearchArgs {
+    /// Look for lines that hold this text. Without --follow: the newest on each host, shown in the order of time.
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// Look for lines in which this regular expression is found.
+    #[arg(long, value_name = "PATTERN")]
+    pub regex: Option<String>,
+    /// Tell capital letters from small ones.
+    #[arg(long)]
+    pub case_sensitive: bool,
+    /// Look for lines of at least this level: trace, debug, info, warn, error, fatal.
+    #[arg(long)]
+    pub level: Option<LogLevel>,
+    /// Look for JSON lines with such a field: status>=500, user=anna, path~login.
+    #[arg(long, value_name = "TEST")]
+    pub field: Vec<FieldTest>,
+    /// Most lines; each host stops at as many.
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: Option<u32>,
 }
 
 #[cfg(test)]
@@ -320,6 +375,18 @@ mod tests {
         check("windflow audit list --limit 0", false);
         check("windflow logs web -f --service a,b --tail all -t", true);
         check("windflow logs web --tail many", false);
+        check("windflow logs", false);
+        check(
+            "windflow logs --search timeout --on env=prod --since 2h --level warn",
+            true,
+        );
+        check(
+            "windflow logs web --regex ^GET --field status>=500 --field user=anna --limit 50",
+            true,
+        );
+        check("windflow logs --search x --limit 0", false);
+        check("windflow logs --search x --level loud", false);
+        check("windflow logs --field =x", false);
         #[cfg(feature = "bench")]
         {
             check(

@@ -16,7 +16,7 @@ use windflow_api::{
     live::{END, PROGRESS, SNAPSHOT, STATE},
 };
 use windflow_kit::Chain;
-use windflow_model::{DeploymentId, Failure, Progress, StackId};
+use windflow_model::{DeploymentId, Failure, LogSource, Progress, StackId};
 
 use crate::{
     api::encode,
@@ -177,6 +177,15 @@ impl Client {
         self.socket(&path, "log stream").await.map(LogFeed)
     }
 
+    /// Logs of any containers of hosts, or a search in them.
+    ///
+    /// # Errors
+    /// [`Error`] with the exit code of the refusal.
+    pub async fn fleet_logs(&self, params: &LogParams) -> Result<LogFeed> {
+        let path = format!("/api/v1/logs?{}", log_query(params));
+        self.socket(&path, "log stream").await.map(LogFeed)
+    }
+
     /// Opens a WebSocket; `what` is it for people.
     ///
     /// # Errors
@@ -251,10 +260,28 @@ fn refused(answer: &tungstenite::http::Response<Option<Vec<u8>>>, what: &str) ->
 fn log_query(params: &LogParams) -> String {
     let mut query = format!("follow={}&timestamps={}", params.follow, params.timestamps);
     let more = [
-        ("agent", params.agent.map(|agent| agent.to_string())),
+        ("agent", params.agent.clone()),
+        ("selector", params.selector.as_ref().map(ToString::to_string)),
+        ("group", params.group.map(|group| group.to_string())),
+        ("stack", params.stack.clone()),
         ("service", params.service.clone()),
+        ("container", params.container.clone()),
         ("tail", params.tail.map(|tail| tail.to_string())),
         ("since", params.since.map(|since| since.to_string())),
+        ("until", params.until.map(|until| until.to_string())),
+        (
+            "source",
+            params.source.map(|source| match source {
+                LogSource::Stdout => "stdout".to_owned(),
+                LogSource::Stderr => "stderr".to_owned(),
+            }),
+        ),
+        ("search", params.search.clone()),
+        ("regex", params.regex.clone()),
+        ("case_sensitive", params.case_sensitive.then(|| "true".to_owned())),
+        ("level", params.level.map(|level| level.to_string())),
+        ("field", params.field.clone()),
+        ("limit", params.limit.map(|limit| limit.to_string())),
     ];
     for (name, value) in more {
         if let Some(value) = value {

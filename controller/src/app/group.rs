@@ -207,6 +207,11 @@ impl App {
             .collect())
     }
 
+    /// All hosts.
+    pub(crate) async fn every_host(&self, op: &OpContext) -> AppResult<Vec<AgentId>> {
+        Ok(self.records(op.org).await?.into_keys().collect())
+    }
+
     /// The hosts that are meant, those that are connected first, then by name.
     pub(crate) async fn meant(&self, op: &OpContext, targets: &Targets) -> AppResult<Vec<Meant>> {
         const OP: &str = "targets";

@@ -1,59 +1,146 @@
-//! Logs of a stack: one stream per host, merged as they come, never stored. What the reader does not take is not
-//! pulled from the hosts.
+//! Logs of hosts: one stream per host, never stored. What the reader does not take is not pulled from the hosts; what is searched
+//! for is looked for on the hosts, and only what matches travels.
 
-use futures_util::{StreamExt as _, stream, stream::BoxStream};
+use std::sync::Arc;
+
+use futures_util::{FutureExt as _, StreamExt as _, stream, stream::BoxStream};
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{AgentId, LogEvent, LogQuery, StackId};
+use windflow_model::{AgentId, LogEvent, LogQuery, Stack, StackId, Targets};
 
-use super::{App, AppError, AppResult};
+use super::{App, AppError, AppResult, keys};
 use crate::context::OpContext;
 
+/// Hosts that are searched at the same time for one reader; the others follow as these end.
+const AT_ONCE: usize = 64;
+/// Hosts that one reader may follow: each has a stream of its own for as long as it is read.
+const MOST_FOLLOWED: usize = 1000;
+
 impl App {
-    /// Opens the logs of a stack on one host, or on all that have it.
+    /// Opens the logs of a stack on the hosts that are named, or on all that have it.
     ///
     /// # Errors
-    /// No such stack or host. A host that cannot be reached is said by its `end`.
+    /// No such stack or host, or a search that cannot be made. A host that cannot be reached is said by its `end`.
     pub async fn stack_logs(
         &self,
         op: &OpContext,
         id: StackId,
         params: &LogParams,
     ) -> AppResult<BoxStream<'static, LogFrame>> {
+        if params.stack.is_some() {
+            return Err(AppError::bad("stack: the path names it already"));
+        }
         let stack = self.need_stack("stack_logs", op.org, id).await?.value;
-        let agents = match params.agent {
-            Some(agent) => vec![self.need_agent("stack_logs", op.org, agent).await?.value.id],
-            None => self.stack_hosts(op, id).await?,
-        };
+        let mut agents = self.stack_hosts(op, id).await?;
+        if let Some(named) = self.named_hosts(op, params).await? {
+            // One host that is named is asked whatever is known of it.
+            if params.agent.is_none() {
+                agents.retain(|agent| named.contains(agent));
+            } else {
+                agents = named;
+            }
+        }
         if agents.is_empty() {
             return Err(AppError::not_found("host that has this stack"));
         }
-        let services = params
-            .service
-            .as_deref()
-            .unwrap_or_default()
-            .split(',')
-            .map(str::trim);
-        let query = LogQuery {
-            stack: stack.name.to_string(),
-            services: services
-                .filter(|service| !service.is_empty())
-                .map(str::to_owned)
-                .collect(),
+        self.logs(agents, Some(stack.name.to_string()), params)
+    }
+
+    /// Opens the logs of any containers of hosts.
+    ///
+    /// # Errors
+    /// No such host or group, a search that cannot be made, or more hosts than can be followed.
+    pub async fn fleet_logs(
+        &self,
+        op: &OpContext,
+        params: &LogParams,
+    ) -> AppResult<BoxStream<'static, LogFrame>> {
+        let agents = match self.named_hosts(op, params).await? {
+            Some(agents) => agents,
+            None => self.hosts_of_project(op, params.stack.as_deref()).await?,
+        };
+        if agents.is_empty() {
+            return Err(AppError::not_found("host that is meant"));
+        }
+        self.logs(agents, params.stack.clone(), params)
+    }
+
+    fn logs(
+        &self,
+        agents: Vec<AgentId>,
+        stack: Option<String>,
+        params: &LogParams,
+    ) -> AppResult<BoxStream<'static, LogFrame>> {
+        let search = params
+            .search()
+            .map_err(|error| AppError::bad(error.to_string()))?;
+        if params.follow && agents.len() > MOST_FOLLOWED {
+            return Err(AppError::bad(format!(
+                "follow: {} hosts are meant, and at most {MOST_FOLLOWED} can be followed at once: name fewer",
+                agents.len()
+            )));
+        }
+        let query = Arc::new(LogQuery {
+            stack,
+            services: list(params.service.as_deref()),
+            containers: list(params.container.as_deref()),
             tail: params.tail,
             follow: params.follow,
             since: params.since,
-        };
-        let (timestamps, mut streams) = (params.timestamps, Vec::new());
-        for agent in agents {
-            let events = self.hosts().logs(agent, query.clone()).await;
-            let events = events.unwrap_or_else(|failure| {
-                let reason = failure.to_string();
-                stream::iter([LogEvent::End { reason }]).boxed()
-            });
-            streams.push(events.map(move |event| frame(agent, event, timestamps)));
-        }
-        Ok(stream::select_all(streams).boxed())
+            until: params.until,
+            source: params.source,
+            search,
+        });
+        let at_once = if params.follow { None } else { Some(AT_ONCE) };
+        let (app, timestamps) = (self.clone(), params.timestamps);
+        let hosts = stream::iter(agents).map(move |agent| {
+            let (app, query) = (app.clone(), Arc::clone(&query));
+            let opened = async move {
+                let events = app.hosts().logs(agent, (*query).clone()).await;
+                events.unwrap_or_else(|failure| {
+                    let reason = failure.to_string();
+                    stream::iter([LogEvent::End { reason }]).boxed()
+                })
+            };
+            let events = opened.into_stream().flatten();
+            events.map(move |event| frame(agent, event, timestamps)).boxed()
+        });
+        Ok(hosts.flatten_unordered(at_once).boxed())
     }
+
+    /// The hosts that a reader names; `None` if nothing is said of hosts.
+    async fn named_hosts(&self, op: &OpContext, params: &LogParams) -> AppResult<Option<Vec<AgentId>>> {
+        let ids = list(params.agent.as_deref());
+        let parsed = ids.iter().map(|id| id.parse());
+        let targets = Targets {
+            selector: params.selector.clone(),
+            group: params.group,
+            agents: parsed
+                .collect::<Result<_, _>>()
+                .map_err(|error| AppError::bad(format!("agent: {error}")))?,
+        };
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        let meant = self.meant(op, &targets).await?;
+        Ok(Some(meant.into_iter().map(|host| host.agent).collect()))
+    }
+
+    /// Hosts that may have a project: those of the stack of this name, if there is one, else all.
+    async fn hosts_of_project(&self, op: &OpContext, name: Option<&str>) -> AppResult<Vec<AgentId>> {
+        const OP: &str = "logs";
+        if let Some(name) = name {
+            let stacks = self.all::<Stack>(OP, &keys::stacks(op.org)).await?;
+            if let Some(stack) = stacks.iter().find(|stack| stack.value.name.as_str() == name) {
+                return self.stack_hosts(op, stack.value.id).await;
+            }
+        }
+        self.every_host(op).await
+    }
+}
+
+fn list(text: Option<&str>) -> Vec<String> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim);
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 fn frame(agent: AgentId, mut event: LogEvent, timestamps: bool) -> LogFrame {

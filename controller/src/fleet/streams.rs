@@ -99,6 +99,10 @@ async fn relay(mut reader: FrameReader, first: StreamItem, events: mpsc::Sender<
                 .map(|(seq, line)| line.into_event(seq))
                 .collect(),
             StreamItem::Gap { from, lost, reason } => vec![LogEvent::Gap { from, lost, reason }],
+            StreamItem::Searched(searched) => match searched.open() {
+                Ok(searched) => vec![LogEvent::Searched(searched)],
+                Err(error) => break format!("protocol error: {}", Chain(&error)),
+            },
             StreamItem::End { reason } => break reason,
             StreamItem::Failed(failure) => break failure.message,
             StreamItem::Plan(_) => break "protocol error: a plan among log lines".to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::{
     extract::{
         State, WebSocketUpgrade,
-        ws::{Message, WebSocket},
+        ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
     http::{HeaderMap, Uri},
     response::Response,
@@ -24,7 +24,7 @@ use super::{
     guard::own_page,
     live::signed_out,
 };
-use crate::app::App;
+use crate::app::{App, session::Shown};
 
 /// A reader that takes nothing for this long is gone; until then everything waits for it that is its own.
 const STALLED: Duration = Duration::from_secs(30);
@@ -50,12 +50,36 @@ pub(super) async fn stack_logs(
     Route(id): Route<StackId>,
     Params(params): Params<LogParams>,
     (headers, uri): (HeaderMap, Uri),
-    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiFailure> {
     own_page(&shown, &headers, &uri)?;
     let frames = app.stack_logs(&op, id, &params);
+    send(upgrade, frames.await?, app, shown)
+}
+
+/// Logs of any containers of hosts, or a search in them (WebSocket; text frames, each a `LogFrame`).
+#[utoipa::path(get, path = "/api/v1/logs", operation_id = "fleet_logs", tag = "live",
+    params(LogParams), responses((status = 101, description = "Switches to WebSocket.")))]
+pub(super) async fn fleet_logs(
+    State(app): State<App>,
+    Caller(op): Caller,
+    Credential(shown): Credential,
+    Params(params): Params<LogParams>,
+    (headers, uri): (HeaderMap, Uri),
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, ApiFailure> {
+    own_page(&shown, &headers, &uri)?;
+    let frames = app.fleet_logs(&op, &params).await?;
+    send(upgrade, frames, app, shown)
+}
+
+fn send(
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    frames: BoxStream<'static, LogFrame>,
+    app: App,
+    shown: Shown,
+) -> Result<Response, ApiFailure> {
     let upgrade = upgrade.map_err(|rejection| ApiFailure::bad(rejection.body_text()))?;
-    let frames = frames.await?;
     let upgrade = upgrade
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
@@ -76,7 +100,7 @@ fn text(frame: &LogFrame) -> Message {
 fn size(frame: &LogFrame) -> usize {
     match &frame.event {
         LogEvent::Line { text, .. } => text.len(),
-        LogEvent::Gap { .. } | LogEvent::End { .. } => 0,
+        LogEvent::Gap { .. } | LogEvent::Searched(_) | LogEvent::End { .. } => 0,
     }
 }
 

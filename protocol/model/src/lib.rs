@@ -34,7 +34,10 @@ pub use id::{
     AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TerminalId, TokenId,
     UserId,
 };
-pub use logs::{LogEvent, LogQuery, LogSource};
+pub use logs::{
+    FieldOperator, FieldTest, FieldTestError, LogEvent, LogLevel, LogMatcher, LogQuery, LogSearch,
+    LogSearchError, LogSearched, LogSource, SearchBound,
+};
 pub use plan::{
     Action, Change, Interruption, Pin, Plan, PlanSummary, Reason, ResourceKind, ResourcePlan, ResourceRef,
     Step, StepId, Tone,

@@ -156,6 +156,7 @@ pub(crate) fn stream_item() -> impl Strategy<Value = StreamItem> {
         }),
         text().prop_map(|reason| StreamItem::End { reason }),
         doc().prop_map(StreamItem::Plan),
+        doc().prop_map(StreamItem::Searched),
         (text(), text(), text()).prop_map(|(code, message, hint)| StreamItem::Failed(StreamFailure {
             code,
             message,

@@ -130,6 +130,7 @@ fn stream_items() -> Vec<StreamItem> {
             message: "m".to_owned(),
             hint: "h".to_owned(),
         }),
+        StreamItem::Searched(doc()),
     ]
 }
 

@@ -13,7 +13,13 @@ const UNREACHABLE: i32 = 5;
 const COMPOSE: &str = "services:\n  web:\n    image: example/web:1\n    environment: { V: '1' }\n";
 
 /// Runs a command and looks at its exit code, and for words in its data and in what it says beside.
-async fn check(line: &CommandLine, command: &str, code: i32, data: &[&str], beside: &[&str]) -> String {
+pub(crate) async fn check(
+    line: &CommandLine,
+    command: &str,
+    code: i32,
+    data: &[&str],
+    beside: &[&str],
+) -> String {
     let args: Vec<_> = command.split_whitespace().collect();
     let done = line.run(&args).await;
     let all = format!("windflow {command}\n--\n{}--\n{}", done.stdout, done.stderr);

@@ -62,7 +62,7 @@ impl Numbers {
                 self.lost += lost;
                 None
             }
-            LogEvent::End { .. } => None,
+            LogEvent::Searched(_) | LogEvent::End { .. } => None,
         }
     }
 }

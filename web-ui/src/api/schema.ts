@@ -282,6 +282,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Logs of any containers of hosts, or a search in them (WebSocket; text frames, each a `LogFrame`). */
+        get: operations["fleet_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -1886,7 +1903,10 @@ export interface components {
             lost: number;
             /** @description Which bound. */
             reason: string;
-        } | {
+        } | (components["schemas"]["LogSearched"] & {
+            /** @enum {string} */
+            kind: "searched";
+        }) | {
             /** @enum {string} */
             kind: "end";
             /** @description Why, for the reader. */
@@ -1896,6 +1916,31 @@ export interface components {
         LogFrame: components["schemas"]["LogEvent"] & {
             /** @description The host it comes from. `seq` counts per host. */
             agent: components["schemas"]["AgentId"];
+        };
+        /**
+         * @description Levels of log lines, in order.
+         * @enum {string}
+         */
+        LogLevel: "trace" | "debug" | "info" | "warn" | "error" | "fatal";
+        /** @description What a search has looked at. */
+        LogSearched: {
+            /**
+             * Format: int64
+             * @description Bytes of their logs that were read.
+             */
+            bytes: number;
+            complete_from?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int32
+             * @description Containers that were looked into.
+             */
+            containers: number;
+            /**
+             * Format: int64
+             * @description Lines that matched.
+             */
+            matches: number;
+            stopped_by?: components["schemas"]["SearchBound"] | null;
         };
         /**
          * @description Which output of the container.
@@ -2843,6 +2888,11 @@ export interface components {
             /** @description Sizes of the waves, in order. */
             waves: number[];
         };
+        /**
+         * @description What ends a search before all is read.
+         * @enum {string}
+         */
+        SearchBound: "matches" | "bytes" | "time";
         /**
          * @description Label selector; all of its parts must hold.
          * @example site=paris,tier in (web,edge),!spare
@@ -4065,6 +4115,70 @@ export interface operations {
             };
         };
     };
+    fleet_logs: {
+        parameters: {
+            query?: {
+                /** @description Only from this host; several with commas. Absent, with `selector` and `group`: all hosts that have the stack, or all. */
+                agent?: string;
+                /** @description Hosts with these labels. */
+                selector?: components["schemas"]["Selector"];
+                /** @description The hosts of this group. */
+                group?: components["schemas"]["GroupId"];
+                /** @description Only of the stack of this name; absent means every container of the hosts. Not where the path names one. */
+                stack?: string;
+                /** @description Only of this service; several with commas. */
+                service?: string;
+                /** @description Only of the container of this name; several with commas. */
+                container?: string;
+                /** @description Last lines per container before following; absent means all that the engine keeps. Not for a search. */
+                tail?: number;
+                /** @description Go on with new lines. */
+                follow?: boolean;
+                /** @description Only lines at or after this time. */
+                since?: components["schemas"]["Timestamp"];
+                /** @description Only lines before this time. */
+                until?: components["schemas"]["Timestamp"];
+                /** @description Only this output. */
+                source?: components["schemas"]["LogSource"];
+                /** @description Whether lines carry the engine's time. */
+                timestamps?: boolean;
+                /** @description Only lines that hold this text. */
+                search?: string;
+                /** @description Only lines in which this regular expression is found. */
+                regex?: string;
+                /** @description Whether text and expression tell capital letters from small ones. */
+                case_sensitive?: boolean;
+                /** @description Only lines of at least this level. */
+                level?: components["schemas"]["LogLevel"];
+                /** @description Only lines that are JSON objects with such fields: `status>=500`, `user=anna`, `path~login`; several with commas. */
+                field?: string;
+                /** @description Matches of each host after which older ones are not looked for: 1,000 if absent, at most 10,000. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Switches to WebSocket. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
     me: {
         parameters: {
             query?: never;
@@ -4973,18 +5087,42 @@ export interface operations {
     stack_logs: {
         parameters: {
             query?: {
-                /** @description Only from this host; absent means all hosts that have the stack. */
-                agent?: components["schemas"]["AgentId"];
+                /** @description Only from this host; several with commas. Absent, with `selector` and `group`: all hosts that have the stack, or all. */
+                agent?: string;
+                /** @description Hosts with these labels. */
+                selector?: components["schemas"]["Selector"];
+                /** @description The hosts of this group. */
+                group?: components["schemas"]["GroupId"];
+                /** @description Only of the stack of this name; absent means every container of the hosts. Not where the path names one. */
+                stack?: string;
                 /** @description Only of this service; several with commas. */
                 service?: string;
-                /** @description Last lines per container before following; absent means all that the engine keeps. */
+                /** @description Only of the container of this name; several with commas. */
+                container?: string;
+                /** @description Last lines per container before following; absent means all that the engine keeps. Not for a search. */
                 tail?: number;
                 /** @description Go on with new lines. */
                 follow?: boolean;
                 /** @description Only lines at or after this time. */
                 since?: components["schemas"]["Timestamp"];
+                /** @description Only lines before this time. */
+                until?: components["schemas"]["Timestamp"];
+                /** @description Only this output. */
+                source?: components["schemas"]["LogSource"];
                 /** @description Whether lines carry the engine's time. */
                 timestamps?: boolean;
+                /** @description Only lines that hold this text. */
+                search?: string;
+                /** @description Only lines in which this regular expression is found. */
+                regex?: string;
+                /** @description Whether text and expression tell capital letters from small ones. */
+                case_sensitive?: boolean;
+                /** @description Only lines of at least this level. */
+                level?: components["schemas"]["LogLevel"];
+                /** @description Only lines that are JSON objects with such fields: `status>=500`, `user=anna`, `path~login`; several with commas. */
+                field?: string;
+                /** @description Matches of each host after which older ones are not looked for: 1,000 if absent, at most 10,000. */
+                limit?: number;
             };
             header?: never;
             path: {

@@ -369,8 +369,7 @@ async fn last_lines(run: &Run, id: &str) -> Vec<String> {
     let request = LogRequest {
         container: id.to_owned(),
         tail: Some(LAST_LINES),
-        follow: false,
-        since: None,
+        ..LogRequest::default()
     };
     let read = async {
         let lines = run.shared.target.logs(request).await.ok()?;

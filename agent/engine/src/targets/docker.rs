@@ -158,6 +158,10 @@ impl Target for DockerTarget {
         Box::pin(logs::open(self, request))
     }
 
+    fn log_files<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<PathBuf>, TargetError>> {
+        Box::pin(logs::files(self, container))
+    }
+
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
         Box::pin(session::exec(self, request))
     }

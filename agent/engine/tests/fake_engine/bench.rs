@@ -132,11 +132,9 @@ impl Bench {
     /// A reader of all output of `web`, from now on and before.
     pub(crate) async fn follow(&self) -> LogStream {
         let query = LogQuery {
-            stack: "web".into(),
-            services: Vec::new(),
-            tail: None,
+            stack: Some("web".into()),
             follow: true,
-            since: None,
+            ..LogQuery::default()
         };
         self.handle.logs(query).await.unwrap()
     }

@@ -1,6 +1,7 @@
 //! Flags of what only shows.
 
 use clap::Args;
+use windflow_model::{FieldTest, LogLevel};
 
 use super::{ListFormat, LongFileArgs, ProjectArgs};
 
@@ -68,8 +69,38 @@ pub struct LogsArgs {
     /// No container names before the lines.
     #[arg(long)]
     pub no_log_prefix: bool,
+    /// What is looked for.
+    #[command(flatten)]
+    pub search: SearchArgs,
     /// Services; all if absent.
     pub services: Vec<String>,
+}
+
+/// Lines to look for. All of it must hold.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Search")]
+pub struct SearchArgs {
+    /// Look for lines that hold this text. Without --follow: the newest, in the order of time.
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// Look for lines in which this regular expression is found.
+    #[arg(long, value_name = "PATTERN")]
+    pub regex: Option<String>,
+    /// Tell capital letters from small ones.
+    #[arg(long)]
+    pub case_sensitive: bool,
+    /// Look for lines of at least this level: trace, debug, info, warn, error, fatal.
+    #[arg(long)]
+    pub level: Option<LogLevel>,
+    /// Look for JSON lines with such a field: status>=500, user=anna, path~login.
+    #[arg(long, value_name = "TEST")]
+    pub field: Vec<FieldTest>,
+    /// Most lines.
+    #[arg(long, value_name = "LINES")]
+    pub limit: Option<u32>,
+    /// In every container of this host, whatever its project.
+    #[arg(long)]
+    pub everywhere: bool,
 }
 
 /// Lines to begin with; `None` means all.

@@ -82,7 +82,7 @@ impl Door for Api {
     fn logs(&self, stack: StackId, agent: AgentId) -> Reply<'_, LogFeed> {
         Box::pin(async move {
             let params = LogParams {
-                agent: Some(agent),
+                agent: Some(agent.to_string()),
                 tail: Some(0),
                 follow: true,
                 ..LogParams::default()

@@ -1,4 +1,4 @@
-//! Log lines of a stack.
+//! Log lines of a stack, or of any containers of hosts.
 
 use std::{
     collections::BTreeMap,
@@ -7,12 +7,15 @@ use std::{
 
 use futures_util::FutureExt as _;
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{AgentId, LogEvent};
+use windflow_model::{AgentId, LogEvent, LogSource, StackId};
+
+mod search;
 
 use super::{Session, agent_names};
 use crate::{
     cli::LogsArgs,
     error::{Error, Result},
+    http::Client,
     live::LogFeed,
     output::{Format, note},
 };
@@ -23,26 +26,91 @@ const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 /// `windflow logs`.
 pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
     let client = session.client()?;
-    let stack = client.stack_find(&args.stack).await?;
-    let params = LogParams {
-        agent: match &args.agent {
-            Some(text) => Some(client.agent_find(text).await?.record.id),
-            None => None,
-        },
-        service: (!args.service.is_empty()).then(|| args.service.join(",")),
-        tail: args.tail.0,
-        follow: args.follow,
-        since: None,
-        timestamps: args.timestamps || session.out.format == Format::Json,
-    };
+    let (params, stack) = params(session, &client, &args).await?;
     let names = agent_names(&client).await?;
-    let mut feed = client.stack_logs(stack.stack.id, &params).await?;
+    let feed = match stack {
+        Some(stack) => client.stack_logs(stack, &params).await,
+        None => client.fleet_logs(&params).await,
+    };
+    let mut feed = feed?;
+    if params.search().ok().flatten().is_some() && !params.follow {
+        return search::print(session, &names, &params, &mut feed).await;
+    }
     let mut out = BufWriter::with_capacity(64 << 10, std::io::stdout());
     match print(session, &names, &args, &mut feed, &mut out).await? {
         End::Cut => Err(Error::failed("not all logs could be read")),
         // The reader of our pipe has had enough.
         End::Whole | End::Unread => Ok(()),
     }
+}
+
+/// What is asked, and of which stack that the controller knows.
+async fn params(
+    session: &Session<'_>,
+    client: &Client,
+    args: &LogsArgs,
+) -> Result<(LogParams, Option<StackId>)> {
+    let stack = match &args.stack {
+        Some(text) => Some(client.stack_find(text).await?.stack.id),
+        None => None,
+    };
+    let (hosts, labels) = split(args.on.as_deref().unwrap_or_default());
+    let mut agents = Vec::new();
+    for host in hosts {
+        agents.push(client.agent_find(host).await?.record.id.to_string());
+    }
+    let labels = match labels {
+        "" => None,
+        labels => Some(
+            labels
+                .parse()
+                .map_err(|error| Error::usage(format!("--on: {error}")))?,
+        ),
+    };
+    if labels.is_some() && args.selector.is_some() {
+        return Err(Error::usage(
+            "--on names labels, and so does --selector: use one of them",
+        ));
+    }
+    let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
+    let search = &args.search;
+    let params = LogParams {
+        agent: list(&agents),
+        selector: labels.or_else(|| args.selector.clone()),
+        group: match &args.group {
+            Some(text) => Some(client.group_find(text).await?.group.id),
+            None => None,
+        },
+        stack: None,
+        service: list(&args.service),
+        container: list(&args.container),
+        tail: args.tail.0,
+        follow: args.follow,
+        since: args.since.map(|when| when.before(session.out.now)),
+        until: args.until.map(|when| when.before(session.out.now)),
+        source: args.source.as_deref().map(|source| match source {
+            "stderr" => LogSource::Stderr,
+            _ => LogSource::Stdout,
+        }),
+        timestamps: args.timestamps || session.out.format == Format::Json || search.is_asked(),
+        search: search.search.clone(),
+        regex: search.regex.clone(),
+        case_sensitive: search.case_sensitive,
+        level: search.level,
+        field: list(&search.field.iter().map(ToString::to_string).collect::<Vec<_>>()),
+        limit: search.limit,
+    };
+    params.search().map_err(|error| Error::usage(error.to_string()))?;
+    Ok((params, stack))
+}
+
+/// Hosts and labels of `--on`: no name of a host has such a sign in it.
+fn split(on: &str) -> (Vec<&str>, &str) {
+    if on.contains(['=', '!']) {
+        return (Vec::new(), on);
+    }
+    let hosts = on.split(',').map(str::trim).filter(|host| !host.is_empty());
+    (hosts.collect(), "")
 }
 
 /// How a feed ended.
@@ -144,6 +212,7 @@ fn line(
             note(&format!("{host}: {lost} lines are missing here ({reason})"));
             None
         }
+        LogEvent::Searched(_) => None,
         LogEvent::End { reason } => {
             if reason != LogEvent::COMPLETE {
                 note(&format!("{host}: {reason}"));

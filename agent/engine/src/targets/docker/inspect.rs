@@ -23,6 +23,8 @@ pub(super) struct Container {
     pub(super) config: Config,
     pub(super) host_config: HostConfig,
     pub(super) mounts: Option<Vec<Mount>>,
+    /// Where its output lies, if it does.
+    pub(super) log_path: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -51,6 +53,15 @@ pub(super) struct Config {
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct HostConfig {
     pub(super) binds: Option<Vec<String>>,
+    pub(super) log_config: LogConfig,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct LogConfig {
+    /// Name of the driver.
+    #[serde(rename = "Type")]
+    pub(super) kind: String,
 }
 
 #[derive(Default, Deserialize)]

@@ -1,6 +1,6 @@
 //! The output of one container, over a connection of its own: a slow reader holds up nothing else.
 
-use std::pin::Pin;
+use std::{path::PathBuf, pin::Pin};
 
 use bytes::Bytes;
 use futures_util::{
@@ -10,6 +10,7 @@ use futures_util::{
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, body::Incoming};
 use windflow_kit::task::TaskHandle;
+use windflow_model::LogSource;
 
 use super::{DockerTarget, error::refused, frames::Lines, inspect, wire};
 use crate::targets::{LogLine, LogRequest, TargetError, TargetErrorKind};
@@ -41,14 +42,27 @@ pub(super) async fn open(
     Ok(batches(state).map(stream::iter).flatten().boxed())
 }
 
+/// The file of the driver `json-file`.
+pub(super) async fn files(target: &DockerTarget, id: &str) -> Result<Option<PathBuf>, TargetError> {
+    let found = inspect::container(target, id).await?;
+    let found = found.filter(|found| found.host_config.log_config.kind == "json-file");
+    Ok(found
+        .map(|found| PathBuf::from(found.log_path))
+        .filter(|path| path.is_absolute()))
+}
+
 fn path(request: &LogRequest) -> String {
     let tail = request
         .tail
         .map_or_else(|| "all".to_owned(), |tail| tail.to_string());
     let since = request.since.map_or_else(|| "0".to_owned(), wire::time);
+    let until = request.until.map_or_else(|| "0".to_owned(), wire::time);
+    let wants = |source| u8::from(request.source.is_none_or(|wanted| wanted == source));
     format!(
-        "/containers/{}/logs?stdout=1&stderr=1&timestamps=1&follow={}&tail={tail}&since={since}",
+        "/containers/{}/logs?stdout={}&stderr={}&timestamps=1&follow={}&tail={tail}&since={since}&until={until}",
         request.container,
+        wants(LogSource::Stdout),
+        wants(LogSource::Stderr),
         u8::from(request.follow)
     )
 }

@@ -48,7 +48,14 @@ pub(super) fn open(
                 .saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)),
         );
     }
-    let first = stream::iter(past).map(line.clone());
+    let (since, until) = (request.since, request.until);
+    let asked = move |line: &Result<LogLine, TargetError>| {
+        let at = line.as_ref().ok().and_then(|line| line.at);
+        std::future::ready(
+            since.is_none_or(|since| at >= Some(since)) && until.is_none_or(|until| at < Some(until)),
+        )
+    };
+    let first = stream::iter(past).map(line.clone()).filter(asked);
     if !request.follow {
         return Ok(first.boxed());
     }
