@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The first hour of a user, in a real browser against the real controller, agent and engine: setup code → administrator →
- * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → terminal → update → rollback →
+ * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → search → terminal → update → rollback →
  * remove; and not one complaint from the browser or the accessibility check.
  *
  * WINDFLOW_BIN      folder with windflow-controller and windflow-agent (default ../target/debug)
@@ -43,7 +43,7 @@ const browser = await launch(world);
 const context = await browser.newContext({ ignoreHTTPSErrors: true, viewport: { width: 1280, height: 860 }, locale: "en", reducedMotion: "reduce" });
 const page = await context.newPage();
 page.setDefaultTimeout(LONG_MS);
-const complaints = await watch(page, ["403 /api/v1/setup", "401 /api/v1/setup"]);
+const complaints = await watch(page, ["403 /api/v1/setup", "401 /api/v1/setup", "400 /api/v1/logs?regex=first%28&limit=1000"]);
 /** @type {string[]} */ const barriers = [];
 let looked = 0;
 async function accessible(/** @type {string} */ what) {
@@ -188,6 +188,30 @@ const chapters = [
     await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
     await accessible("stack");
     done("its container is seen running");
+  },
+  async function search() {
+    const address = page.url();
+    await page.locator(".side nav a", { hasText: "Logs" }).click();
+    await page.waitForURL("**/logs");
+    await page.fill("[name=text]", "FIRST");
+    await page.click("[data-test=search]");
+    await page.locator("[data-test=hit] mark", { hasText: "first" }).first().waitFor();
+    await page.waitForSelector("[data-test=search-state] >> text=done");
+    expect(page.url().includes("search=FIRST"), "the search is in the address");
+    await accessible("search");
+    await page.selectOption("[name=since]", "");
+    await page.getByLabel("Regular expression").check();
+    await page.fill("[name=text]", "first(");
+    await page.click("[data-test=search]");
+    await page.locator("[data-test=search-sum]", { hasText: "`first(` is no regular expression" }).waitFor();
+    await page.fill("[name=text]", "^nothing of the kind$");
+    await page.click("[data-test=search]");
+    await page.locator("h2", { hasText: "No line matches" }).waitFor();
+    await page.goBack();
+    await page.goBack();
+    await page.locator("[data-test=hit] mark", { hasText: "first" }).first().waitFor();
+    await page.goto(address);
+    done("its lines are found on the host; a wrong expression is named; going back brings a search back");
   },
   async function terminal() {
     const address = page.url();

@@ -207,6 +207,7 @@ try {
     await page.waitForSelector("[data-problems]");
   });
   await shot("logs", ["dark", "phone"], `/stacks/${shop}/logs`, "[data-test=line]", (page) => page.waitForTimeout(1_500));
+  await shot("search", ["light", "dark", "phone", "phone-dark"], "/logs?search=done&since=1h", "[data-test=search-state] >> text=done");
   await shot("editor", ["light", "phone-dark"], `/stacks/${shop}/edit`, ".cm-content", async (page) => {
     await page.locator(".cm-line", { hasText: "depends_on" }).first().click();
     await page.keyboard.press("Home");
@@ -225,6 +226,7 @@ try {
     await page.getByRole("button", { name: "EN: Language" }).click();
     await page.locator("h1", { hasText: "Hôtes" }).waitFor();
   });
+  await shot("search-fr", ["phone"], "/logs?search=done&since=1h", "[data-test=search-state] >> text=terminé");
   await shot("plan-fr", ["phone"], `/stacks/${shop}/deploy`, "fieldset", planned);
   await shot("policy-fr", ["phone"], `/stacks/${shop}/policy`, "[data-test=policy]");
 } catch (error) {

@@ -7,8 +7,8 @@ use axum::{
         State, WebSocketUpgrade,
         ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, Uri},
-    response::Response,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse as _, Response},
 };
 use futures_util::{
     SinkExt as _, StreamExt as _,
@@ -57,9 +57,12 @@ pub(super) async fn stack_logs(
     send(upgrade, frames.await?, app, shown)
 }
 
-/// Logs of any containers of hosts, or a search in them (WebSocket; text frames, each a `LogFrame`).
+/// Logs of any containers of hosts, or a search in them (WebSocket; text frames, each a `LogFrame`). Without a WebSocket it only
+/// says whether it could be had: browsers are not told why one is refused.
 #[utoipa::path(get, path = "/api/v1/logs", operation_id = "fleet_logs", tag = "live",
-    params(LogParams), responses((status = 101, description = "Switches to WebSocket.")))]
+    params(LogParams), responses(
+        (status = 101, description = "Switches to WebSocket."),
+        (status = 204, description = "It can be had, over a WebSocket.")))]
 pub(super) async fn fleet_logs(
     State(app): State<App>,
     Caller(op): Caller,
@@ -68,6 +71,10 @@ pub(super) async fn fleet_logs(
     (headers, uri): (HeaderMap, Uri),
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiFailure> {
+    if !headers.contains_key(header::UPGRADE) {
+        drop(app.fleet_logs(&op, &params).await?);
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     own_page(&shown, &headers, &uri)?;
     let frames = app.fleet_logs(&op, &params).await?;
     send(upgrade, frames, app, shown)

@@ -31,6 +31,7 @@ export type HostContainers = Schemas["HostContainers"];
 export type HostMetrics = Schemas["HostMetrics"];
 export type LogEvent = Schemas["LogEvent"];
 export type LogFrame = Schemas["LogFrame"];
+export type LogSearched = Schemas["LogSearched"];
 export type Rollout = Schemas["RolloutView"];
 export type RolloutState = Schemas["RolloutState"];
 export type RolloutPlan = Schemas["RolloutPlan"];

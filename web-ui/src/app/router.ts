@@ -38,6 +38,7 @@ export const router = createRouter({
         { path: "deployments/:id", name: "deployment", component: () => import("@/features/deployments/DeploymentPage.vue"), props: true },
         { path: "rollouts", name: "rollouts", component: () => import("@/features/rollouts/RolloutsPage.vue") },
         { path: "rollouts/:id", name: "rollout", component: () => import("@/features/rollouts/RolloutPage.vue"), props: true },
+        { path: "logs", name: "logs", component: () => import("@/features/logs/SearchPage.vue") },
         { path: "audit", name: "audit", component: () => import("@/features/audit/AuditPage.vue") },
         { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
       ],

@@ -1,6 +1,6 @@
 //! Tests of fields of lines that are JSON objects.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,19 +70,19 @@ impl FieldTest {
         let Some(found) = find(line, &self.field) else {
             return false;
         };
-        let text = |with: &dyn Fn(&str) -> bool| match found {
-            Value::String(text) => with(text),
-            other => with(&other.to_string()),
+        let text = match found {
+            Value::String(text) => Cow::Borrowed(text.as_str()),
+            other => Cow::Owned(other.to_string()),
         };
-        match self.operator {
-            FieldOperator::Exists => true,
-            FieldOperator::Equal => self.same(found, &text),
-            FieldOperator::NotEqual => !self.same(found, &text),
-            FieldOperator::Contains => text(&|text| text.contains(&self.value)),
-            FieldOperator::Less => self.numbers(found).is_some_and(|(found, wanted)| found < wanted),
-            FieldOperator::AtMost => self.numbers(found).is_some_and(|(found, wanted)| found <= wanted),
-            FieldOperator::Greater => self.numbers(found).is_some_and(|(found, wanted)| found > wanted),
-            FieldOperator::AtLeast => self.numbers(found).is_some_and(|(found, wanted)| found >= wanted),
+        match (self.operator, self.numbers(found)) {
+            (FieldOperator::Exists, _) => true,
+            (FieldOperator::Equal, numbers) => self.same(found, &text, numbers),
+            (FieldOperator::NotEqual, numbers) => !self.same(found, &text, numbers),
+            (FieldOperator::Contains, _) => text.contains(&self.value),
+            (FieldOperator::Less, numbers) => numbers.is_some_and(|(found, wanted)| found < wanted),
+            (FieldOperator::AtMost, numbers) => numbers.is_some_and(|(found, wanted)| found <= wanted),
+            (FieldOperator::Greater, numbers) => numbers.is_some_and(|(found, wanted)| found > wanted),
+            (FieldOperator::AtLeast, numbers) => numbers.is_some_and(|(found, wanted)| found >= wanted),
         }
     }
 
@@ -90,10 +90,10 @@ impl FieldTest {
         clippy::float_cmp,
         reason = "the number that was written is meant, not one near it"
     )]
-    fn same(&self, found: &Value, text: &dyn Fn(&dyn Fn(&str) -> bool) -> bool) -> bool {
-        match (found, self.numbers(found)) {
+    fn same(&self, found: &Value, text: &str, numbers: Option<(f64, f64)>) -> bool {
+        match (found, numbers) {
             (Value::Number(_), Some((found, wanted))) => found == wanted,
-            _ => text(&|text| text == self.value),
+            _ => text == self.value,
         }
     }
 

@@ -100,7 +100,7 @@ impl LogLevel {
 
     fn of_name(name: &str) -> Option<Self> {
         let one = NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        one.map(|(_, level)| *level).or_else(|| match name {
+        one.map(|(_, level)| *level).or(match name {
             "T" | "t" => Some(Self::Trace),
             "D" | "d" => Some(Self::Debug),
             "I" | "i" => Some(Self::Info),

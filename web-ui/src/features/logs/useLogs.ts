@@ -57,6 +57,8 @@ export function useLogs(target: Ref<LogTarget>) {
       reason.value = event.reason;
       return;
     }
+    // A follow is no search.
+    if (event.kind === "searched") return;
     if (event.kind === "line" && !resume.isNew(event)) return;
     if (event.kind === "line" && !services.value.includes(event.service)) services.value = [...services.value, event.service].toSorted();
     add(event);
