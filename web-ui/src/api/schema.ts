@@ -289,7 +289,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Logs of any containers of hosts, or a search in them (WebSocket; text frames, each a `LogFrame`). */
+        /**
+         * Logs of any containers of hosts, or a search in them (WebSocket; text frames, each a `LogFrame`). Without a WebSocket it only
+         *     says whether it could be had: browsers are not told why one is refused.
+         */
         get: operations["fleet_logs"];
         put?: never;
         post?: never;
@@ -4163,6 +4166,13 @@ export interface operations {
         responses: {
             /** @description Switches to WebSocket. */
             101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It can be had, over a WebSocket. */
+            204: {
                 headers: {
                     [name: string]: unknown;
                 };
