@@ -1,8 +1,11 @@
-//! The engine's own log files, read from their ends: the format of Docker's driver `json-file`.
+//! The engine's own log files: the format of Docker's driver `json-file`. Searches read them from their ends, readers of a whole
+//! log from their beginnings ([`forward`]).
 //!
 //! A line of such a file is an object: `{"log":"text\n","stream":"stdout","time":"2026-11-21T12:00:00.123456789Z"}`. The newest
 //! file has the name that the engine tells; `.1`, `.2` and so on are older. Reading them takes no work of the engine, and a search
 //! stops at as many matches as it wants: of a log of 10 GB the newest thousand lines may be all that is ever read.
+
+mod forward;
 
 use std::{
     borrow::Cow,
@@ -30,6 +33,8 @@ const DISORDER: Duration = Duration::from_secs(1);
 const MOST_FILES: u32 = 1000;
 /// What a colour begins with, as JSON writes it.
 const ESCAPE: &[u8] = br"\u001b";
+
+pub(super) use self::forward::{Forward, Growth, Range};
 
 /// What is searched for in files.
 #[derive(Debug, Clone)]
@@ -73,41 +78,25 @@ struct Entry<'a> {
     time: Cow<'a, str>,
 }
 
+impl Entry<'_> {
+    fn source(&self) -> LogSource {
+        if self.stream == "stderr" {
+            LogSource::Stderr
+        } else {
+            LogSource::Stdout
+        }
+    }
+}
+
 impl Backward {
     /// Opens them; `None` if some are compressed, which only the engine reads.
     ///
     /// # Errors
     /// The newest cannot be opened.
     pub(super) fn open(path: &Path, wanted: Wanted) -> io::Result<Option<Self>> {
-        let mut parts = VecDeque::new();
-        let mut seen = Vec::new();
-        for number in 0..MOST_FILES {
-            let name = match number {
-                0 => path.to_owned(),
-                _ => suffixed(path, &format!(".{number}")),
-            };
-            let file = match fs_err::File::open(&name) {
-                Ok(file) => file,
-                Err(error) if number > 0 && error.kind() == io::ErrorKind::NotFound => {
-                    if suffixed(&name, ".gz").exists() {
-                        return Ok(None);
-                    }
-                    break;
-                }
-                Err(error) => return Err(error),
-            };
-            let found = file.metadata()?;
-            // The engine renamed the one before while this was looked for.
-            if !found.is_file() || seen.contains(&found.ino()) {
-                continue;
-            }
-            seen.push(found.ino());
-            parts.push_back(Part {
-                file,
-                end: found.len(),
-                placed: false,
-            });
-        }
+        let Some(parts) = parts(path)? else {
+            return Ok(None);
+        };
         Ok(Some(Self {
             parts,
             wanted,
@@ -136,7 +125,7 @@ impl Backward {
             if !part.placed {
                 part.placed = true;
                 if let Some(until) = self.wanted.until {
-                    part.end = place(&part.file, part.end, until.plus(DISORDER))?;
+                    (_, part.end) = place(&part.file, part.end, until.plus(DISORDER))?;
                 }
                 self.carry.clear();
             }
@@ -225,11 +214,7 @@ impl Backward {
         // What is not whole (the engine is writing it, or a power cut left zeros) is no line.
         let entry: Entry<'_> = serde_json::from_slice(line).ok()?;
         let at: Timestamp = entry.time.parse().ok()?;
-        let source = if entry.stream == "stderr" {
-            LogSource::Stderr
-        } else {
-            LogSource::Stdout
-        };
+        let source = entry.source();
         let wanted = &self.wanted;
         let asked = wanted.since.is_none_or(|since| at >= since)
             && wanted.until.is_none_or(|until| at < until)
@@ -242,6 +227,40 @@ impl Backward {
             text: text.to_owned(),
         })
     }
+}
+
+/// The files of a container, newest first; `None` if some are compressed.
+fn parts(path: &Path) -> io::Result<Option<VecDeque<Part>>> {
+    let mut parts = VecDeque::new();
+    let mut seen = Vec::new();
+    for number in 0..MOST_FILES {
+        let name = match number {
+            0 => path.to_owned(),
+            _ => suffixed(path, &format!(".{number}")),
+        };
+        let file = match fs_err::File::open(&name) {
+            Ok(file) => file,
+            Err(error) if number > 0 && error.kind() == io::ErrorKind::NotFound => {
+                if suffixed(&name, ".gz").exists() {
+                    return Ok(None);
+                }
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        let found = file.metadata()?;
+        // The engine renamed the one before while this was looked for.
+        if !found.is_file() || seen.contains(&found.ino()) {
+            continue;
+        }
+        seen.push(found.ino());
+        parts.push_back(Part {
+            file,
+            end: found.len(),
+            placed: false,
+        });
+    }
+    Ok(Some(parts))
 }
 
 fn suffixed(path: &Path, suffix: &str) -> PathBuf {
@@ -259,20 +278,19 @@ fn time_of(line: &[u8]) -> Option<Timestamp> {
     str::from_utf8(text).ok()?.parse().ok()
 }
 
-/// An end of the file behind which all lines are at or after a point: found by halving, so that a search in the past does not
-/// read what came since.
-fn place(file: &fs_err::File, end: u64, until: Timestamp) -> io::Result<u64> {
+/// Two places in a file: before the first all lines are before a point, from the second on all are at or after it. Found by
+/// halving, so that a search in the past does not read what came since.
+fn place(file: &fs_err::File, end: u64, point: Timestamp) -> io::Result<(u64, u64)> {
     let (mut low, mut high) = (0, end);
-    // All before `low` may be wanted, nothing from `high` on is.
     while high - low > BLOCK as u64 {
         let middle = low + (high - low) / 2;
         match first_time(file, middle, high)? {
-            Some((_, at)) if at < until => low = middle + 1,
+            Some((_, at)) if at < point => low = middle + 1,
             Some((start, _)) => high = start.max(low),
             None => break,
         }
     }
-    Ok(high)
+    Ok((low, high))
 }
 
 /// Where the first whole line behind a place begins, and its time.
@@ -326,12 +344,12 @@ mod tests {
         }
     }
 
-    fn at(second: i64) -> Timestamp {
+    pub(super) fn at(second: i64) -> Timestamp {
         Timestamp::from_millis(1_790_000_000_000 + second * 1000)
     }
 
     /// A line as Docker writes it.
-    fn entry(second: i64, stream: &str, text: &str) -> String {
+    pub(super) fn entry(second: i64, stream: &str, text: &str) -> String {
         let text = serde_json::to_string(&format!("{text}\n")).unwrap();
         format!(
             "{{\"log\":{text},\"stream\":\"{stream}\",\"time\":\"{}\"}}\n",
@@ -347,7 +365,7 @@ mod tests {
     }
 
     /// A log of so many lines, a second apart, in so many files.
-    fn write(folder: &Path, lines: &[String], files: usize) -> PathBuf {
+    pub(super) fn write(folder: &Path, lines: &[String], files: usize) -> PathBuf {
         let path = folder.join("x-json.log");
         let each = lines.len().div_ceil(files.max(1)).max(1);
         let parts: Vec<&[String]> = lines.chunks(each).collect();

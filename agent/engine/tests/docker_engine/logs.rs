@@ -206,3 +206,63 @@ async fn times(bench: &Bench, wanted: LogSearch) -> Vec<(Timestamp, String)> {
     }
     found
 }
+
+const LONG: &str = r#"
+services:
+  talk:
+    image: windflow-test/busybox:1
+    command: ["sh", "-c", "yes 0123456789abcdef | head -n 5000 | tr -d '\n'; echo; echo short; i=0; while true; do i=$$((i+1)); echo $$i; usleep 2000; done"]
+    init: true
+    network_mode: none
+    stop_grace_period: 0s
+    logging: { driver: DRIVER, options: { max-size: SIZE, max-file: "50" } }
+"#;
+
+/// Read from the files first and from the engine then, without a seam; a line of 80,000 characters is one.
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_a_log_goes_on_where_its_files_end() {
+    // Followed through the engine (20.10), a log that rotates repeats lines, or stops.
+    for (driver, size) in [("json-file", "20k"), ("local", "10m")] {
+        let Some(mut bench) = Bench::start("seam").await else {
+            return;
+        };
+        assert_eq!(
+            bench
+                .apply(&LONG.replace("DRIVER", driver).replace("SIZE", size))
+                .await,
+            DeploymentState::Succeeded
+        );
+        for _ in 0..5 {
+            let query = LogQuery {
+                stack: Some(bench.stack.to_string()),
+                follow: true,
+                ..LogQuery::default()
+            };
+            let events = bench.handle.logs(query).await.unwrap();
+            let lines = events.filter_map(|event| async move {
+                match event {
+                    LogEvent::Line { text, .. } => Some(text),
+                    other => panic!("{driver}: {other:?}"),
+                }
+            });
+            let wanted = std::time::Duration::from_secs(60);
+            let read = tokio::time::timeout(wanted, lines.take(1200).collect::<Vec<_>>());
+            let mut lines = read.await.expect("lines go on");
+            let short = lines
+                .iter()
+                .position(|line| line == "short")
+                .expect("the second line");
+            // The driver `local` ends a line after 16 KiB.
+            let long = lines.drain(..short).collect::<Vec<_>>();
+            assert_eq!(long.concat(), "0123456789abcdef".repeat(5000), "{driver}");
+            assert_eq!(long.len(), if driver == "local" { 5 } else { 1 }, "{driver}");
+            let numbers: Vec<String> = (1..1200).map(|number| number.to_string()).collect();
+            let wrong = lines[1..]
+                .iter()
+                .zip(&numbers)
+                .find(|(line, number)| line != number);
+            assert_eq!(wrong, None, "{driver}");
+        }
+        bench.end().await;
+    }
+}
