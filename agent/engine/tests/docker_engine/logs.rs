@@ -247,20 +247,19 @@ async fn docker_a_log_goes_on_where_its_files_end() {
             });
             let wanted = std::time::Duration::from_secs(60);
             let read = tokio::time::timeout(wanted, lines.take(1200).collect::<Vec<_>>());
-            let mut lines = read.await.expect("lines go on");
-            let short = lines
+            let lines = read.await.expect("lines go on");
+            let long = "0123456789abcdef".repeat(5000);
+            // The driver `local` (20.10) forgets where a line of several parts ends.
+            let first = match driver {
+                "local" => vec![format!("{long}short")],
+                _ => vec![long, "short".to_owned()],
+            };
+            let numbers = (1..1200).map(|number| number.to_string());
+            let expected: Vec<String> = first.into_iter().chain(numbers).collect();
+            let wrong = lines
                 .iter()
-                .position(|line| line == "short")
-                .expect("the second line");
-            // The driver `local` ends a line after 16 KiB.
-            let long = lines.drain(..short).collect::<Vec<_>>();
-            assert_eq!(long.concat(), "0123456789abcdef".repeat(5000), "{driver}");
-            assert_eq!(long.len(), if driver == "local" { 5 } else { 1 }, "{driver}");
-            let numbers: Vec<String> = (1..1200).map(|number| number.to_string()).collect();
-            let wrong = lines[1..]
-                .iter()
-                .zip(&numbers)
-                .find(|(line, number)| line != number);
+                .zip(&expected)
+                .find(|(line, expected)| line != expected);
             assert_eq!(wrong, None, "{driver}");
         }
         bench.end().await;
