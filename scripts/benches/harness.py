@@ -157,10 +157,10 @@ class World:
         return seconds_of(self.bin / "windflow-agent", "enroll", "--controller", self.address, "--ca-pin", self.pin,
                           "--token-file", token, "--name", name, "--state-dir", self.work / name, env=self.env)
 
-    def agent(self, name):
+    def agent(self, name, target="docker"):
         """An enrolled, running and connected agent."""
         self.enrol(name, self.token(name))
-        process = self.start("windflow-agent", "run", "--state-dir", self.work / name)
+        process = self.start("windflow-agent", "run", "--state-dir", self.work / name, "--target", target)
         run(self.bin / "windflow-agent", "status", "--state-dir", self.work / name, "--wait-connected", "30s")
         return process
 

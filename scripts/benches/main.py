@@ -13,10 +13,11 @@ import fleet_storm
 import harness
 import link_idle
 import log_relay
+import log_search
 import rollback
 
 BENCHES = {"agent-footprint": agent_footprint, "compose-up": compose_up,
-           "deploy-latency": deploy_latency, "log-relay": log_relay, "enrol": enrol,
+           "deploy-latency": deploy_latency, "log-relay": log_relay, "log-search": log_search, "enrol": enrol,
            "link-idle": link_idle, "fleet-storm": fleet_storm, "fleet-load": fleet_load,
            "rollback": rollback}
 

@@ -323,6 +323,21 @@ impl Target for FakeTarget {
         })
     }
 
+    /// In the folder `logs` beside the file of the simulated host, if somebody put one there.
+    fn log_files<'a>(&'a self, container: &'a str) -> BoxFuture<'a, Result<Option<PathBuf>, TargetError>> {
+        let name = self
+            .state()
+            .host
+            .containers
+            .get(container)
+            .map(|found| found.seen.name.clone());
+        let path = self.options.file.as_ref().zip(name).map(|(file, name)| {
+            let logs = file.with_file_name("logs");
+            logs.join(format!("{name}-json.log"))
+        });
+        Box::pin(async { Ok(path.filter(|path| path.is_file())) })
+    }
+
     fn exec(&self, request: ExecRequest) -> BoxFuture<'_, Result<Session, TargetError>> {
         Box::pin(async move {
             self.check()?;
