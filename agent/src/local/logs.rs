@@ -7,7 +7,9 @@ use std::{
 
 use futures_util::StreamExt as _;
 use windflow_engine::EngineHandle;
-use windflow_model::{LogEvent, LogQuery, LogSearch, LogSearched, LogSource, SearchBound, Timestamp};
+use windflow_model::{
+    LogEvent, LogQuery, LogSearch, LogSearched, LogSource, SearchBound, Timestamp, printable,
+};
 
 use super::{
     Context, Result,
@@ -176,6 +178,7 @@ impl LogStyle {
             (true, false) => format!("{container}  | "),
             (true, true) => format!("\u{1b}[{}m{container}\u{1b}[0m  | ", 31 + place % 6),
         };
+        let text = printable(text, self.color);
         let line = format!("{prefix}{time}{text}");
         if source == LogSource::Stderr {
             note(&line);

@@ -36,7 +36,7 @@ pub use id::{
 };
 pub use logs::{
     FieldOperator, FieldTest, FieldTestError, LogEvent, LogLevel, LogMatcher, LogQuery, LogSearch,
-    LogSearchError, LogSearched, LogSource, SearchBound,
+    LogSearchError, LogSearched, LogSource, SearchBound, printable,
 };
 pub use plan::{
     Action, Change, Interruption, Pin, Plan, PlanSummary, Reason, ResourceKind, ResourcePlan, ResourceRef,

@@ -3,6 +3,7 @@
 mod field;
 mod level;
 mod matcher;
+mod printable;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,7 @@ pub use self::{
     field::{FieldOperator, FieldTest, FieldTestError},
     level::LogLevel,
     matcher::{LogMatcher, LogSearchError},
+    printable::printable,
 };
 use crate::{doc::Document, time::Timestamp};
 

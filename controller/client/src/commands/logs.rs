@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{AgentId, LogEvent, LogSource, StackId};
+use windflow_model::{AgentId, LogEvent, LogSource, StackId, printable};
 
 mod search;
 
@@ -199,6 +199,7 @@ fn line(
                 let code = COLORS.get(place % COLORS.len()).copied().unwrap_or(0);
                 prefix = format!("\u{1b}[{code}m{prefix}\u{1b}[0m");
             }
+            let text = printable(text, color);
             match at.filter(|_| timestamps) {
                 Some(at) => Some(format!("{prefix} | {at} {text}")),
                 None => Some(format!("{prefix} | {text}")),

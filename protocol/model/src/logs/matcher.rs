@@ -1,11 +1,9 @@
 //! A search, made ready: whether a line matches, and what the bytes of every matching line hold.
 
-use std::borrow::Cow;
-
 use regex_lite::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{FieldTest, FieldTestError, LogLevel, LogSearch};
+use super::{FieldTest, FieldTestError, LogLevel, LogSearch, printable};
 
 /// Texts and tests of one search.
 const MOST_TESTS: usize = 32;
@@ -123,7 +121,7 @@ impl LogMatcher {
     /// Whether a line matches.
     #[must_use]
     pub fn matches(&self, line: &str) -> bool {
-        let plain = without_escapes(line);
+        let plain = printable(line, false);
         if !self.texts.iter().all(|needle| needle.is_in(&plain)) {
             return false;
         }
@@ -183,27 +181,6 @@ fn plain_run(text: &str) -> &[u8] {
         .split(|byte| !byte.is_ascii_alphanumeric())
         .max_by_key(|run| run.len())
         .unwrap_or_default()
-}
-
-/// The line without the sequences that colour it.
-fn without_escapes(line: &str) -> Cow<'_, str> {
-    const ESCAPE: char = '\u{1b}';
-    if !line.contains(ESCAPE) {
-        return Cow::Borrowed(line);
-    }
-    let mut plain = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some(at) = rest.find(ESCAPE) {
-        plain.push_str(rest.get(..at).unwrap_or_default());
-        rest = rest.get(at + 1..).unwrap_or_default();
-        // CSI: parameters and intermediates up to a final byte (ECMA-48, 5.4).
-        if let Some(sequence) = rest.strip_prefix('[') {
-            let end = sequence.find(|letter: char| ('@'..='~').contains(&letter));
-            rest = end.map_or("", |end| sequence.get(end + 1..).unwrap_or_default());
-        }
-    }
-    plain.push_str(rest);
-    Cow::Owned(plain)
 }
 
 #[cfg(test)]
@@ -315,7 +292,7 @@ mod tests {
         /// A line that matches holds the literal, as Docker writes it into its file, too.
         #[test]
         fn the_literal_is_in_every_matching_line(
-            text in "[a-zA-Z0-9 <>&\"é/=.-]{1,12}", before in ".{0,20}", after in ".{0,20}", case_sensitive: bool
+            text in "[a-zA-Z0-9 <>&\"é/=.-]{1,12}", before in "(\\PC|\t){0,20}", after in "(\\PC|\t){0,20}", case_sensitive: bool
         ) {
             let search = LogSearch { case_sensitive, ..search(&[text.as_str()]) };
             let matcher = search.matcher().unwrap();
