@@ -16,8 +16,8 @@ use windflow_model::{LogSource, Timestamp};
 use super::{DISORDER, Entry, LONGEST, MOST_FILES, Part, parts, place, suffixed};
 use crate::targets::LogLine;
 
-/// Read at once.
-const BLOCK: usize = 256 << 10;
+/// Read at once: what a reader that stalls keeps in memory, as lines.
+const BLOCK: usize = 64 << 10;
 /// Longer lines are cut in pieces, as those that the engine tells.
 const LINE_LIMIT: usize = 256 << 10;
 
