@@ -2,6 +2,7 @@
 
 mod field;
 mod level;
+mod literal;
 mod matcher;
 mod printable;
 

@@ -3,7 +3,7 @@
 use regex_lite::{Regex, RegexBuilder};
 use serde_json::Value;
 
-use super::{FieldTest, FieldTestError, LogLevel, LogSearch, printable};
+use super::{FieldTest, FieldTestError, LogLevel, LogSearch, literal, printable};
 
 /// Texts and tests of one search.
 const MOST_TESTS: usize = 32;
@@ -47,6 +47,9 @@ pub enum LogSearchError {
 pub struct LogMatcher {
     texts: Vec<Needle>,
     regex: Option<Regex>,
+    /// Of the expression; in small letters unless these are told apart.
+    regex_literal: String,
+    case_sensitive: bool,
     level: Option<LogLevel>,
     fields: Vec<FieldTest>,
 }
@@ -99,7 +102,13 @@ impl LogSearch {
                     problem: error.to_string(),
                 })
         });
+        let mut regex_literal = pattern.map(literal::of_regex).unwrap_or_default();
+        if !self.case_sensitive {
+            regex_literal.make_ascii_lowercase();
+        }
         let matcher = LogMatcher {
+            regex_literal,
+            case_sensitive: self.case_sensitive,
             texts,
             regex: regex.transpose()?,
             level: self.level,
@@ -155,7 +164,9 @@ impl LogMatcher {
             Needle::Ascii(text) => Some((plain_run(text), true)),
             Needle::Folded(_) => None,
         });
-        runs.filter(|(run, _)| !run.is_empty())
+        let of_regex = (self.regex_literal.as_bytes(), !self.case_sensitive);
+        runs.chain([of_regex])
+            .filter(|(run, _)| !run.is_empty())
             .max_by_key(|(run, _)| run.len())
     }
 }
