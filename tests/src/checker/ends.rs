@@ -132,9 +132,13 @@ fn stopped(events: &[Event], agent: &str, stack: &str, since: Option<&str>) -> B
     stopped.collect()
 }
 
-/// The name that a container has in the end: while it replaces another one, it has 12 digits of that one's id before it.
+/// The name that a container has in the end: while it replaces another one, it has 12 digits of that one's id before it, and the
+/// number of its revision before these if another one has that name already.
 fn settled(name: &str) -> &str {
-    match name.split_once('_') {
+    let without_rev = name.strip_prefix('r').and_then(|rest| rest.split_once('_'));
+    let without_rev = without_rev.filter(|(rev, _)| rev.bytes().all(|byte| byte.is_ascii_digit()));
+    let temporary = without_rev.map_or(name, |(_, rest)| rest);
+    match temporary.split_once('_') {
         Some((id, rest)) if id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) => rest,
         _ => name,
     }

@@ -190,7 +190,7 @@ fn each_invariant_is_noticed_when_it_breaks() {
     };
     check(|all| failing(&mut all[8].1), &["I8"]);
     // What somebody stops ends as a job does; also while it still has its other name.
-    for name in ["web-web-1", "0123456789ab_web-web-1"] {
+    for name in ["web-web-1", "0123456789ab_web-web-1", "r5_0123456789ab_web-web-1"] {
         check(
             |all| {
                 failing(&mut all[8].1);
