@@ -427,3 +427,18 @@ async fn sessions_and_tokens_outlive_a_controller_that_is_killed() {
         "the setup code is used up"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_that_are_set_at_the_same_time_all_hold() {
+    let fleet = Fleet::start().await;
+    let host = fleet.host("one", Target::Fake).await;
+    let line = fleet.command_line().await;
+    let label = async |key: &str| check(&line, &format!("agent label one {key}=x"), OK, &[], &[]).await;
+    tokio::join!(label("a"), label("b"), label("c"), label("d"), label("e"));
+    let shown = json(&line, "agent show one").await;
+    let labels = shown["agent"]["labels"]
+        .as_object()
+        .unwrap_or_else(|| panic!("{shown}"));
+    assert_eq!(labels.keys().collect::<Vec<_>>(), ["a", "b", "c", "d", "e"]);
+    drop(host);
+}

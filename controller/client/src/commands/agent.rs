@@ -8,8 +8,12 @@ use super::{Session, confirm};
 use crate::{
     cli::{AgentCommand, TokenCommand},
     error::{Error, Result},
+    http::Client,
     output::{Output, Tone, bytes, note, print},
 };
+
+/// Changes by others that one of ours may come upon.
+const TRIES: u32 = 4;
 
 /// `windflow agent …`.
 pub(super) async fn run(session: &Session<'_>, command: AgentCommand) -> Result<()> {
@@ -55,44 +59,61 @@ pub(super) async fn run(session: &Session<'_>, command: AgentCommand) -> Result<
         }
         AgentCommand::Rename { agent, name } => {
             let agent = client.agent_find(&agent).await?;
+            let old = agent.record.name.clone();
             let patch = AgentPatch {
                 name: Some(name),
                 labels: None,
             };
-            let new = client
-                .agent_update(agent.record.id, agent.version, &patch)
-                .await?;
-            note(&format!("renamed {} to {}", agent.record.name, new.record.name));
+            let new = change(&client, agent, |_| patch.clone()).await?;
+            note(&format!("renamed {old} to {}", new.record.name));
             Ok(())
         }
         AgentCommand::Label { agent, labels } => {
+            let changes = labels.iter().map(|label| label_change(label));
+            let changes = changes.collect::<Result<Vec<_>>>()?;
             let agent = client.agent_find(&agent).await?;
-            let mut all = agent.record.labels.clone();
-            for label in &labels {
-                match (label.split_once('='), label.strip_suffix('-')) {
-                    (Some((key, value)), _) if !key.is_empty() => {
-                        all.insert(key.to_owned(), value.to_owned());
-                    }
-                    (None, Some(key)) if !key.is_empty() => {
-                        all.remove(key);
-                    }
-                    _ => {
-                        return Err(Error::usage(format!("`{label}` is no label"))
-                            .hint("KEY=VALUE sets a label, KEY- removes it."));
-                    }
+            let new = change(&client, agent, |agent| {
+                let mut labels = agent.record.labels.clone();
+                for (key, value) in &changes {
+                    match value {
+                        Some(value) => labels.insert((*key).to_owned(), (*value).to_owned()),
+                        None => labels.remove(*key),
+                    };
                 }
-            }
-            let patch = AgentPatch {
-                name: None,
-                labels: Some(all),
-            };
-            let new = client
-                .agent_update(agent.record.id, agent.version, &patch)
-                .await?;
+                AgentPatch {
+                    name: None,
+                    labels: Some(labels),
+                }
+            });
+            let new = new.await?;
             session.out.show(&new, |_| labels_text(&new))
         }
         AgentCommand::Token(command) => token(session, command).await,
     }
+}
+
+/// Key and value of a label that is set, or the key alone of one that is taken away.
+fn label_change(label: &str) -> Result<(&str, Option<&str>)> {
+    match (label.split_once('='), label.strip_suffix('-')) {
+        (Some((key, value)), _) if !key.is_empty() => Ok((key, Some(value))),
+        (None, Some(key)) if !key.is_empty() => Ok((key, None)),
+        _ => {
+            Err(Error::usage(format!("`{label}` is no label"))
+                .hint("KEY=VALUE sets a label, KEY- removes it."))
+        }
+    }
+}
+
+/// Changes a host as it is now: it also changes by itself, as when it connects, and what is asked for here still holds then.
+async fn change(client: &Client, mut agent: Agent, patch: impl Fn(&Agent) -> AgentPatch) -> Result<Agent> {
+    let id = agent.record.id;
+    for _ in 0..TRIES {
+        match client.agent_update(id, agent.version, &patch(&agent)).await {
+            Err(error) if error.status == Some(412) => agent = client.agent_show(id).await?,
+            done => return done,
+        }
+    }
+    client.agent_update(id, agent.version, &patch(&agent)).await
 }
 
 async fn token(session: &Session<'_>, command: TokenCommand) -> Result<()> {
