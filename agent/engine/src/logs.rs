@@ -5,7 +5,9 @@
 //! "log-follow" finds containers that appear later, holds the handles of all readers
 //! ```
 //! A reader that stalls is waited for: its lines stay where the engine keeps them, so it misses nothing when it goes on, and
-//! costs no work until then. Nothing but this one query waits for it: every container has a connection of its own.
+//! costs no work until then. Nothing but this one query waits for it: every container has files or a connection of its own.
+//!
+//! Where the engine keeps lines in files that this process may read ([`files`]), they are read there; elsewhere through the engine.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
