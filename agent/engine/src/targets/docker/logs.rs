@@ -42,13 +42,14 @@ pub(super) async fn open(
     Ok(batches(state).map(stream::iter).flatten().boxed())
 }
 
-/// The file of the driver `json-file`.
+/// The file of the driver `json-file`. Podman tells of that driver as well, and means another format by it: its files have other
+/// names.
 pub(super) async fn files(target: &DockerTarget, id: &str) -> Result<Option<PathBuf>, TargetError> {
     let found = inspect::container(target, id).await?;
     let found = found.filter(|found| found.host_config.log_config.kind == "json-file");
     Ok(found
         .map(|found| PathBuf::from(found.log_path))
-        .filter(|path| path.is_absolute()))
+        .filter(|path| path.is_absolute() && path.to_string_lossy().ends_with("-json.log")))
 }
 
 fn path(request: &LogRequest) -> String {
