@@ -272,21 +272,16 @@ impl Reader {
     }
 
     async fn files(&self, target: &dyn Target, request: &LogRequest) -> Option<Forward> {
-        let path = target.log_files(&request.container).await.ok()??;
         let range = Range {
-            tail: request.tail,
             source: request.source,
             since: request.since,
             until: request.until,
         };
-        let opened = blocking::run(move || Forward::open(&path, range)).await;
-        match opened.ok()? {
-            Ok(files) => files,
-            Err(error) => {
-                tracing::debug!(error = %Chain(&error), "a log file is read through the engine");
-                None
-            }
-        }
+        let tail = request.tail;
+        files::open(target, &request.container, move |path| {
+            Forward::open(path, tail, range)
+        })
+        .await
     }
 
     /// Sends what is in the files, and what comes into them until the container is removed or nobody reads any more.
@@ -301,7 +296,10 @@ impl Reader {
             let (lines, mut more);
             (files, lines, more) = match step.await {
                 Ok(done) => done,
-                Err(_) => return,
+                Err(_) => {
+                    self.note("the reading of its log broke off".to_owned()).await;
+                    return;
+                }
             };
             for found in lines {
                 if !self.line(found).await {

@@ -231,3 +231,8 @@ pub struct LogLine {
     /// The text without its line end.
     pub text: String,
 }
+
+impl LogLine {
+    /// Longer ones are cut in pieces. Bytes.
+    pub const LONGEST: usize = 256 << 10;
+}

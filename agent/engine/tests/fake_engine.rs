@@ -25,5 +25,7 @@ mod paths;
 mod plans;
 #[path = "fake_engine/random.rs"]
 mod random;
+#[path = "fake_engine/searches.rs"]
+mod searches;
 #[path = "fake_engine/steps.rs"]
 mod steps;

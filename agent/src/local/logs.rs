@@ -51,11 +51,6 @@ pub(super) async fn run(context: &Context, args: LogsArgs) -> Result<()> {
 
 fn search(args: &LogsArgs) -> Result<Option<LogSearch>> {
     let args = &args.search;
-    let asked =
-        args.search.is_some() || args.regex.is_some() || args.level.is_some() || !args.field.is_empty();
-    if !asked {
-        return Ok(None);
-    }
     let search = LogSearch {
         texts: args.search.iter().cloned().collect(),
         regex: args.regex.clone(),
@@ -64,6 +59,9 @@ fn search(args: &LogsArgs) -> Result<Option<LogSearch>> {
         fields: args.field.clone(),
         limit: args.limit.unwrap_or(0),
     };
+    if !search.is_asked() {
+        return Ok(None);
+    }
     let checked = search.matcher();
     checked.map_err(|error| CommandError::usage(error.to_string()))?;
     Ok(Some(search))

@@ -106,11 +106,6 @@ impl LogParams {
     /// # Errors
     /// What of it cannot be searched for.
     pub fn search(&self) -> Result<Option<LogSearch>, LogSearchError> {
-        let asked =
-            self.search.is_some() || self.regex.is_some() || self.level.is_some() || self.field.is_some();
-        if !asked {
-            return Ok(None);
-        }
         let fields = self.field.as_deref().unwrap_or_default().split(',');
         let fields = fields.map(str::trim).filter(|field| !field.is_empty());
         let search = LogSearch {
@@ -121,6 +116,10 @@ impl LogParams {
             fields: fields.map(str::parse).collect::<Result<_, _>>()?,
             limit: self.limit.unwrap_or(0),
         };
+        // A list of tests that is empty was meant to be a search.
+        if !search.is_asked() && self.field.is_none() {
+            return Ok(None);
+        }
         search.matcher()?;
         Ok(Some(search))
     }

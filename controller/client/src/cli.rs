@@ -240,14 +240,6 @@ pub struct LogsArgs {
     pub search: SearchArgs,
 }
 
-impl SearchArgs {
-    /// Whether anything is looked for.
-    #[must_use]
-    pub fn is_asked(&self) -> bool {
-        self.search.is_some() || self.regex.is_some() || self.level.is_some() || !self.field.is_empty()
-    }
-}
-
 /// Lines to look for. All of it must hold.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Search")]

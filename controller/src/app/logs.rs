@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream, stream::BoxStream};
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{AgentId, LogEvent, LogQuery, Stack, StackId, Targets};
+use windflow_model::{AgentId, LogEvent, LogQuery, StackId, StackName, Targets};
 
-use super::{App, AppError, AppResult, keys};
+use super::{App, AppError, AppResult, keys, records::NameHolder};
 use crate::context::OpContext;
 
 /// Hosts that are searched at the same time for one reader; the others follow as these end.
@@ -129,9 +129,14 @@ impl App {
     async fn hosts_of_project(&self, op: &OpContext, name: Option<&str>) -> AppResult<Vec<AgentId>> {
         const OP: &str = "logs";
         if let Some(name) = name {
-            let stacks = self.all::<Stack>(OP, &keys::stacks(op.org)).await?;
-            if let Some(stack) = stacks.iter().find(|stack| stack.value.name.as_str() == name) {
-                return self.stack_hosts(op, stack.value.id).await;
+            // What is no name of a stack may be a project that was started by hand.
+            if let Ok(name) = name.parse::<StackName>()
+                && let Some(held) = self
+                    .find::<NameHolder>(OP, &keys::stack_name(op.org, &name))
+                    .await?
+                && let Ok(id) = held.value.id.parse()
+            {
+                return self.stack_hosts(op, id).await;
             }
         }
         self.every_host(op).await

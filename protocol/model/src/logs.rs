@@ -78,6 +78,12 @@ impl LogSearch {
     /// Most that may be asked for.
     pub const MOST: u32 = 10_000;
 
+    /// Whether anything is looked for.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        !self.texts.is_empty() || self.regex.is_some() || self.level.is_some() || !self.fields.is_empty()
+    }
+
     /// Matches after which a host may stop.
     #[must_use]
     pub fn enough(&self) -> u32 {
@@ -148,7 +154,7 @@ pub struct LogSearched {
     /// Lines that matched.
     pub matches: u64,
     /// The search is complete from this point on; older lines of some container were not looked at. `None`: everything that the
-    /// engine keeps was.
+    /// engine keeps was. With nothing in `stopped_by`, a container could not be searched, as a `gap` has told.
     pub complete_from: Option<Timestamp>,
     /// Why it stopped there.
     pub stopped_by: Option<SearchBound>,

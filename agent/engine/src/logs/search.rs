@@ -11,7 +11,6 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, VecDeque},
-    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -26,7 +25,7 @@ use windflow_model::{ContainerSummary, LogMatcher, LogQuery, LogSearched, Search
 
 use super::{
     Item, Outlet,
-    files::{Backward, Wanted},
+    files::{self, Backward, Range},
 };
 use crate::targets::{LogLine, LogRequest, Target};
 
@@ -36,6 +35,8 @@ pub(crate) const TURNS: usize = 2;
 const BYTES: u64 = 4 << 30;
 /// How long it may take, waiting for its turn and for its reader included.
 const TIME: Duration = Duration::from_secs(60);
+/// Matches of a container that only the engine can read, which are kept until it has been read to its end.
+const KEPT: usize = 8 << 20;
 /// Read before the search pauses and looks whether it may go on.
 const STEP: usize = 4 << 20;
 
@@ -47,6 +48,10 @@ pub(super) struct Search {
     outlet: Outlet,
     /// The times of the newest matches, the oldest of them on top.
     newest: BinaryHeap<Reverse<Timestamp>>,
+    /// Of some container, matches up to this were let go.
+    let_go: Option<Timestamp>,
+    /// Some container could not be searched, which was told.
+    unread: bool,
     searched: LogSearched,
     deadline: Instant,
     now: Timestamp,
@@ -78,6 +83,8 @@ impl Search {
             enough: usize::try_from(enough).unwrap_or(1),
             outlet,
             newest: BinaryHeap::new(),
+            let_go: None,
+            unread: false,
             searched: LogSearched::default(),
             deadline: Instant::now() + TIME,
             now,
@@ -101,18 +108,26 @@ impl Search {
                 Left::Gone => return,
             }
         }
-        (self.searched.stopped_by, self.searched.complete_from) = match bound {
-            // Of some container nothing was looked at.
-            Some(bound) => (Some(bound), Some(self.now)),
-            None => {
-                let floor = self.floor();
-                // Of the oldest moment there may be more.
-                let from = floor.map(|floor| floor.plus(Duration::from_millis(1)));
-                (from.map(|_| SearchBound::Matches), from)
-            }
-        };
+        self.conclude(bound);
+        // What the reader takes it takes without keeping others from their turn.
+        drop(turn);
         // If the reader has gone, nobody waits for it.
         let _gone = self.outlet.lines.send(Item::Searched(self.searched)).await;
+    }
+
+    fn conclude(&mut self, bound: Option<SearchBound>) {
+        // Of the oldest moment there may be more.
+        let behind = |at: Timestamp| at.plus(Duration::from_millis(1));
+        let floor = self.floor();
+        (self.searched.stopped_by, self.searched.complete_from) = match (bound, self.let_go) {
+            // Of some container nothing was looked at.
+            (Some(bound), _) => (Some(bound), Some(self.now)),
+            (None, let_go) if let_go > floor => (Some(SearchBound::Bytes), let_go.map(behind)),
+            (None, _) => (floor.map(|_| SearchBound::Matches), floor.map(behind)),
+        };
+        if self.unread {
+            self.searched.complete_from = Some(self.now);
+        }
     }
 
     /// Matches up to this are of no interest: there are enough newer ones.
@@ -122,33 +137,18 @@ impl Search {
     }
 
     async fn container(&mut self, container: &ContainerSummary) -> Left {
-        let path = self.target.log_files(&container.id).await.ok().flatten();
-        let opened = match path {
-            Some(path) => self.open(path).await,
-            None => None,
-        };
-        match opened {
-            Some(files) => self.backward(container, files).await,
-            None => self.forward(container).await,
-        }
-    }
-
-    /// `None` where only the engine can read them.
-    async fn open(&self, path: PathBuf) -> Option<Backward> {
-        let wanted = Wanted {
-            matcher: Arc::clone(&self.matcher),
+        let range = Range {
             source: self.query.source,
             since: self.query.since,
             until: self.query.until,
         };
-        let opened = blocking::run(move || Backward::open(&path, wanted)).await;
-        match opened {
-            Ok(Ok(files)) => files,
-            Ok(Err(error)) => {
-                tracing::debug!(error = %Chain(&error), "a log file is read through the engine");
-                None
-            }
-            Err(_) => None,
+        let matcher = Arc::clone(&self.matcher);
+        let opened = files::open(&*self.target, &container.id, move |path| {
+            Backward::open(path, matcher, range)
+        });
+        match opened.await {
+            Some(files) => self.backward(container, files).await,
+            None => self.forward(container).await,
         }
     }
 
@@ -212,7 +212,7 @@ impl Search {
                 return self.note(container, &problem).await;
             }
         };
-        let mut kept: VecDeque<LogLine> = VecDeque::new();
+        let (mut kept, mut size) = (VecDeque::<LogLine>::new(), 0);
         let mut left = Left::Done;
         loop {
             let next = tokio::select! {
@@ -223,16 +223,24 @@ impl Search {
                 Ok(Some(Ok(line))) => {
                     self.searched.bytes += line.text.len() as u64;
                     if self.matcher.matches(&line.text) {
-                        if kept.len() >= self.enough {
-                            kept.pop_front();
-                        }
+                        size += line.text.len();
                         kept.push_back(line);
+                        if kept.len() > self.enough {
+                            size -= kept.pop_front().map_or(0, |line| line.text.len());
+                        }
+                        while size > KEPT
+                            && let Some(line) = kept.pop_front()
+                        {
+                            size -= line.text.len();
+                            self.let_go = self.let_go.max(line.at);
+                        }
                     }
                 }
                 Ok(Some(Err(error))) => {
                     let problem = error.failure().message;
-                    if let gone @ Left::Gone = self.note(container, &problem).await {
-                        return gone;
+                    match self.note(container, &problem).await {
+                        Left::Done => {}
+                        other => left = other,
                     }
                     break;
                 }
@@ -277,29 +285,26 @@ impl Search {
             self.newest.pop();
         }
         self.searched.matches += 1;
-        let room = match timeout_at(
-            self.deadline.max(Instant::now()),
-            self.outlet.room(line.text.len()),
-        )
-        .await
-        {
-            Ok(Some(room)) => room,
-            Ok(None) => return Left::Gone,
-            Err(_) => return Left::Bound(SearchBound::Time),
-        };
-        let item = super::line(container, line, room);
-        match self.outlet.lines.send(item).await {
-            Ok(()) => Left::Done,
-            Err(_) => Left::Gone,
+        match timeout_at(self.deadline, self.outlet.room(line.text.len())).await {
+            Ok(Some(room)) => self.send(super::line(container, line, room)).await,
+            Ok(None) => Left::Gone,
+            Err(_) => Left::Bound(SearchBound::Time),
         }
     }
 
     /// One container that cannot be searched does not end the others.
-    async fn note(&self, container: &ContainerSummary, problem: &str) -> Left {
+    async fn note(&mut self, container: &ContainerSummary, problem: &str) -> Left {
+        self.unread = true;
         let text = format!("{}: {problem}", container.name);
-        match self.outlet.lines.send(Item::Note(text)).await {
-            Ok(()) => Left::Done,
-            Err(_) => Left::Gone,
+        self.send(Item::Note(text)).await
+    }
+
+    /// A reader that stalls is waited for no longer than the search may take.
+    async fn send(&self, item: Item) -> Left {
+        match timeout_at(self.deadline, self.outlet.lines.send(item)).await {
+            Ok(Ok(())) => Left::Done,
+            Ok(Err(_)) => Left::Gone,
+            Err(_) => Left::Bound(SearchBound::Time),
         }
     }
 }

@@ -28,18 +28,31 @@ impl Bench {
     }
 
     pub(crate) async fn with_latency(latency: Duration) -> Self {
-        Self::with(latency, |clock| Arc::new(MemStore::new(clock))).await
+        Self::with(latency, None, |clock| Arc::new(MemStore::new(clock))).await
+    }
+
+    /// With a host in a file, beside which logs can be put.
+    pub(crate) async fn with_host_in(folder: &std::path::Path) -> Self {
+        let host = Some(folder.join("host.json"));
+        Self::with(Duration::from_millis(10), host, |clock| {
+            Arc::new(MemStore::new(clock))
+        })
+        .await
     }
 
     /// With a journal in a store of the test's own.
     pub(crate) async fn with_store(store: impl FnOnce(Clock) -> Arc<dyn Store>) -> Self {
-        Self::with(Duration::from_millis(10), store).await
+        Self::with(Duration::from_millis(10), None, store).await
     }
 
-    async fn with(latency: Duration, store: impl FnOnce(Clock) -> Arc<dyn Store>) -> Self {
+    async fn with(
+        latency: Duration,
+        file: Option<std::path::PathBuf>,
+        store: impl FnOnce(Clock) -> Arc<dyn Store>,
+    ) -> Self {
         let clock = Clock::manual(1_795_264_511_042);
         let target = FakeTarget::open(FakeOptions {
-            file: None,
+            file,
             latency,
             clock: clock.clone(),
         })

@@ -26,14 +26,14 @@ const COLORS: [u8; 6] = [36, 33, 32, 35, 34, 31];
 /// `windflow logs`.
 pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
     let client = session.client()?;
-    let (params, stack) = params(session, &client, &args).await?;
+    let (params, stack, searches) = params(session, &client, &args).await?;
     let names = agent_names(&client).await?;
     let feed = match stack {
         Some(stack) => client.stack_logs(stack, &params).await,
         None => client.fleet_logs(&params).await,
     };
     let mut feed = feed?;
-    if params.search().ok().flatten().is_some() && !params.follow {
+    if searches && !params.follow {
         return search::print(session, &names, &params, &mut feed).await;
     }
     let mut out = BufWriter::with_capacity(64 << 10, std::io::stdout());
@@ -44,12 +44,12 @@ pub(super) async fn run(session: &Session<'_>, args: LogsArgs) -> Result<()> {
     }
 }
 
-/// What is asked, and of which stack that the controller knows.
+/// What is asked, of which stack that the controller knows, and whether it is a search.
 async fn params(
     session: &Session<'_>,
     client: &Client,
     args: &LogsArgs,
-) -> Result<(LogParams, Option<StackId>)> {
+) -> Result<(LogParams, Option<StackId>, bool)> {
     let stack = match &args.stack {
         Some(text) => Some(client.stack_find(text).await?.stack.id),
         None => None,
@@ -74,7 +74,7 @@ async fn params(
     }
     let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
     let search = &args.search;
-    let params = LogParams {
+    let mut params = LogParams {
         agent: list(&agents),
         selector: labels.or_else(|| args.selector.clone()),
         group: match &args.group {
@@ -92,7 +92,7 @@ async fn params(
             "stderr" => LogSource::Stderr,
             _ => LogSource::Stdout,
         }),
-        timestamps: args.timestamps || session.out.format == Format::Json || search.is_asked(),
+        timestamps: args.timestamps || session.out.format == Format::Json,
         search: search.search.clone(),
         regex: search.regex.clone(),
         case_sensitive: search.case_sensitive,
@@ -100,8 +100,10 @@ async fn params(
         field: list(&search.field.iter().map(ToString::to_string).collect::<Vec<_>>()),
         limit: search.limit,
     };
-    params.search().map_err(|error| Error::usage(error.to_string()))?;
-    Ok((params, stack))
+    let search = params.search().map_err(|error| Error::usage(error.to_string()))?;
+    // Of lines of many times and places, the time is what orders them.
+    params.timestamps |= search.is_some();
+    Ok((params, stack, search.is_some()))
 }
 
 /// Hosts and labels of `--on`: no name of a host has such a sign in it.

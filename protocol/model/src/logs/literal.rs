@@ -13,8 +13,8 @@ pub(super) fn of_regex(pattern: &str) -> String {
             run.push(letter);
             continue;
         }
-        if matches!(letter, '?' | '*' | '{') && depth == 0 {
-            // The letter before need not be there, or is there several times.
+        if matches!(letter, '?' | '*' | '+' | '{') && depth == 0 {
+            // The letter before need not be there (a `+` may itself be repeated: `a+*`).
             run.pop();
         }
         if run.len() > best.len() {
@@ -85,7 +85,8 @@ mod tests {
             (r"took \d{3,} ms$", "took"),
             ("colou?r", "colo"),
             ("ab*cde", "cde"),
-            ("ab+cd", "ab"),
+            ("ab+cd", "cd"),
+            ("0+*", ""),
             ("x{2}yz", "yz"),
             ("a|b", ""),
             ("(?i)abc", ""),

@@ -60,6 +60,7 @@ export class Found {
 
   take(frame: LogFrame): void {
     if (frame.kind === "line") {
+      if (this.fresh.length >= 4 * LIMIT) this.settle();
       this.fresh.push({ key: `${frame.agent} ${frame.seq}`, agent: frame.agent, service: frame.service, container: frame.container, source: frame.source, at: frame.at ?? "", text: frame.text });
     } else if (frame.kind === "searched") this.searched.set(frame.agent, frame);
     else if (frame.kind === "gap") this.trouble.push({ agent: frame.agent, reason: frame.reason });
@@ -68,7 +69,7 @@ export class Found {
       if (!this.searched.has(frame.agent)) this.trouble.push({ agent: frame.agent, reason: frame.reason });
     }
   }
-  /** Puts what came since into its place; done once per picture, not per line. Times are RFC 3339 in UTC: they sort as text. */
+  /** Puts what came since into its place; done once per picture, not per line: more often only where no pictures are drawn. Times are RFC 3339 in UTC: they sort as text. */
   settle(): void {
     if (this.fresh.length === 0) return;
     const all = [...this.hits, ...this.fresh];
@@ -80,11 +81,13 @@ export class Found {
   }
   get bytes(): number { return [...this.searched.values()].reduce((sum, one) => sum + one.bytes, 0); }
   get containers(): number { return [...this.searched.values()].reduce((sum, one) => sum + one.containers, 0); }
-  /** From when on nothing is missing: the latest point at which a host stopped, or a line was let go; null if all was looked at. */
+  /** From when on nothing is missing that a further search finds: the latest point at which a host stopped, or a line was let go. */
   get completeFrom(): string | null {
-    const stops = [...this.searched.values()].map((one) => one.complete_from ?? "").filter(Boolean);
+    // A host that did not stop by itself has a container that no search reads, which it tells.
+    const stops = [...this.searched.values()].flatMap((one) => (one.stopped_by && one.complete_from ? [one.complete_from] : []));
     const last = this.hits.at(-1);
-    if (this.older && last) stops.push(last.at);
+    // Up to it, and of its moment: what was let go may be of the same one.
+    if (this.older && last) stops.push(new Date(Date.parse(last.at) + 1).toISOString());
     return stops.toSorted().at(-1) ?? null;
   }
 }

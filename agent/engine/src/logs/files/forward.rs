@@ -13,23 +13,11 @@ use std::{
 use memchr::{memchr, memrchr_iter};
 use windflow_model::{LogSource, Timestamp};
 
-use super::{DISORDER, Entry, LONGEST, MOST_FILES, Part, parts, place, suffixed};
+use super::{DISORDER, Ended, Entry, LONGEST, Part, Range, find, not_json_lines, place};
 use crate::targets::LogLine;
 
 /// Read at once: what a reader that stalls keeps in memory, as lines.
 const BLOCK: usize = 64 << 10;
-/// Longer lines are cut in pieces, as those that the engine tells.
-const LINE_LIMIT: usize = 256 << 10;
-
-/// Which lines.
-#[derive(Debug, Clone, Copy, Default)]
-pub(in crate::logs) struct Range {
-    /// The last so many, before those that come later.
-    pub(in crate::logs) tail: Option<u32>,
-    pub(in crate::logs) source: Option<LogSource>,
-    pub(in crate::logs) since: Option<Timestamp>,
-    pub(in crate::logs) until: Option<Timestamp>,
-}
 
 #[derive(Debug)]
 pub(in crate::logs) struct Forward {
@@ -61,19 +49,20 @@ impl Forward {
     ///
     /// # Errors
     /// The newest cannot be opened or read.
-    pub(in crate::logs) fn open(path: &Path, range: Range) -> io::Result<Option<Self>> {
-        let Some(parts) = parts(path)? else {
+    pub(in crate::logs) fn open(path: &Path, tail: Option<u32>, range: Range) -> io::Result<Option<Self>> {
+        let found = find(path, None)?;
+        if found.ended == Ended::Compressed {
             return Ok(None);
-        };
+        }
         let mut files = Self {
             path: path.to_owned(),
-            parts: parts.into_iter().rev().collect(),
+            parts: found.parts.into_iter().rev().collect(),
             at: 0,
             range,
             carry: Vec::new(),
             open: Default::default(),
         };
-        if let Some(lines) = range.tail {
+        if let Some(lines) = tail {
             files.skip_to_last(u64::from(lines))?;
         }
         Ok(Some(files))
@@ -165,11 +154,19 @@ impl Forward {
         let held = self.carry.len();
         self.carry.resize(held + wanted, 0);
         let fresh = self.carry.get_mut(held..).unwrap_or_default();
-        part.file.file().read_exact_at(fresh, self.at)?;
+        match part.file.file().read_exact_at(fresh, self.at) {
+            Ok(()) => {}
+            // It was cut off since its end was looked at: that is said by the next look.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.carry.truncate(held);
+                self.at = part.end;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        }
         self.at += wanted as u64;
         if self.carry.len() > LONGEST {
-            let text = format!("{} is no file of json lines", part.file.path().display());
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(not_json_lines(&part.file));
         }
         let block = std::mem::take(&mut self.carry);
         let mut rest = block.as_slice();
@@ -217,43 +214,18 @@ impl Forward {
 
     /// Goes on with the files that came after the one of this number.
     fn rotated(&mut self, before: u64) -> io::Result<Growth> {
-        let mut newer: Vec<Part> = Vec::new();
-        let mut seamless = false;
-        for number in 0..MOST_FILES {
-            let name = match number {
-                0 => self.path.clone(),
-                _ => suffixed(&self.path, &format!(".{number}")),
-            };
-            let file = match fs_err::File::open(&name) {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
-            };
-            let found = file.metadata()?;
-            if found.ino() == before {
-                seamless = true;
-                break;
-            }
-            let known = newer
-                .iter()
-                .any(|part| part.file.metadata().is_ok_and(|part| part.ino() == found.ino()));
-            if !known {
-                newer.push(Part {
-                    file,
-                    end: found.len(),
-                    placed: false,
-                });
-            }
-        }
-        if newer.is_empty() {
+        let found = match find(&self.path, Some(before)) {
+            // Between two names.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Growth::Nothing),
+            found => found?,
+        };
+        if found.parts.is_empty() {
             return Ok(Growth::Nothing);
         }
-        self.parts.clear();
-        self.parts.extend(newer.into_iter().rev());
-        Ok(if seamless {
-            Growth::More
-        } else {
-            Growth::MoreAfterLoss
+        self.parts = found.parts.into_iter().rev().collect();
+        Ok(match found.ended {
+            Ended::Known => Growth::More,
+            Ended::Oldest | Ended::Compressed => Growth::MoreAfterLoss,
         })
     }
 
@@ -270,7 +242,7 @@ impl Forward {
         let at = *began.get_or_insert(at);
         let ends = entry.log.ends_with('\n');
         text.push_str(&entry.log);
-        if !ends && text.len() <= LINE_LIMIT {
+        if !ends && text.len() <= LogLine::LONGEST {
             return;
         }
         *began = None;
@@ -281,11 +253,7 @@ impl Forward {
         if text.ends_with('\r') {
             text.pop();
         }
-        let range = self.range;
-        let asked = range.since.is_none_or(|since| at >= since)
-            && range.until.is_none_or(|until| at < until)
-            && range.source.is_none_or(|wanted| wanted == source);
-        if !asked {
+        if !self.range.holds(at, source) {
             return;
         }
         let mut push = |text| {
@@ -295,8 +263,8 @@ impl Forward {
                 text,
             });
         };
-        while text.len() > LINE_LIMIT {
-            let rest = text.split_off(text.floor_char_boundary(LINE_LIMIT));
+        while text.len() > LogLine::LONGEST {
+            let rest = text.split_off(text.floor_char_boundary(LogLine::LONGEST));
             push(std::mem::replace(&mut text, rest));
         }
         push(text);
@@ -308,12 +276,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{
-        super::tests::{at, entry, write},
+        super::{
+            suffixed,
+            tests::{at, entry, write},
+        },
         *,
     };
 
     fn read(path: &Path, range: Range) -> Vec<String> {
-        let mut files = Forward::open(path, range).unwrap().unwrap();
+        let mut files = Forward::open(path, None, range).unwrap().unwrap();
         let mut lines = Vec::new();
         while files.step(&mut lines).unwrap() {}
         lines.into_iter().map(|line| line.text).collect()
@@ -330,7 +301,7 @@ mod tests {
             let texts: Vec<String> = (0..).zip(&sizes).map(|(n, size)| format!("{n}{}", "x".repeat(*size))).collect();
             let lines: Vec<String> = (0..).zip(&texts).map(|(second, text)| entry(second, "stdout", text)).collect();
             let path = write(folder.path(), &lines, files);
-            let asked = Range { tail: None, source: None, since: range.map(|(from, _)| at(from)), until: range.map(|(_, to)| at(to)) };
+            let asked = Range { source: None, since: range.map(|(from, _)| at(from)), until: range.map(|(_, to)| at(to)) };
             let wanted: Vec<&String> = (0_i64..).zip(&texts)
                 .filter(|(second, _)| range.is_none_or(|(from, to)| *second >= from && *second < to))
                 .map(|(_, text)| text).collect();
@@ -379,7 +350,7 @@ mod tests {
                 fs_err::write(&path, "").unwrap();
             }
             let (mut said, mut lines) = (before, Vec::new());
-            let mut files = Forward::open(&path, Range { tail, ..Range::default() }).unwrap().unwrap();
+            let mut files = Forward::open(&path, tail, Range::default()).unwrap().unwrap();
             let mut drain = |files: &mut Forward| loop {
                 while files.step(&mut lines).unwrap() {}
                 match files.look().unwrap() {
@@ -418,7 +389,7 @@ mod tests {
     fn what_is_gone_before_it_was_read_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let path = write(folder.path(), &[entry(1, "stdout", "one")], 1);
-        let mut files = Forward::open(&path, Range::default()).unwrap().unwrap();
+        let mut files = Forward::open(&path, None, Range::default()).unwrap().unwrap();
         let mut lines = Vec::new();
         let mut all = |files: &mut Forward| while files.step(&mut lines).unwrap() {};
         all(&mut files);
@@ -432,9 +403,17 @@ mod tests {
         fs_err::write(&path, entry(7, "stdout", "7")).unwrap();
         assert_eq!(files.look().unwrap(), Growth::MoreAfterLoss);
         all(&mut files);
+        // Cut off between a look and the reading.
+        let mut file = fs_err::OpenOptions::new().append(true).open(&path).unwrap();
+        std::io::Write::write_all(&mut file, entry(8, "stdout", "lost").as_bytes()).unwrap();
+        assert_eq!(files.look().unwrap(), Growth::More);
+        fs_err::write(&path, entry(9, "stdout", "9")).unwrap();
+        all(&mut files);
+        assert_eq!(files.look().unwrap(), Growth::MoreAfterLoss);
+        all(&mut files);
         fs_err::remove_file(&path).unwrap();
         assert_eq!(files.look().unwrap(), Growth::Gone);
         let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();
-        assert_eq!(texts, ["one", "five", "7"]);
+        assert_eq!(texts, ["one", "five", "7", "9"]);
     }
 }

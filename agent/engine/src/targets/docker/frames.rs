@@ -10,8 +10,6 @@ use windflow_model::{LogSource, Timestamp};
 
 use crate::targets::LogLine;
 
-/// Longer lines are cut in pieces.
-const LINE_LIMIT: usize = 256 << 10;
 const HEADER: usize = 8;
 /// Longer than the time that a frame begins with.
 const TIME: usize = 64;
@@ -120,8 +118,8 @@ impl Lines {
             }
         }
         partial.extend_from_slice(payload);
-        while partial.len() > LINE_LIMIT {
-            let piece = partial.split_to(LINE_LIMIT);
+        while partial.len() > LogLine::LONGEST {
+            let piece = partial.split_to(LogLine::LONGEST);
             out.push(line(source, &piece));
         }
     }
@@ -144,10 +142,10 @@ fn time_in_front(frame: Option<&[u8]>) -> usize {
 }
 
 fn pieces(source: LogSource, text: &[u8], out: &mut Vec<LogLine>) {
-    if text.len() <= LINE_LIMIT {
+    if text.len() <= LogLine::LONGEST {
         out.push(line(source, text));
     } else {
-        out.extend(text.chunks(LINE_LIMIT).map(|piece| line(source, piece)));
+        out.extend(text.chunks(LogLine::LONGEST).map(|piece| line(source, piece)));
     }
 }
 
@@ -246,7 +244,7 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut() {
-        let long = "x".repeat(LINE_LIMIT + 10);
+        let long = "x".repeat(LogLine::LONGEST + 10);
         let got = read(&[&frame(1, &format!("{long}\n"))], false);
         assert_eq!(got.iter().map(|(_, text)| text.len()).sum::<usize>(), long.len());
         assert!(got.len() >= 2);
