@@ -29,3 +29,5 @@ pub mod status;
 pub mod tasks;
 #[cfg(feature = "link")]
 pub mod terminals;
+#[cfg(feature = "link")]
+mod transfers;

@@ -4,12 +4,12 @@
 //! Link::run ─ dial (full jitter, retry-after obeyed) ─▶ session: one loop per connection
 //!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch), samples
 //!    streams: one task per stream the controller opens, at most 256, ended with the connection
-//!    terminals: outlive a connection, end with the link
+//!    terminals: outlive a connection, end with the link; transfers of files end with the connection
 //! LinkHandle ◄─ status (watch)
 //! ```
 //! The only place where model and frames meet on a host.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use windflow_engine::EngineHandle;
@@ -22,9 +22,11 @@ use crate::{
     policy::PolicyFile,
     sampler::SamplerHandle,
     terminals::Terminals,
+    transfers::Transfers,
 };
 
 mod dial;
+mod files;
 mod metrics;
 mod orders;
 mod report;
@@ -47,6 +49,8 @@ pub struct LinkOptions {
     pub network: Network,
     /// What the owner of the host lets the controller do.
     pub policy: PolicyFile,
+    /// Where files that are written to this host lie until all of them is here.
+    pub intake: PathBuf,
 }
 
 /// Where the link stands, for `windflow-agent status`.
@@ -86,6 +90,7 @@ pub struct Link {
     options: LinkOptions,
     engine: EngineHandle,
     terminals: Terminals,
+    transfers: Transfers,
     identity: Identity,
     inventory: watch::Receiver<Arc<Inventory>>,
     boot_id: [u8; 16],
@@ -106,10 +111,19 @@ impl LinkOptions {
             certificate_until: Some(identity.facts.not_after),
             ..LinkStatus::default()
         });
+        // Without randomness runs cannot be told apart, which only costs a repeated report.
+        let boot_id = self.random.bytes().unwrap_or_default();
         let link = Link {
             terminals: Terminals::new(engine.clone(), self.policy.clone()),
-            // Without randomness runs cannot be told apart, which only costs a repeated report.
-            boot_id: self.random.bytes().unwrap_or_default(),
+            transfers: Transfers::new(
+                engine.files(
+                    &identity.facts.agent.to_string(),
+                    &format!("{:032x}", u128::from_be_bytes(boot_id)),
+                ),
+                self.policy.clone(),
+                self.intake.clone(),
+            ),
+            boot_id,
             options: self,
             engine,
             identity,

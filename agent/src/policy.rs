@@ -32,6 +32,18 @@ pub const RULES: &[Setting] = &[
         "Only in containers of these stacks; a * stands for any characters. Without it: in all containers of the host.",
     ),
     rule(
+        "volume_browser",
+        "",
+        Form::Text,
+        "What may be done with files in containers and volumes: off, ro or rw. Without it: rw where commands may be run.",
+    ),
+    rule(
+        "files_upload_mib",
+        "1024",
+        Form::Number,
+        "MiB that may be written at once; they lie in the agent's state directory first.",
+    ),
+    rule(
         "terminal_idle_s",
         "1800",
         Form::Number,
@@ -67,10 +79,25 @@ pub struct Policy {
     container_exec: bool,
     /// `None`: all.
     stacks: Option<Vec<String>>,
+    /// `None`: what commands may be run in may be written.
+    files: Option<FileAccess>,
+    /// Bytes that may be written at once.
+    pub files_upload: u64,
     /// Without a keystroke.
     pub terminal_idle: Duration,
     /// In all.
     pub terminal_longest: Duration,
+}
+
+/// What may be done with files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FileAccess {
+    /// Nothing.
+    Off,
+    /// They may be seen and handed out.
+    Read,
+    /// They may be written, too.
+    Write,
 }
 
 impl PolicyFile {
@@ -97,6 +124,16 @@ impl PolicyFile {
         rules.file(path, false);
         let container_exec = rules.value("container_exec", |text| Ok(text == "true"));
         let stacks = rules.given_list("container_exec_stacks");
+        let files = rules.value("volume_browser", |text| match text {
+            "off" => Ok(FileAccess::Off),
+            "ro" => Ok(FileAccess::Read),
+            "rw" => Ok(FileAccess::Write),
+            other => Err(format!("`{other}` is none of off, ro and rw")),
+        });
+        let upload = rules.value("files_upload_mib", |text| match text.parse::<u64>() {
+            Ok(mib @ 1..=1_048_576) => Ok(mib << 20),
+            _ => Err(format!("`{text}` is no number of MiB from 1 to 1048576")),
+        });
         let idle = rules.value("terminal_idle_s", seconds);
         let longest = rules.value("terminal_longest_s", seconds);
         rules
@@ -106,6 +143,8 @@ impl PolicyFile {
             file: path.clone(),
             container_exec: container_exec.unwrap_or(false),
             stacks,
+            files,
+            files_upload: upload.unwrap_or_default(),
             terminal_idle: idle.unwrap_or_default(),
             terminal_longest: longest.unwrap_or_default(),
         })
@@ -140,6 +179,32 @@ impl Policy {
             "the policy of this host forbids terminals and commands in {what} (container_exec_stacks names {names})"
         );
         Err(refused(&self.file, text))
+    }
+}
+
+impl Policy {
+    /// May this be done with files of a place that belongs to this stack (`None`: to no stack)?
+    ///
+    /// # Errors
+    /// [`Code::PolicyRefused`] with the rule's name.
+    pub fn may_access(&self, wanted: FileAccess, stack: Option<&str>) -> Result<(), Failure> {
+        let Some(allowed) = self.files else {
+            return self.may_exec(stack).map_err(|failure| Failure {
+                message: format!(
+                    "{}; files are not shown either, unless volume_browser says so",
+                    failure.message
+                ),
+                ..failure
+            });
+        };
+        if wanted <= allowed {
+            return Ok(());
+        }
+        let text = match allowed {
+            FileAccess::Off => "the policy of this host forbids to look at files (volume_browser = \"off\")",
+            _ => "the policy of this host forbids to write files (volume_browser = \"ro\")",
+        };
+        Err(refused(&self.file, text.to_owned()))
     }
 }
 
@@ -287,6 +352,64 @@ mod tests {
             web,
             Err("container_exec = false"),
         );
+    }
+
+    #[test]
+    fn rules_of_files() {
+        use FileAccess::{Read, Write};
+        let check = |text: &str, wanted: FileAccess, stack: Option<&str>, expected: Result<(), &str>| {
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("policy.toml");
+            fs_err::write(&file, text).unwrap();
+            let answer = PolicyFile::new(file)
+                .read()
+                .and_then(|policy| policy.may_access(wanted, stack));
+            match (answer, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(failure), Err(says)) => assert!(failure.message.contains(says), "{text}: {failure}"),
+                (answer, _) => panic!("{text:?} for {wanted:?}: {answer:?}"),
+            }
+        };
+        check("", Write, None, Ok(()));
+        check(
+            "container_exec = false",
+            Read,
+            None,
+            Err("container_exec = false"),
+        );
+        check("container_exec_stacks = [\"web\"]", Write, Some("web"), Ok(()));
+        check(
+            "container_exec_stacks = [\"web\"]",
+            Read,
+            Some("db"),
+            Err("stack db"),
+        );
+        check(
+            "volume_browser = \"off\"",
+            Read,
+            None,
+            Err("volume_browser = \"off\""),
+        );
+        check("volume_browser = \"ro\"", Read, Some("db"), Ok(()));
+        check(
+            "volume_browser = \"ro\"",
+            Write,
+            None,
+            Err("volume_browser = \"ro\""),
+        );
+        check(
+            "container_exec = false\nvolume_browser = \"rw\"",
+            Write,
+            None,
+            Ok(()),
+        );
+        check(
+            "volume_browser = \"on\"",
+            Read,
+            None,
+            Err("none of off, ro and rw"),
+        );
+        check("files_upload_mib = 0", Read, None, Err("no number of MiB"));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub mod deployment;
 pub mod error;
 pub mod events;
 mod fanout;
+pub mod files;
 pub mod group;
 mod heard;
 mod home;

@@ -15,6 +15,7 @@ pub mod home;
 
 mod enroll;
 mod figures;
+mod files;
 mod listener;
 mod registry;
 mod session;
@@ -22,6 +23,7 @@ mod streams;
 mod terminal;
 
 pub use admission::AdmissionOptions;
+pub use files::FileBytes;
 pub use handle::{FleetHandle, LogStream};
 pub use home::{
     Answer, Assignment, EnrolGrant, EnrolRequest, Held, HeldList, Home, HomeError, KeyHash, Refusal, Report,

@@ -23,6 +23,7 @@ mod audit;
 mod deployment;
 mod error;
 mod extract;
+mod files;
 mod group;
 mod guard;
 mod install;
@@ -139,6 +140,9 @@ fn operations() -> OpenApiRouter<Web> {
             agent::agent_delete
         ))
         .routes(routes!(agent::agent_containers))
+        .routes(routes!(files::volume_list))
+        .routes(routes!(files::file_list))
+        .routes(routes!(files::file_read, files::file_write))
         .routes(routes!(
             token::enrolment_token_list,
             token::enrolment_token_create

@@ -15,6 +15,7 @@
 pub mod codec;
 pub mod control;
 pub mod enroll;
+pub mod files;
 pub mod hello;
 pub mod metrics;
 pub mod session;
@@ -26,6 +27,7 @@ pub mod work;
 pub use codec::{CodecError, Decoded, Decoder, Frame, encode};
 pub use control::{AgentFrame, ControllerFrame};
 pub use enroll::{EnrollReply, EnrollRequest};
+pub use files::{FileInput, FileItem};
 pub use hello::{AgentHello, ControllerHello};
 pub use stream::{LogLine, StreamItem, StreamOpen};
 pub use terminal::{TerminalInput, TerminalItem};

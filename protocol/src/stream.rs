@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
-    Doc, Failure, LogEvent, LogQuery, LogSearched, LogSource, Plan, TerminalAttach, TerminalQuery, Timestamp,
+    Doc, Failure, FileQuery, LogEvent, LogQuery, LogSearched, LogSource, Plan, TerminalAttach, TerminalQuery,
+    Timestamp,
 };
 
 use crate::{codec::Frame, control::Denial, work::Assignment};
@@ -19,11 +20,13 @@ pub enum StreamOpen {
     Terminal(Doc<TerminalQuery>),
     /// Be connected to such a process; see [`crate::terminal`].
     TerminalAttach(Doc<TerminalAttach>),
+    /// Look at files, hand them out, take them in; see [`crate::files`].
+    Files(Doc<FileQuery>),
 }
 
 impl Frame for StreamOpen {
     const KIND: &'static str = "stream header";
-    const VARIANTS: u32 = 4;
+    const VARIANTS: u32 = 5;
     /// As a control frame: a plan carries a spec.
     const MAX: usize = 4 << 20;
 }

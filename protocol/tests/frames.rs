@@ -13,8 +13,8 @@ mod golden;
 
 use proptest::prelude::*;
 use windflow_protocol::{
-    AgentFrame, ControllerFrame, Decoded, Decoder, EnrollReply, EnrollRequest, Frame, StreamItem, StreamOpen,
-    TerminalInput, TerminalItem, codec::decode, encode,
+    AgentFrame, ControllerFrame, Decoded, Decoder, EnrollReply, EnrollRequest, FileInput, FileItem, Frame,
+    StreamItem, StreamOpen, TerminalInput, TerminalItem, codec::decode, encode,
 };
 
 /// Encodes frames, cuts the bytes anywhere, decodes them.
@@ -53,6 +53,8 @@ fn all_survive(body: &[u8]) {
     survives::<EnrollReply>(body);
     survives::<TerminalItem>(body);
     survives::<TerminalInput>(body);
+    survives::<FileItem>(body);
+    survives::<FileInput>(body);
 }
 
 proptest! {
@@ -66,6 +68,8 @@ proptest! {
         replies in any::several(any::enroll_reply()),
         shown in any::several(any::terminal_item()),
         typed in any::several(any::terminal_input()),
+        files in any::several(any::file_item()),
+        sent in any::several(any::file_input()),
         piece in 1_usize..100,
     ) {
         round_trip(&agent, piece);
@@ -76,6 +80,8 @@ proptest! {
         round_trip(&replies, piece);
         round_trip(&shown, piece);
         round_trip(&typed, piece);
+        round_trip(&files, piece);
+        round_trip(&sent, piece);
     }
 
     #[test]

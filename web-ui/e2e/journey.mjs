@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The first hour of a user, in a real browser against the real controller, agent and engine: setup code → administrator →
- * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → search → terminal → update → rollback →
+ * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → search → terminal → files → update → rollback →
  * remove; and not one complaint from the browser or the accessibility check.
  *
  * WINDFLOW_BIN      folder with windflow-controller and windflow-agent (default ../target/debug)
@@ -231,6 +231,28 @@ const chapters = [
     await page.goto(address);
     await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
     done("a terminal in its container: typed, ended, opened again, closed");
+  },
+  async function files() {
+    const address = page.url();
+    await page.click("[data-test=open-files]");
+    await page.locator("[data-test=file]", { hasText: "etc" }).first().waitFor();
+    await accessible("files");
+    await page.locator("[data-test=file] a", { hasText: /^tmp/ }).click();
+    await page.setInputFiles("[data-test=picker]", { name: "from the browser é.txt", mimeType: "text/plain", buffer: Buffer.from("typed here\n") });
+    await page.locator("[data-test=file] button", { hasText: "from the browser" }).click();
+    await page.locator("[data-test=text]", { hasText: "typed here" }).waitFor();
+    await page.keyboard.press("Escape");
+    const [got] = await Promise.all([page.waitForEvent("download"), page.locator("[data-test=file]", { hasText: "from the browser" }).locator("a[download]").click()]);
+    if (got.suggestedFilename() !== "from the browser é.txt") throw new Error(`it is saved as ${got.suggestedFilename()}`);
+    await page.setInputFiles("[data-test=picker-tar]", { name: "bad.tar", mimeType: "application/x-tar", buffer: Buffer.from("no tar") });
+    await page.locator("[role=alert]", { hasText: "breaks off" }).waitFor();
+    await page.goto(address);
+    await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
+    // The refusal is one, and no other complaint.
+    const refusal = complaints.findIndex((one) => one.includes("status of 400") && one.includes("/files/content?") && one.includes("archive=true"));
+    expect(refusal >= 0, "the browser tells of the refused archive");
+    complaints.splice(refusal, 1);
+    done("files of its container: seen, sent, shown, saved; what is no archive is refused");
   },
   async function update() {
     await page.locator("a", { hasText: "Edit" }).click();

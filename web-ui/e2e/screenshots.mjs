@@ -174,6 +174,7 @@ try {
     await page.keyboard.type("ls -l / | head -n 8; ps\n");
     await page.locator(".xterm-rows", { hasText: "PID" }).waitFor();
   });
+  await shot("files", ["light", "dark", "phone"], `/hosts/${id("workshop")}/files?container=shop-web-1&path=/etc`, "[data-test=file]");
   await shot("tokens", ["light", "phone"], "/hosts/tokens", "[data-test=token-row]");
   await shot("stacks", ["light", "phone"], "/stacks", "tbody tr");
   await shot("stack", ["dark", "phone"], `/stacks/${shop}`, "tbody tr");

@@ -13,6 +13,7 @@ use windflow_model::{
 use crate::{
     command::Command,
     exec::{Place, Process},
+    files::Files,
     lifecycle::{Act, Lifecycle},
     logs::Logs,
     order::{Acceptance, ApplyError, CancelOutcome, Held, Order, Report, Revision, StackProgress},
@@ -50,6 +51,16 @@ impl EngineHandle {
             clock,
             boot,
         }
+    }
+
+    /// The files of this host's containers and volumes. What another life of the same owner has left open is closed.
+    #[must_use]
+    pub fn files(&self, owner: &str, life: &str) -> Files {
+        Files::new(
+            Arc::clone(&self.target),
+            self.clock.clone(),
+            format!("{owner}/{life}"),
+        )
     }
 
     /// Takes an order. Returns once it is in the journal, on disk; the work goes on in the background.

@@ -15,6 +15,7 @@
 
 mod command;
 mod exec;
+pub mod files;
 mod handle;
 mod hooks;
 mod journal;
@@ -30,6 +31,7 @@ pub mod targets;
 mod view;
 
 pub use exec::{Place, Process, ProcessControl};
+pub use files::Files;
 pub use handle::{EngineHandle, LogStream};
 pub use options::{Engine, EngineError, EngineOptions};
 pub use order::{

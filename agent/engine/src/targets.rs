@@ -6,6 +6,7 @@
 pub mod docker;
 mod error;
 pub mod fake;
+mod files;
 mod observed;
 mod operation;
 mod session;
@@ -14,16 +15,19 @@ mod told;
 use std::{fmt, path::PathBuf};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use windflow_model::{ContainerSummary, EngineInfo, LogSource, TargetKind, Timestamp};
+use windflow_model::{
+    ContainerSummary, EngineInfo, FilePlace, LogSource, TargetKind, Timestamp, VolumeSummary,
+};
 
 pub use self::{
     error::{TargetError, TargetErrorKind},
+    files::{ArchivePut, Door, FileStat, Root},
     observed::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
         ObservedNetwork, ObservedPort, ObservedVolume,
     },
     operation::{ContainerCreate, Evidence, OneOff, Operation, SavedNetwork, Tick, Ticker},
-    session::{Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
+    session::{AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
     told::{Commit, Stream, Told, ToldQuery, Usage},
 };
 use crate::plan::Settings;
@@ -152,9 +156,57 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         Box::pin(unsupported("commit"))
     }
 
-    /// Takes files out of a container as a tar, or puts them in (the answer is then empty).
-    fn archive(&self, _archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {
-        Box::pin(unsupported("cp"))
+    /// What is at a path of a container; `None` if nothing is.
+    fn file_stat<'a>(
+        &'a self,
+        _container: &'a str,
+        _path: &'a str,
+    ) -> BoxFuture<'a, Result<Option<FileStat>, TargetError>> {
+        Box::pin(unsupported("files"))
+    }
+
+    /// What is at a path of a container, as a tar; a link is a link.
+    fn archive_get<'a>(
+        &'a self,
+        _container: &'a str,
+        _path: &'a str,
+    ) -> BoxFuture<'a, Result<Stream<bytes::Bytes>, TargetError>> {
+        Box::pin(unsupported("files"))
+    }
+
+    /// Unpacks a tar in a directory of a container.
+    fn archive_put(&self, _put: ArchivePut) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(unsupported("files"))
+    }
+
+    /// The named volumes, with whoever mounts them.
+    fn volumes(&self) -> BoxFuture<'_, Result<Vec<VolumeSummary>, TargetError>> {
+        Box::pin(unsupported("volumes"))
+    }
+
+    /// The root of a container that runs (by its id) or of a volume, if it can be looked into without the engine.
+    fn root_of<'a>(&'a self, _place: &'a FilePlace) -> BoxFuture<'a, Result<Option<Root>, TargetError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    /// Makes a volume visible through a container of this name, which never runs. `life` marks whose it is: `OWNER/LIFE`.
+    fn door_open<'a>(
+        &'a self,
+        _volume: &'a str,
+        _name: &'a str,
+        _life: &'a str,
+    ) -> BoxFuture<'a, Result<Door, TargetError>> {
+        Box::pin(unsupported("volumes"))
+    }
+
+    /// Removes it.
+    fn door_close<'a>(&'a self, _door: &'a Door) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(unsupported("volumes"))
+    }
+
+    /// Removes those that another life of the same owner has left open.
+    fn doors_sweep<'a>(&'a self, _life: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

@@ -21,6 +21,8 @@ mod buildkit;
 mod crash;
 #[path = "docker_engine/deploy.rs"]
 mod deploy;
+#[path = "docker_engine/files.rs"]
+mod files;
 #[path = "docker_engine/logs.rs"]
 mod logs;
 #[path = "docker_engine/plans.rs"]

@@ -219,7 +219,7 @@ impl Live {
                 }
                 stream = self.connection.accept_bi(), if steady && served.len() < STREAMS => match stream {
                     Ok((send, receive)) => {
-                        served.push(spawn_scoped("stream", streams::serve(link.engine.clone(), link.terminals.clone(), send, receive)));
+                        served.push(spawn_scoped("stream", streams::serve(streams::Servants::of(link), send, receive)));
                     }
                     Err(error) => return Some(Left { was_up: self.was_up, ..lost(&error, link) }),
                 },

@@ -1,4 +1,4 @@
-//! Streams that the controller opens: logs, plans and terminals, each in a task of its own.
+//! Streams that the controller opens: logs, plans, terminals and files, each in a task of its own.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use windflow_transport::{
     quinn::{RecvStream, SendStream},
 };
 
-use super::{report, terminal};
-use crate::terminals::Terminals;
+use super::{Link, files, report, terminal};
+use crate::{terminals::Terminals, transfers::Transfers};
 
 /// A header that does not come is no reason to hold a stream.
 const HEADER_WITHIN: Duration = Duration::from_secs(10);
@@ -25,7 +25,29 @@ const CHUNK: Gather = Gather {
 /// Between two writes of log lines, unless a whole chunk is ready. The first line after a pause goes at once.
 const GATHER: Duration = Duration::from_millis(5);
 
-pub(super) async fn serve(engine: EngineHandle, terminals: Terminals, send: SendStream, receive: RecvStream) {
+/// Who serves what a stream is for.
+pub(super) struct Servants {
+    engine: EngineHandle,
+    terminals: Terminals,
+    transfers: Transfers,
+}
+
+impl Servants {
+    pub(super) fn of(link: &Link) -> Self {
+        Self {
+            engine: link.engine.clone(),
+            terminals: link.terminals.clone(),
+            transfers: link.transfers.clone(),
+        }
+    }
+}
+
+pub(super) async fn serve(servants: Servants, send: SendStream, receive: RecvStream) {
+    let Servants {
+        engine,
+        terminals,
+        transfers,
+    } = servants;
     let mut reader = FrameReader::new(receive);
     let mut writer = FrameWriter::new(send);
     let header = tokio::time::timeout(HEADER_WITHIN, reader.next::<StreamOpen>()).await;
@@ -35,6 +57,9 @@ pub(super) async fn serve(engine: EngineHandle, terminals: Terminals, send: Send
         Ok(Ok(Some(StreamOpen::Terminal(query)))) => terminal::open(&terminals, &mut writer, query).await,
         Ok(Ok(Some(StreamOpen::TerminalAttach(attach)))) => {
             terminal::attach(&terminals, &mut writer, &mut reader, attach).await
+        }
+        Ok(Ok(Some(StreamOpen::Files(query)))) => {
+            files::serve(&transfers, &mut writer, &mut reader, query).await
         }
         Ok(Ok(None)) | Ok(Err(_)) | Err(_) => {
             let failure = Failure::new(Code::Unsupported, "this agent does not know such a stream");

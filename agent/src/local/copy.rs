@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use windflow_engine::targets::Archive;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use windflow_engine::targets::ArchivePut;
 
 use super::{
     Context, Result,
@@ -25,11 +27,12 @@ pub(super) async fn copy(context: &Context, args: CpArgs) -> Result<()> {
     match (service(&args.from), service(&args.to)) {
         (Some((name, path)), None) => {
             let container = one_of(&target, &project, name, args.index).await?;
-            let get = Archive::Get {
-                container: container.id,
-                path: path.to_owned(),
-            };
-            let tar = target.archive(get).await.map_err(failed)?;
+            let mut pieces = target.archive_get(&container.id, path).await.map_err(failed)?;
+            let mut tar = BytesMut::new();
+            while let Some(piece) = pieces.try_next().await.map_err(failed)? {
+                tar.extend_from_slice(&piece);
+            }
+            let tar = tar.freeze();
             if args.to == "-" {
                 return terminal::print(windflow_engine::targets::Output::Stdout(tar));
             }
@@ -46,13 +49,14 @@ pub(super) async fn copy(context: &Context, args: CpArgs) -> Result<()> {
                 let parent = path.parent().unwrap_or_else(|| Path::new("/"));
                 (parent.to_string_lossy().into_owned(), file_name(path)?)
             };
-            let put = Archive::Put {
+            let tar = Bytes::from(pack(&from, &new).map_err(broken)?);
+            let put = ArchivePut {
                 container: container.id,
                 path: directory,
                 keep_owner: args.archive,
-                tar: pack(&from, &new).map_err(broken)?.into(),
+                tar: stream::iter([Ok(tar)]).boxed(),
             };
-            target.archive(put).await.map_err(failed).map(drop)
+            target.archive_put(put).await.map_err(failed)
         }
         _ => Err(CommandError::usage("one of the two paths must be SERVICE:PATH")),
     }

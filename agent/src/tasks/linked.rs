@@ -60,6 +60,7 @@ pub(super) async fn start(
         backoff: BackoffOptions::default(),
         network: Network::default(),
         policy,
+        intake: state_dir.to_owned(),
     };
     let (link, handle) = options.build(engine.clone(), identity, inventory);
     let stop = tasks.stop();

@@ -8,6 +8,7 @@ pub mod agent;
 pub mod audit;
 pub mod deployment;
 pub mod error;
+pub mod files;
 pub mod live;
 pub mod metrics;
 pub mod page;
@@ -25,6 +26,7 @@ pub use deployment::{
     RollbackRequest, StackPreview,
 };
 pub use error::ApiError;
+pub use files::FileParams;
 pub use live::{LogFrame, LogParams};
 pub use metrics::{HostMetrics, MetricsHistory, MetricsHistoryQuery, MetricsQuery, MetricsSeries};
 pub use page::{Page, PageQuery};

@@ -11,6 +11,7 @@ mod agent;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod files;
 mod group;
 mod rollout;
 mod stack;
@@ -21,6 +22,7 @@ pub use agent::{AgentCommand, TokenCommand};
 pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
+pub use files::{CpArgs, FilesArgs, Spot};
 pub use group::{GroupCommand, GroupUpdateArgs};
 pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
@@ -86,6 +88,10 @@ pub enum Command {
     Exec(ExecArgs),
     /// Open a terminal in a container on a host.
     Terminal(TerminalArgs),
+    /// Copy files out of a container or volume of a host, or into one.
+    Cp(CpArgs),
+    /// Show what is in a container or volume of a host.
+    Files(FilesArgs),
     /// Show what hosts and containers use, as it changes.
     Top(TopArgs),
     /// Measure what a controller carries.

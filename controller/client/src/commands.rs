@@ -5,6 +5,7 @@ mod audit;
 #[cfg(feature = "bench")]
 mod bench;
 pub mod deployment;
+mod files;
 pub mod group;
 pub mod logs;
 pub mod rollout;
@@ -71,6 +72,8 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Group(command) => group::run(&session, command).await,
         Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
+        Command::Cp(args) => files::copy(&session, args).await,
+        Command::Files(args) => files::show(&session, args).await,
         Command::Exec(args) => Box::pin(terminal::exec(&session, args)).await,
         Command::Terminal(args) => Box::pin(terminal::open(&session, args)).await,
         Command::Top(args) => top::run(&session, args).await,

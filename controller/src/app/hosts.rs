@@ -2,12 +2,15 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, future::BoxFuture, stream::BoxStream};
+use windflow_kit::BoxError;
 use windflow_model::{
-    AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence, TerminalAttach, TerminalOpened, TerminalQuery,
+    AgentId, Code, Failure, FileListing, FilePath, FilePlace, FileQuery, FilesWritten, LogEvent, LogQuery,
+    Plan, Presence, TerminalAttach, TerminalOpened, TerminalQuery, VolumeList,
 };
 
-use crate::fleet::{Assignment, FleetHandle, TerminalStream, Withdrawal};
+use crate::fleet::{Assignment, FileBytes, FleetHandle, TerminalStream, Withdrawal};
 
 /// Log events of one host; the last one is `End`.
 pub type LogEvents = BoxStream<'static, LogEvent>;
@@ -38,6 +41,38 @@ pub trait Hosts: fmt::Debug + Send + Sync + 'static {
         agent: AgentId,
         _: TerminalAttach,
     ) -> BoxFuture<'_, Result<TerminalStream, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+    /// The named volumes there.
+    fn volumes(&self, agent: AgentId) -> BoxFuture<'_, Result<VolumeList, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+    /// What is at a path there.
+    fn file_list(
+        &self,
+        agent: AgentId,
+        _: FilePlace,
+        _: FilePath,
+    ) -> BoxFuture<'_, Result<FileListing, Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+    /// Hands out a file, or a tar.
+    fn file_read(
+        &self,
+        agent: AgentId,
+        _: FilePlace,
+        _: FilePath,
+        _archive: bool,
+    ) -> BoxFuture<'_, Result<(FileListing, FileBytes), Failure>> {
+        Box::pin(async move { Err(offline(agent)) })
+    }
+    /// Writes what comes: the query is a [`FileQuery::Write`].
+    fn file_write(
+        &self,
+        agent: AgentId,
+        _: FileQuery,
+        _: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> BoxFuture<'_, Result<FilesWritten, Failure>> {
         Box::pin(async move { Err(offline(agent)) })
     }
     /// Ends the connection and every stream of it.
@@ -87,6 +122,38 @@ impl Hosts for FleetHandle {
         attach: TerminalAttach,
     ) -> BoxFuture<'_, Result<TerminalStream, Failure>> {
         Box::pin(self.terminal_attach(agent, attach))
+    }
+
+    fn volumes(&self, agent: AgentId) -> BoxFuture<'_, Result<VolumeList, Failure>> {
+        Box::pin(self.volumes(agent))
+    }
+
+    fn file_list(
+        &self,
+        agent: AgentId,
+        place: FilePlace,
+        path: FilePath,
+    ) -> BoxFuture<'_, Result<FileListing, Failure>> {
+        Box::pin(self.file_list(agent, place, path))
+    }
+
+    fn file_read(
+        &self,
+        agent: AgentId,
+        place: FilePlace,
+        path: FilePath,
+        archive: bool,
+    ) -> BoxFuture<'_, Result<(FileListing, FileBytes), Failure>> {
+        Box::pin(self.file_read(agent, place, path, archive))
+    }
+
+    fn file_write(
+        &self,
+        agent: AgentId,
+        query: FileQuery,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> BoxFuture<'_, Result<FilesWritten, Failure>> {
+        Box::pin(self.file_write(agent, query, body))
     }
 
     fn disconnect(&self, agent: AgentId, reason: String) -> BoxFuture<'_, ()> {

@@ -9,16 +9,19 @@ use std::{
     vec,
 };
 
-use futures_util::Stream;
+use bytes::Bytes;
+use futures_util::{Stream, stream::BoxStream};
 use tokio::sync::{mpsc, oneshot};
-use windflow_kit::TaskHandle;
+use windflow_kit::{BoxError, TaskHandle};
 use windflow_model::{
-    Absence, AgentId, Code, Failure, LogEvent, LogQuery, Plan, Presence, TerminalAttach, TerminalOpened,
-    TerminalQuery,
+    Absence, AgentId, Code, Failure, FileListing, FilePath, FilePlace, FileQuery, FilesWritten, LogEvent,
+    LogQuery, Plan, Presence, TerminalAttach, TerminalOpened, TerminalQuery, VolumeList,
 };
+use windflow_transport::quinn::Connection;
 
 use super::{
     figures::Figures,
+    files::{self, FileBytes},
     home::{Assignment, Withdrawal},
     session::Pace,
     terminal::TerminalStream,
@@ -60,6 +63,11 @@ pub(super) enum Command {
         agent: AgentId,
         attach: TerminalAttach,
         reply: oneshot::Sender<Result<TerminalStream, Failure>>,
+    },
+    /// For a stream that its asker drives.
+    Connection {
+        agent: AgentId,
+        reply: oneshot::Sender<Option<Connection>>,
     },
     Disconnect {
         agent: AgentId,
@@ -187,6 +195,59 @@ impl FleetHandle {
         self.ask(|reply| Command::TerminalAttach { agent, attach, reply })
             .await
             .unwrap_or_else(|| Err(offline(agent)))
+    }
+
+    async fn connection(&self, agent: AgentId) -> Result<Connection, Failure> {
+        let connection = self.ask(|reply| Command::Connection { agent, reply }).await;
+        connection.flatten().ok_or_else(|| offline(agent))
+    }
+
+    /// The named volumes of the host.
+    ///
+    /// # Errors
+    /// The host's failure, `AgentOffline`, or `AgentTimeout` after 60 s.
+    pub async fn volumes(&self, agent: AgentId) -> Result<VolumeList, Failure> {
+        files::volumes(self.connection(agent).await?).await
+    }
+
+    /// What is at a path, and in it.
+    ///
+    /// # Errors
+    /// As [`FleetHandle::volumes`].
+    pub async fn file_list(
+        &self,
+        agent: AgentId,
+        place: FilePlace,
+        path: FilePath,
+    ) -> Result<FileListing, Failure> {
+        files::list(self.connection(agent).await?, place, path).await
+    }
+
+    /// Hands out a file, or a tar.
+    ///
+    /// # Errors
+    /// As [`FleetHandle::volumes`]; what fails later is in the bytes.
+    pub async fn file_read(
+        &self,
+        agent: AgentId,
+        place: FilePlace,
+        path: FilePath,
+        archive: bool,
+    ) -> Result<(FileListing, FileBytes), Failure> {
+        files::read(self.connection(agent).await?, place, path, archive).await
+    }
+
+    /// Writes what comes: the query is a [`FileQuery::Write`].
+    ///
+    /// # Errors
+    /// As [`FleetHandle::volumes`]; the body's.
+    pub async fn file_write(
+        &self,
+        agent: AgentId,
+        query: FileQuery,
+        body: BoxStream<'static, Result<Bytes, BoxError>>,
+    ) -> Result<FilesWritten, Failure> {
+        files::write(self.connection(agent).await?, query, body).await
     }
 
     /// Ends the host's connection and every stream of it, at once. The application must have made

@@ -377,6 +377,10 @@ impl Fleet {
                     let _gone = reply.send(terminal::attach(connection, attach).await);
                 }))
             }
+            Command::Connection { agent, reply } => {
+                let _gone = reply.send(self.connection(agent));
+                None
+            }
             Command::Disconnect { agent, reason, reply } => {
                 let ended = self.sessions.get(&agent).map(|entry| Ended {
                     agent,

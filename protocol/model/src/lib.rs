@@ -11,6 +11,7 @@ pub mod container;
 pub mod deployment;
 pub mod doc;
 pub mod event;
+pub mod files;
 pub mod id;
 pub mod logs;
 pub mod metrics;
@@ -30,6 +31,10 @@ pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
 pub use doc::{Doc, DocError, Document};
 pub use event::{FleetEvent, FleetEventKind};
+pub use files::{
+    FileEntry, FileKind, FileListing, FilePath, FilePathError, FilePlace, FileQuery, FilesWritten,
+    VolumeList, VolumeSummary,
+};
 pub use id::{
     AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TerminalId, TokenId,
     UserId,

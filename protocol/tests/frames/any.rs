@@ -5,9 +5,9 @@ use std::fmt::Debug;
 use proptest::{collection, option, prelude::*};
 use windflow_model::{AgentId, DeploymentId, Doc, Timestamp};
 use windflow_protocol::{
-    AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, LogLine,
-    StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange, control::Denial,
-    metrics::Batch, stream::StreamFailure,
+    AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, FileInput,
+    FileItem, LogLine, StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange,
+    control::Denial, metrics::Batch, stream::StreamFailure,
 };
 
 pub(crate) use proptest::prelude::any;
@@ -131,6 +131,7 @@ pub(crate) fn stream_open() -> impl Strategy<Value = StreamOpen> {
         doc().prop_map(StreamOpen::Plan),
         doc().prop_map(StreamOpen::Terminal),
         doc().prop_map(StreamOpen::TerminalAttach),
+        doc().prop_map(StreamOpen::Files),
     ]
 }
 
@@ -192,6 +193,26 @@ pub(crate) fn terminal_input() -> impl Strategy<Value = TerminalInput> {
         Just(TerminalInput::Close),
         any::<u64>().prop_map(|position| TerminalInput::Seen { position }),
     ]
+}
+
+pub(crate) fn file_item() -> impl Strategy<Value = FileItem> {
+    prop_oneof![
+        doc().prop_map(FileItem::Volumes),
+        doc().prop_map(FileItem::Listing),
+        bytes().prop_map(FileItem::Data),
+        Just(FileItem::End),
+        (text(), text(), text()).prop_map(|(code, message, hint)| FileItem::Failed(StreamFailure {
+            code,
+            message,
+            hint
+        })),
+        Just(FileItem::Ready),
+        doc().prop_map(FileItem::Written),
+    ]
+}
+
+pub(crate) fn file_input() -> impl Strategy<Value = FileInput> {
+    prop_oneof![bytes().prop_map(FileInput::Data), Just(FileInput::End)]
 }
 
 pub(crate) fn enroll_request() -> impl Strategy<Value = EnrollRequest> {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use windflow_model::{AgentId, Code, DeploymentId, Doc, Timestamp};
 use windflow_protocol::{
-    AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, Frame, LogLine,
-    StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange, control::Denial, encode,
-    metrics::Batch, stream::StreamFailure,
+    AgentFrame, AgentHello, ControllerFrame, ControllerHello, EnrollReply, EnrollRequest, FileInput,
+    FileItem, Frame, LogLine, StreamItem, StreamOpen, TerminalInput, TerminalItem, Version, VersionRange,
+    control::Denial, encode, metrics::Batch, stream::StreamFailure,
 };
 
 /// An envelope as it travels; what is inside evolves by its own rules.
@@ -166,6 +166,26 @@ fn terminal_inputs() -> Vec<TerminalInput> {
     ]
 }
 
+fn file_items() -> Vec<FileItem> {
+    vec![
+        FileItem::Volumes(doc()),
+        FileItem::Listing(doc()),
+        FileItem::Data(vec![b'h', 0xc3]),
+        FileItem::End,
+        FileItem::Failed(StreamFailure {
+            code: "WF-2009".to_owned(),
+            message: "m".to_owned(),
+            hint: "h".to_owned(),
+        }),
+        FileItem::Ready,
+        FileItem::Written(doc()),
+    ]
+}
+
+fn file_inputs() -> Vec<FileInput> {
+    vec![FileInput::Data(vec![0xa9, 13]), FileInput::End]
+}
+
 fn enroll_requests() -> Vec<EnrollRequest> {
     vec![
         EnrollRequest::Join {
@@ -236,6 +256,7 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
         StreamOpen::Plan(doc()),
         StreamOpen::Terminal(doc()),
         StreamOpen::TerminalAttach(doc()),
+        StreamOpen::Files(doc()),
     ];
     [
         lines(&agent_frames()),
@@ -246,22 +267,25 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
         lines(&enroll_replies()),
         lines(&terminal_items()),
         lines(&terminal_inputs()),
+        lines(&file_items()),
+        lines(&file_inputs()),
     ]
     .concat()
 }
 
-/// An agent of before terminals says `Failed` as an item of logs: it is read as what it is.
+/// An agent of before terminals or files says `Failed` as an item of logs: it is read as what it is.
 #[test]
-fn a_refusal_reads_the_same_as_either_item() {
+fn a_refusal_reads_the_same_as_any_item() {
     let failure = StreamFailure {
         code: "WF-2015".to_owned(),
         message: "no such stream".to_owned(),
         hint: String::new(),
     };
-    let (mut old, mut new) = (Vec::new(), Vec::new());
+    let (mut old, mut terminal, mut file) = (Vec::new(), Vec::new(), Vec::new());
     encode(&StreamItem::Failed(failure.clone()), &mut old).unwrap();
-    encode(&TerminalItem::Failed(failure), &mut new).unwrap();
-    assert_eq!(old, new);
+    encode(&TerminalItem::Failed(failure.clone()), &mut terminal).unwrap();
+    encode(&FileItem::Failed(failure), &mut file).unwrap();
+    assert_eq!((&old, &old), (&terminal, &file));
 }
 
 #[test]

@@ -14,6 +14,9 @@ pub const CONTROL: i32 = 20;
 /// Priority of terminals: a keystroke passes every log and transfer that waits.
 pub const TERMINAL: i32 = 10;
 
+/// Priority of transfers of files: they take what nothing else wants.
+pub const BULK: i32 = -10;
+
 /// Why a stream is over.
 #[derive(Debug, Error)]
 pub enum StreamError {
@@ -181,6 +184,11 @@ impl FrameWriter {
     /// No more frames; what was sent still arrives.
     pub fn finish(&mut self) {
         let _over = self.stream.finish();
+    }
+
+    /// Breaks it off: what was sent and not yet taken is forgotten.
+    pub fn reset(&mut self) {
+        let _over = self.stream.reset(VarInt::from_u32(0));
     }
 
     /// Ends when the peer wants nothing more of this stream, or has everything after [`FrameWriter::finish`], or is gone.

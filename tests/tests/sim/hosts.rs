@@ -251,6 +251,7 @@ async fn host(machine: &Machine) -> Result<(), BoxError> {
         network,
         // Nobody opens a terminal here.
         policy: windflow_agent::policy::PolicyFile::new("/nowhere".into()),
+        intake: "/nowhere".into(),
     };
     let (link, _status) = options.build(handle, identity, inventory);
     tasks.spawn("link", OnFailure::Exit, link.run(tasks.stop().clone()));

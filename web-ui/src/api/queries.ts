@@ -26,6 +26,15 @@ export const useAgentContainers = (id: Id) => useQuery({
   queryKey: computed(() => ["containers", "agent", toValue(id)]), enabled: has(id), refetchInterval: HEAL_MS,
   queryFn: () => unwrap(client.GET("/api/v1/agents/{id}/containers", path(id))),
 });
+export const useVolumes = (id: Id) => useQuery({
+  queryKey: computed(() => ["volumes", toValue(id)]), enabled: has(id), refetchInterval: HEAL_MS,
+  queryFn: async () => (await unwrap(client.GET("/api/v1/agents/{id}/volumes", path(id)))).items,
+});
+/** What is at a path of a container or volume. It is asked for anew only when somebody looks: it may be much work for a host. */
+export const useFiles = (id: Id, spot: MaybeRefOrGetter<{ container?: string; volume?: string; path: string }>) => useQuery({
+  queryKey: computed(() => ["files", toValue(id), toValue(spot)]), enabled: has(id), retry: false, refetchOnWindowFocus: false,
+  queryFn: () => unwrap(client.GET("/api/v1/agents/{id}/files", { params: { ...byId(id), query: toValue(spot) } })),
+});
 export const useTokens = (often: MaybeRefOrGetter<number> = HEAL_MS) => useQuery({
   queryKey: ["tokens"], refetchInterval: () => toValue(often),
   queryFn: async () => (await unwrap(client.GET("/api/v1/enrolment-tokens"))).items,

@@ -57,6 +57,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agents/{id}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is at a path of a container or volume, and in it. */
+        get: operations["file_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{id}/files/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The bytes of a file, or a tar of whatever is at a path. */
+        get: operations["file_read"];
+        /** Writes the body to a path: one file, or what a tar holds into a folder that is there. */
+        put: operations["file_write"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents/{id}/metrics": {
         parameters: {
             query?: never;
@@ -66,6 +101,23 @@ export interface paths {
         };
         /** The newest values of one host, with its containers. */
         get: operations["agent_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agents/{id}/volumes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Named volumes of a host. */
+        get: operations["volume_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1496,6 +1548,57 @@ export interface components {
             /** @description What happened: operation, thing, cause. */
             message: string;
         };
+        /** @description What is at a path. */
+        FileEntry: {
+            /** @description What it is. */
+            kind: components["schemas"]["FileKind"];
+            /**
+             * Format: int32
+             * @description Permissions, as the twelve lowest bits of `st_mode`.
+             */
+            mode: number;
+            modified?: components["schemas"]["Timestamp"] | null;
+            /** @description The last part of its path; bytes that are no UTF-8 are replaced. Empty for the root. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Bytes of a file.
+             */
+            size: number;
+            /** @description Where a link leads, in its own words. */
+            target?: string | null;
+        };
+        /**
+         * @description What kind of thing is at a path.
+         * @enum {string}
+         */
+        FileKind: "file" | "folder" | "link" | "other";
+        /** @description A look at a path. */
+        FileListing: {
+            /** @description Why that is not all, if it is not. */
+            cut?: string | null;
+            /** @description What is in it, by name, if it is a folder. */
+            entries: components["schemas"]["FileEntry"][];
+            /** @description What is there. */
+            entry: components["schemas"]["FileEntry"];
+            /** @description Where it really is, after links. */
+            path: components["schemas"]["FilePath"];
+        };
+        /** @description An absolute path within a [`FilePlace`]: parts between single slashes, none of them `.` or `..`; `/` is the place itself. */
+        FilePath: string;
+        /** @description What was written. */
+        FilesWritten: {
+            /**
+             * Format: int64
+             * @description Bytes in the files.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Files, folders and links.
+             */
+            entries: number;
+        };
         /** @description A file system. */
         FilesystemUsage: {
             /**
@@ -2282,6 +2385,22 @@ export interface components {
                  * @description How many others watch.
                  */
                 watchers: number;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_VolumeSummary: {
+            /** @description The entries. */
+            items: {
+                /** @description Names of the containers that mount it. */
+                containers: string[];
+                /** @description Who keeps it: `local`, or a plug-in. */
+                driver: string;
+                /** @description Its name. */
+                name: string;
+                /** @description Compose project, if it belongs to one. */
+                project?: string | null;
             }[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
@@ -3402,6 +3521,17 @@ export interface components {
             /** @enum {string} */
             view: "unknown";
         };
+        /** @description A named volume. */
+        VolumeSummary: {
+            /** @description Names of the containers that mount it. */
+            containers: string[];
+            /** @description Who keeps it: `local`, or a plug-in. */
+            driver: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Compose project, if it belongs to one. */
+            project?: string | null;
+        };
         /**
          * @description Whether the stack shall be there.
          * @enum {string}
@@ -3574,6 +3704,135 @@ export interface operations {
             };
         };
     };
+    file_list: {
+        parameters: {
+            query?: {
+                /** @description In this container (id or name), whether it runs or not. */
+                container?: string;
+                /** @description In this named volume, instead of a container. */
+                volume?: string;
+                /** @description Where, from the root of it: `/etc/hosts`. Absent: the root. */
+                path?: string;
+                /** @description As a tar; of `files/content` only. */
+                archive?: boolean;
+                /** @description Permissions of a file that is written and was not there, in octal digits: `0644` if absent. */
+                mode?: string;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileListing"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    file_read: {
+        parameters: {
+            query?: {
+                /** @description In this container (id or name), whether it runs or not. */
+                container?: string;
+                /** @description In this named volume, instead of a container. */
+                volume?: string;
+                /** @description Where, from the root of it: `/etc/hosts`. Absent: the root. */
+                path?: string;
+                /** @description As a tar; of `files/content` only. */
+                archive?: boolean;
+                /** @description Permissions of a file that is written and was not there, in octal digits: `0644` if absent. */
+                mode?: string;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    file_write: {
+        parameters: {
+            query?: {
+                /** @description In this container (id or name), whether it runs or not. */
+                container?: string;
+                /** @description In this named volume, instead of a container. */
+                volume?: string;
+                /** @description Where, from the root of it: `/etc/hosts`. Absent: the root. */
+                path?: string;
+                /** @description As a tar; of `files/content` only. */
+                archive?: boolean;
+                /** @description Permissions of a file that is written and was not there, in octal digits: `0644` if absent. */
+                mode?: string;
+            };
+            header?: never;
+            path: {
+                id: components["schemas"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        /** @description The bytes, of any length. */
+        requestBody?: {
+            content: {
+                "application/octet-stream": unknown;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FilesWritten"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
     agent_metrics: {
         parameters: {
             query?: never;
@@ -3591,6 +3850,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["HostMetrics"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    volume_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["AgentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_VolumeSummary"];
                 };
             };
             /** @description A refusal or a failure. */

@@ -28,6 +28,7 @@ export type DeploymentState = Schemas["DeploymentState"];
 export type Revision = Schemas["Revision"];
 export type Container = Schemas["ContainerSummary"];
 export type HostContainers = Schemas["HostContainers"];
+export type FileEntry = Schemas["FileEntry"];
 export type HostMetrics = Schemas["HostMetrics"];
 export type LogEvent = Schemas["LogEvent"];
 export type LogFrame = Schemas["LogFrame"];

@@ -20,6 +20,7 @@ export const router = createRouter({
         { path: "hosts/tokens", name: "tokens", component: () => import("@/features/hosts/TokensPage.vue") },
         { path: "hosts/groups", name: "groups", component: () => import("@/features/groups/GroupsPage.vue") },
         { path: "hosts/:id/terminal", name: "terminal", component: () => import("@/features/terminal/TerminalPage.vue"), props: true },
+        { path: "hosts/:id/files", name: "files", component: () => import("@/features/files/FilesPage.vue"), props: true },
         { path: "hosts/:id", name: "host", component: () => import("@/features/hosts/HostPage.vue"), props: true },
         { path: "stacks", name: "stacks", component: () => import("@/features/stacks/StacksPage.vue") },
         { path: "stacks/new", name: "stack-new", component: () => import("@/features/stacks/StackEditPage.vue") },

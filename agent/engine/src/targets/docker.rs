@@ -6,11 +6,13 @@
 //! The client library lends its models of requests; its client is not used, as it cannot carry all that a file may say.
 
 mod api;
+mod archive;
 mod build;
 mod client;
 mod connect;
 mod containers;
 mod create;
+mod door;
 mod error;
 mod events;
 mod execute;
@@ -27,19 +29,20 @@ mod session;
 mod settings;
 mod spec;
 mod tell;
+mod volumes;
 mod wire;
 
 use std::{path::PathBuf, sync::Mutex, time::Duration};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use windflow_model::{ContainerSummary, EngineInfo, TargetKind};
+use windflow_model::{ContainerSummary, EngineInfo, FilePlace, TargetKind, VolumeSummary};
 
 pub use self::client::client_config_dir;
 use self::{client::ClientConfig, connect::Address};
 use super::{
-    Archive, AttachRequest, Commit, Ending, Evidence, ExecRequest, LogLine, LogRequest, ObserveQuery,
-    Observed, Operation, Processes, SavedNetwork, Session, SessionId, Stream, Target, TargetError,
-    TargetEvent, Ticker, Told, ToldQuery, Usage, Vitals,
+    ArchivePut, AttachRequest, Commit, Door, Ending, Evidence, ExecRequest, FileStat, LogLine, LogRequest,
+    ObserveQuery, Observed, Operation, Processes, Root, SavedNetwork, Session, SessionId, Stream, Target,
+    TargetError, TargetEvent, Ticker, Told, ToldQuery, Usage, Vitals,
 };
 use crate::plan::Settings;
 
@@ -188,7 +191,7 @@ impl Target for DockerTarget {
     }
 
     fn has_file<'a>(&'a self, container: &'a str, path: &'a str) -> BoxFuture<'a, Result<bool, TargetError>> {
-        Box::pin(session::has_file(self, container, path))
+        Box::pin(async move { Ok(archive::stat(self, container, path).await?.is_some()) })
     }
 
     fn wait<'a>(
@@ -219,7 +222,48 @@ impl Target for DockerTarget {
         Box::pin(tell::commit(self, commit))
     }
 
-    fn archive(&self, archive: Archive) -> BoxFuture<'_, Result<bytes::Bytes, TargetError>> {
-        Box::pin(session::archive(self, archive))
+    fn file_stat<'a>(
+        &'a self,
+        container: &'a str,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Option<FileStat>, TargetError>> {
+        Box::pin(archive::stat(self, container, path))
+    }
+
+    fn archive_get<'a>(
+        &'a self,
+        container: &'a str,
+        path: &'a str,
+    ) -> BoxFuture<'a, Result<Stream<bytes::Bytes>, TargetError>> {
+        Box::pin(archive::get(self, container, path))
+    }
+
+    fn archive_put(&self, put: ArchivePut) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(archive::put(self, put))
+    }
+
+    fn volumes(&self) -> BoxFuture<'_, Result<Vec<VolumeSummary>, TargetError>> {
+        Box::pin(volumes::list(self))
+    }
+
+    fn root_of<'a>(&'a self, place: &'a FilePlace) -> BoxFuture<'a, Result<Option<Root>, TargetError>> {
+        Box::pin(volumes::root_of(self, place))
+    }
+
+    fn door_open<'a>(
+        &'a self,
+        volume: &'a str,
+        name: &'a str,
+        life: &'a str,
+    ) -> BoxFuture<'a, Result<Door, TargetError>> {
+        Box::pin(door::open(self, volume, name, life))
+    }
+
+    fn door_close<'a>(&'a self, door: &'a Door) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(door::close(self, door))
+    }
+
+    fn doors_sweep<'a>(&'a self, life: &'a str) -> BoxFuture<'a, Result<(), TargetError>> {
+        Box::pin(door::sweep(self, life))
     }
 }

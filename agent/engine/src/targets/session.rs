@@ -101,26 +101,3 @@ pub struct Processes {
     /// One row for each process.
     pub rows: Vec<Vec<String>>,
 }
-
-/// Files out of a container, or into one, as a tar.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Archive {
-    /// What is at this path.
-    Get {
-        /// The container's id.
-        container: String,
-        /// The path in it.
-        path: String,
-    },
-    /// Unpack this tar in a directory.
-    Put {
-        /// The container's id.
-        container: String,
-        /// The directory in it.
-        path: String,
-        /// Keep user and group of the tar.
-        keep_owner: bool,
-        /// The tar.
-        tar: Bytes,
-    },
-}

@@ -6,7 +6,7 @@ use bollard_stubs::models::{
 use serde_json::Value;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
-use super::{DockerTarget, error::refused, inspect, wire};
+use super::{DockerTarget, door, error::refused, inspect, wire};
 use crate::{
     plan::labels,
     targets::{TargetError, TargetErrorKind},
@@ -49,7 +49,15 @@ fn entry(mut entry: Value) -> Option<Listed> {
 }
 
 pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>, TargetError> {
-    let mut out: Vec<ContainerSummary> = listed(target).await?.into_iter().map(summary).collect();
+    let mut all = listed(target).await?;
+    // They are there for a moment, and nobody's.
+    all.retain(|found| {
+        found
+            .labels
+            .as_ref()
+            .is_none_or(|labels| !labels.contains_key(door::LABEL))
+    });
+    let mut out: Vec<ContainerSummary> = all.into_iter().map(summary).collect();
     // Podman's list says nothing of health, others may say less still. Only stacks are worth a question each.
     let podman = target.is_podman().await?;
     let silent = |container: &&mut ContainerSummary| {

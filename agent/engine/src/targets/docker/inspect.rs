@@ -32,6 +32,8 @@ pub(super) struct Container {
 pub(super) struct State {
     pub(super) status: String,
     pub(super) exit_code: Option<i64>,
+    /// Of its first process, as the engine's machine counts them.
+    pub(super) pid: Option<i64>,
     pub(super) health: Option<Health>,
 }
 

@@ -27,10 +27,10 @@ pub(super) async fn open(
     };
     let raw = found.config.tty;
     let request = Request::get(path(&request));
-    let (status, body, driver) = wire::begin(target, request, Full::<Bytes>::default(), &what).await?;
-    if !status.is_success() {
+    let (head, body, driver) = wire::begin(target, request, Full::<Bytes>::default(), &what).await?;
+    if !head.status.is_success() {
         let body = body.collect().await.map_err(|error| target.gone(&what, error))?;
-        return Err(refused(&what, status.as_u16(), &body.to_bytes()));
+        return Err(refused(&what, head.status.as_u16(), &body.to_bytes()));
     }
     let state = Reading {
         body,

@@ -20,7 +20,7 @@ use windflow_kit::task::{TaskHandle, spawn_scoped};
 use self::frames::Frames;
 use super::{DockerTarget, error::refused, execute::short, wire};
 use crate::targets::{
-    Archive, AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId, TargetError,
+    AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId, TargetError,
     TargetErrorKind as Kind,
 };
 
@@ -169,22 +169,6 @@ pub(super) async fn exec_code(target: &DockerTarget, id: &str) -> Result<i64, Ta
     Ok(found.get("ExitCode").and_then(Value::as_i64).unwrap_or(-1))
 }
 
-/// Whether there is a file at this path; a link counts, wherever it leads.
-pub(super) async fn has_file(
-    target: &DockerTarget,
-    container: &str,
-    path: &str,
-) -> Result<bool, TargetError> {
-    let encoded: String = path.bytes().map(escape).collect();
-    let path = format!("/containers/{container}/archive?path={encoded}");
-    let what = "look for a file in a container";
-    let sent = wire::send(target, hyper::Method::HEAD, &path, Bytes::new(), what).await?;
-    if sent.is_missing() {
-        return Ok(false);
-    }
-    sent.done(what).map(|_| true)
-}
-
 /// Begins to wait; what it gives waits as long as it takes.
 pub(super) async fn wait(
     target: &DockerTarget,
@@ -244,58 +228,6 @@ pub(super) async fn top(target: &DockerTarget, container: &str) -> Result<Proces
         titles: found.get("Titles").map(texts).unwrap_or_default(),
         rows: rows.into_iter().flatten().map(texts).collect(),
     })
-}
-
-/// A tar out (`Get`), or nothing (`Put`).
-pub(super) async fn archive(target: &DockerTarget, archive: Archive) -> Result<Bytes, TargetError> {
-    let (method, container, path, more, body) = match archive {
-        Archive::Get { container, path } => ("GET", container, path, "", Bytes::new()),
-        Archive::Put {
-            container,
-            path,
-            keep_owner,
-            tar,
-        } => (
-            "PUT",
-            container,
-            path,
-            if keep_owner { "&copyUIDGID=1" } else { "" },
-            tar,
-        ),
-    };
-    let what = format!("copy files of container {}", short(&container));
-    let encoded: String = path.bytes().map(escape).collect();
-    let request = Request::builder()
-        .method(method)
-        .uri(format!("/containers/{container}/archive?path={encoded}{more}"))
-        .header(header::HOST, "docker")
-        .header(header::CONTENT_TYPE, "application/x-tar")
-        .body(Full::from(body))
-        .map_err(|error| TargetError::caused(Kind::Host, format!("cannot {what}"), error))?;
-    let (mut sender, connection) = wire::dial(target, &what).await?;
-    let _driver = spawn_scoped("docker-archive", async move {
-        // Its error is seen by the request.
-        let _ = connection.await;
-    });
-    let answer = sender
-        .send_request(request)
-        .await
-        .map_err(|error| target.unreachable(error))?;
-    let status = answer.status();
-    let body = answer.into_body().collect().await;
-    let body = body.map_err(|error| target.unreachable(error))?.to_bytes();
-    if !status.is_success() {
-        return Err(refused(&what, status.as_u16(), &body));
-    }
-    Ok(body)
-}
-
-fn escape(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"/-_.~".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 fn text(answer: &[u8], key: &str) -> String {

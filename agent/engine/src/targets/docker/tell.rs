@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::Full;
 use hyper::Request;
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     plan::labels,
-    targets::{Commit, Stream, TargetError, TargetErrorKind, Told, ToldQuery, Usage},
+    targets::{Commit, Stream, TargetError, Told, ToldQuery, Usage},
 };
 
 pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stream<Told>, TargetError> {
@@ -119,28 +119,7 @@ fn usage_of(stats: &Value) -> Usage {
 pub(super) async fn export(target: &DockerTarget, container: &str) -> Result<Stream<Bytes>, TargetError> {
     let what = format!("export container {}", short(container));
     let request = Request::get(format!("/containers/{container}/export"));
-    let (status, body, driver) = wire::begin(target, request, Full::<Bytes>::default(), &what).await?;
-    if !status.is_success() {
-        let body = body.collect().await.map_err(|error| target.unreachable(error))?;
-        return Err(refused(&what, status.as_u16(), &body.to_bytes()));
-    }
-    let pieces = stream::try_unfold((body, driver, what), |(mut body, driver, what)| async move {
-        loop {
-            match body.frame().await {
-                None => return Ok(None),
-                Some(Ok(frame)) => {
-                    if let Ok(piece) = frame.into_data() {
-                        return Ok(Some((piece, (body, driver, what))));
-                    }
-                }
-                Some(Err(error)) => {
-                    let text = format!("cannot {what}: the engine broke it off");
-                    return Err(TargetError::caused(TargetErrorKind::Unreachable, text, error));
-                }
-            }
-        }
-    });
-    Ok(pieces.boxed())
+    wire::pieces(target, request, what, QUIET).await
 }
 
 pub(super) async fn commit(target: &DockerTarget, commit: Commit) -> Result<String, TargetError> {

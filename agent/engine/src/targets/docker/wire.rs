@@ -6,13 +6,14 @@ mod messages;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request, StatusCode,
     body::{Body, Incoming},
     client::conn::http1::{self, Connection, SendRequest},
     header,
-    http::request,
+    http::{request, response},
     upgrade::Upgraded,
 };
 use hyper_util::rt::TokioIo;
@@ -33,7 +34,7 @@ use super::{
     connect::{Address, READ_TIMEOUT},
     error::{message, refused},
 };
-use crate::targets::{TargetError, TargetErrorKind};
+use crate::targets::{Stream, TargetError, TargetErrorKind};
 
 /// Longest time a create may take: it copies an image's files into new volumes.
 const WORK_TIMEOUT: Duration = Duration::from_secs(600);
@@ -164,9 +165,9 @@ async fn ask(
 ) -> Result<(StatusCode, Bytes), TargetError> {
     let body = Full::new(body.into());
     let asked = async {
-        let (status, body, _driver) = begin(target, request, body, what).await?;
+        let (head, body, _driver) = begin(target, request, body, what).await?;
         let body = body.collect().await.map_err(|error| target.gone(what, error))?;
-        Ok((status, body.to_bytes()))
+        Ok((head.status, body.to_bytes()))
     };
     match tokio::time::timeout(patience, asked).await {
         Ok(answer) => answer,
@@ -187,12 +188,12 @@ where
     B::Error: Into<BoxError>,
     T: DeserializeOwned,
 {
-    let (status, body, driver) = begin(target, request, body, what).await?;
-    if status.is_success() {
+    let (head, body, driver) = begin(target, request, body, what).await?;
+    if head.status.is_success() {
         return Ok(Messages::new(body, driver, what, stall));
     }
     let body = body.collect().await.map_err(|error| target.unreachable(error))?;
-    Err(refused(what, status.as_u16(), &body.to_bytes()))
+    Err(refused(what, head.status.as_u16(), &body.to_bytes()))
 }
 
 /// The head of the answer; the handle drives the connection for as long as it lives.
@@ -201,7 +202,7 @@ pub(super) async fn begin<B>(
     request: request::Builder,
     body: B,
     what: &str,
-) -> Result<(StatusCode, Incoming, TaskHandle<()>), TargetError>
+) -> Result<(response::Parts, Incoming, TaskHandle<()>), TargetError>
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
@@ -217,7 +218,46 @@ where
     });
     let answer = sender.send_request(request).await;
     let (head, body) = answer.map_err(|error| target.gone(what, error))?.into_parts();
-    Ok((head.status, body, driver))
+    Ok((head, body, driver))
+}
+
+/// The answer's body as it comes; an answer that is an error ends it here. A piece that does not come within `stall` is not
+/// waited for.
+pub(super) async fn pieces(
+    target: &DockerTarget,
+    request: request::Builder,
+    what: String,
+    stall: Duration,
+) -> Result<Stream<Bytes>, TargetError> {
+    let (head, body, driver) = begin(target, request, Full::<Bytes>::default(), &what).await?;
+    if !head.status.is_success() {
+        let body = body.collect().await.map_err(|error| target.unreachable(error))?;
+        return Err(refused(&what, head.status.as_u16(), &body.to_bytes()));
+    }
+    let pieces = stream::try_unfold((body, driver, what), move |(mut body, driver, what)| async move {
+        loop {
+            let frame = match tokio::time::timeout(stall, body.frame()).await {
+                Ok(frame) => frame,
+                Err(late) => {
+                    let text = format!("cannot {what}: the engine stopped answering");
+                    return Err(TargetError::caused(TargetErrorKind::Unreachable, text, late));
+                }
+            };
+            match frame {
+                None => return Ok(None),
+                Some(Ok(frame)) => {
+                    if let Ok(piece) = frame.into_data() {
+                        return Ok(Some((piece, (body, driver, what))));
+                    }
+                }
+                Some(Err(error)) => {
+                    let text = format!("cannot {what}: the engine broke it off");
+                    return Err(TargetError::caused(TargetErrorKind::Unreachable, text, error));
+                }
+            }
+        }
+    });
+    Ok(pieces.boxed())
 }
 
 /// Sends a request that the engine answers by handing the connection over; the handle drives it for as long as it
