@@ -67,18 +67,26 @@ impl World {
         fs_err::read_to_string(self.scratch.path().join(path)).unwrap()
     }
 
-    /// Containers that show volumes, until they are closed.
-    async fn closed(&self) {
-        let docker = bollard::Docker::connect_with_unix_defaults().unwrap();
+    /// Containers that show volumes.
+    async fn doors(&self) -> usize {
         let mine = format!("/windflow-files-{}-", self.host.id());
+        let options = bollard::query_parameters::ListContainersOptions {
+            all: true,
+            ..Default::default()
+        };
+        let all = self
+            .project
+            .docker()
+            .list_containers(Some(options))
+            .await
+            .unwrap();
+        let names = all.iter().flat_map(|one| one.names.iter().flatten());
+        names.filter(|name| name.starts_with(&mine)).count()
+    }
+
+    async fn closed(&self) {
         until("every door is closed", WITHIN, async || {
-            let options = bollard::query_parameters::ListContainersOptions {
-                all: true,
-                ..Default::default()
-            };
-            let all = docker.list_containers(Some(options)).await.unwrap();
-            let mut names = all.iter().flat_map(|one| one.names.iter().flatten());
-            (!names.any(|name| name.starts_with(&mine))).then_some(())
+            (self.doors().await == 0).then_some(())
         })
         .await;
     }
@@ -248,4 +256,63 @@ async fn docker_files_of_hosts_are_copied() {
         "{refused:?}"
     );
     world.closed().await;
+}
+
+/// Somebody reads and somebody writes when the agent is killed: nothing is written, and its next life closes what it left open.
+#[tokio::test]
+async fn docker_files_and_a_killed_agent() {
+    let Some(mut world) = World::start("files-killed").await else {
+        return;
+    };
+    let client = world.fleet.client().clone();
+    let volume = format!("{}_data", world.project.name());
+    let params = |path: &str| FileParams {
+        volume: Some(volume.clone()),
+        path: Some(path.to_owned()),
+        ..FileParams::default()
+    };
+    // More than all buffers on the way hold.
+    let large = vec![b'x'; 60 << 20];
+    let pieces = futures_util::stream::iter([Ok(large.into())]);
+    client
+        .file_write(world.host.id(), &params("/large"), pieces)
+        .await
+        .unwrap();
+    let answer = client
+        .file_read(world.host.id(), &params("/large"))
+        .await
+        .unwrap();
+    let (first, rest) = tokio::sync::oneshot::channel::<()>();
+    let endless = futures_util::stream::unfold((0, Some(first)), async |(sent, mut first)| {
+        if sent == 40 {
+            first.take();
+            std::future::pending::<()>().await;
+        }
+        Some((Ok(vec![b'y'; 100_000].into()), (sent + 1, first)))
+    });
+    let (id, target) = (world.host.id(), params("/one"));
+    let write = client.file_write(id, &target, Box::pin(endless));
+    let kill = async {
+        let _all_sent = rest.await;
+        assert!(world.doors().await > 0);
+        world.host.agent.kill().await;
+        assert!(world.doors().await > 0);
+        world.host.start();
+    };
+    let (written, ()) = tokio::join!(write, kill);
+    written.unwrap_err();
+    let read = answer.bytes().await;
+    assert!(read.is_err(), "a file that is cut off is not taken for whole");
+    world.fleet.connected(&world.host).await;
+    world.closed().await;
+    let one = client.file_list(id, &target).await.unwrap();
+    assert_eq!(one.entry.size, 4);
+    world.closed().await;
+    let left = fs_err::read_dir(world.host.state_dir()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        left.iter()
+            .all(|name| !name.to_string_lossy().starts_with(".intake")),
+        "{left:?}"
+    );
 }
