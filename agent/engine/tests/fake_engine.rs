@@ -11,6 +11,8 @@
 mod back;
 #[path = "fake_engine/bench.rs"]
 mod bench;
+#[path = "fake_engine/course.rs"]
+mod course;
 #[path = "fake_engine/full_store.rs"]
 mod full_store;
 #[path = "fake_engine/local.rs"]
