@@ -11,6 +11,8 @@
 mod back;
 #[path = "fake_engine/bench.rs"]
 mod bench;
+#[path = "fake_engine/checks.rs"]
+mod checks;
 #[path = "fake_engine/course.rs"]
 mod course;
 #[path = "fake_engine/full_store.rs"]
@@ -19,6 +21,8 @@ mod full_store;
 mod local;
 #[path = "fake_engine/loose.rs"]
 mod loose;
+#[path = "fake_engine/odds.rs"]
+mod odds;
 #[path = "fake_engine/orders.rs"]
 mod orders;
 #[path = "fake_engine/paths.rs"]
@@ -31,3 +35,5 @@ mod random;
 mod searches;
 #[path = "fake_engine/steps.rs"]
 mod steps;
+#[path = "fake_engine/undone.rs"]
+mod undone;

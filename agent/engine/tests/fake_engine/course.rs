@@ -51,7 +51,7 @@ async fn course(bench: &Bench, order: Order) -> (Vec<String>, Vec<String>) {
 }
 
 /// Without what is drawn: ids, and the names of new containers that begin with one.
-fn nameless(line: &str) -> String {
+pub(crate) fn nameless(line: &str) -> String {
     let words = line.split(' ').map(|word| {
         let hex = word.chars().take_while(char::is_ascii_hexdigit).count();
         if hex >= 12 {
