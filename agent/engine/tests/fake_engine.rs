@@ -37,3 +37,5 @@ mod searches;
 mod steps;
 #[path = "fake_engine/undone.rs"]
 mod undone;
+#[path = "fake_engine/way_back.rs"]
+mod way_back;

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use windflow_engine::targets::TargetErrorKind;
+use windflow_engine::{
+    Target as _,
+    targets::{ObserveQuery, TargetErrorKind},
+};
 use windflow_model::{Code, ContainerState, DeploymentState, StackId, Want};
 
 use crate::bench::Bench;
@@ -251,4 +254,130 @@ async fn nobody_restarts_what_is_being_deployed() {
     assert_eq!(missing.message, "no such container of other is on this host");
     bench.handle.stop(&nobody, Vec::new(), None).await.unwrap();
     bench.end().await;
+}
+
+/// What is being removed is neither there nor gone: it is waited for, and not for ever.
+#[tokio::test(start_paused = true)]
+async fn what_is_being_removed_is_waited_for() {
+    let yaml = "services: { a: { image: x } }";
+    let check = async |gone_after: u64, expected: Duration| {
+        let bench = Bench::start().await;
+        bench.deployed("web", 1, yaml).await;
+        let from = bench.target.operations().len();
+        bench.target.removing("web-a-1");
+        let begin = Instant::now();
+        bench
+            .handle
+            .apply(bench.order("web", 2, &yaml.replace('x', "y")))
+            .await
+            .unwrap();
+        let gone = async {
+            tokio::time::sleep(Duration::from_secs(gone_after)).await;
+            bench.target.remove("web-a-1");
+        };
+        let begun = async {
+            bench
+                .until("something is done", || async {
+                    bench.target.operations().len() > from
+                })
+                .await;
+            begin.elapsed()
+        };
+        let (begun, ()) = tokio::join!(begun, gone);
+        let pull = Duration::from_millis(200);
+        let slack = Duration::from_millis(20);
+        assert!(
+            begun >= expected + pull && begun <= expected + pull + slack,
+            "{gone_after}: {begun:?}"
+        );
+        bench.end().await;
+    };
+    check(7, Duration::from_secs(7)).await;
+    check(100, Duration::from_millis(60_200)).await;
+}
+
+/// A stop that an earlier attempt has asked for is brought to its end before anything is planned; what is gone has ended.
+#[tokio::test(start_paused = true)]
+async fn an_old_stop_that_finds_nothing_has_ended() {
+    for (kind, expected) in [
+        (TargetErrorKind::NotFound, "succeeded"),
+        (TargetErrorKind::DiskFull, "rolled_back"),
+    ] {
+        let bench = Bench::start().await;
+        let yaml = "services: { a: { image: x }, b: { image: x } }";
+        bench.deployed("web", 1, yaml).await;
+        bench.target.fail_next("stop", TargetErrorKind::Unreachable);
+        let second = bench.order("web", 2, "services: { a: { image: y }, b: { image: x } }");
+        bench.handle.apply(second).await.unwrap();
+        bench
+            .until("the stop was asked for", || async {
+                bench.target.stops_open() == 1
+            })
+            .await;
+        bench.target.fail_next("stop", kind);
+        let third = bench.run(bench.order("web", 3, yaml)).await;
+        assert_eq!(third.name(), expected, "{kind:?}: {third:?}");
+        let steps = bench.reports(0).pop().unwrap().steps.unwrap();
+        let again = steps.notes.iter().any(|note| note.contains("is looked at again"));
+        assert!(!again, "{kind:?}: {:?}", steps.notes);
+        bench.end().await;
+    }
+}
+
+/// The time to look at everything comes while a replaced revision still ends its step: it ends by itself.
+#[tokio::test(start_paused = true)]
+async fn what_still_stops_is_not_told_to_have_stopped() {
+    let bench = Bench::with_latency(Duration::from_secs(1)).await;
+    let yaml = |image: &str| format!("services: {{ a: {{ image: {image} }} }}");
+    // Fetched, and made, it is started from second 55 to 65; the look comes at 60.
+    tokio::time::sleep(Duration::from_secs(33)).await;
+    let first = bench.order("web", 1, &yaml("x"));
+    bench.handle.apply(first.clone()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(24)).await;
+    assert_eq!(bench.names("web").await, ["web-a-1"]);
+    bench
+        .handle
+        .apply(bench.order("web", 2, &yaml("y")))
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(count(&bench, "start web-a-1"), 0, "it is at it");
+    let told = bench.reports(0);
+    let ended = |report: &&windflow_engine::Report| {
+        report.op == first.op
+            && DeploymentState::Offered
+                .next(&report.event)
+                .unwrap()
+                .is_terminal()
+    };
+    assert_eq!(told.iter().find(ended), None);
+    assert_eq!(bench.ended(&first.stack, first.op).await.name(), "superseded");
+    assert_eq!(count(&bench, "start web-a-1"), 1);
+    bench.end().await;
+}
+
+/// Compose's digest of a service that stands on another one's network is over the container that it got.
+#[tokio::test(start_paused = true)]
+async fn the_digest_of_a_service_is_over_what_it_refers_to() {
+    let labels = async |others: u64| {
+        let bench = Bench::start().await;
+        for _ in 0..others {
+            bench.deployed("other", 1, "services: { a: { image: x } }").await;
+        }
+        let yaml = "services: { a: { image: x }, b: { image: x, network_mode: 'service:a' } }";
+        bench.deployed("web", 1, yaml).await;
+        let query = ObserveQuery {
+            project: "web".into(),
+            ..ObserveQuery::default()
+        };
+        let there = bench.target.observe(&query).await.unwrap();
+        bench.end().await;
+        ["web-a-1", "web-b-1"].map(|name| {
+            let one = there.containers.iter().find(|one| one.name == name).unwrap();
+            one.labels["com.docker.compose.config-hash"].clone()
+        })
+    };
+    let ([a, b], [other_a, other_b]) = (labels(0).await, labels(1).await);
+    assert_eq!(a, other_a);
+    assert_ne!(b, other_b);
 }
