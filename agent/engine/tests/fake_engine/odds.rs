@@ -173,8 +173,18 @@ async fn what_is_cancelled_stops_at_once() {
         .cancel(&order.stack, order.rev, order.op)
         .await
         .unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(count(&bench, "pull fake/slow"), 0);
+    // The same where the next one comes at once.
+    let order = bench.order("web", 2, "services: { a: { image: fake/slow } }");
+    bench.handle.apply(order.clone()).await.unwrap();
+    bench
+        .handle
+        .cancel(&order.stack, order.rev, order.op)
+        .await
+        .unwrap();
     let begin = Instant::now();
-    bench.deployed("web", 2, "services: { a: { image: x } }").await;
+    bench.deployed("web", 3, "services: { a: { image: x } }").await;
     assert!(
         begin.elapsed() < Duration::from_millis(1_500),
         "{:?}",
