@@ -324,3 +324,6 @@ impl Journal {
             .map(|record| record.state.clone())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,18 @@
 mod back;
 #[path = "fake_engine/bench.rs"]
 mod bench;
+#[path = "fake_engine/checks.rs"]
+mod checks;
+#[path = "fake_engine/course.rs"]
+mod course;
 #[path = "fake_engine/full_store.rs"]
 mod full_store;
 #[path = "fake_engine/local.rs"]
 mod local;
 #[path = "fake_engine/loose.rs"]
 mod loose;
+#[path = "fake_engine/odds.rs"]
+mod odds;
 #[path = "fake_engine/orders.rs"]
 mod orders;
 #[path = "fake_engine/paths.rs"]
@@ -29,3 +35,7 @@ mod random;
 mod searches;
 #[path = "fake_engine/steps.rs"]
 mod steps;
+#[path = "fake_engine/undone.rs"]
+mod undone;
+#[path = "fake_engine/way_back.rs"]
+mod way_back;

@@ -1,6 +1,6 @@
 //! Both ends in one test, with a clock that is told the time and a wire that drops.
 
-use windflow_model::{Code, Doc};
+use windflow_model::{Code, Doc, Document};
 
 use super::*;
 use crate::{
@@ -9,6 +9,14 @@ use crate::{
     version::{Version, VersionRange},
     work::HeldList,
 };
+
+mod agent;
+mod controller;
+
+/// Any document: a session looks into none.
+fn doc<T: Document>() -> Doc<T> {
+    postcard::from_bytes(&postcard::to_allocvec(&(1_u16, b"{}".as_slice())).unwrap()).unwrap()
+}
 
 struct Pair {
     agent: AgentSession,

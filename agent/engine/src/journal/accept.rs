@@ -54,7 +54,8 @@ impl Journal {
         let mut txn = Txn::new();
         let mut pending = Vec::new();
         if let Some(held) = &held {
-            record.good = held.good.filter(|_| held.owner == order.owner && !held.is_gone());
+            // A removal that worked out has left none.
+            record.good = held.good.filter(|_| held.owner == order.owner);
             record.before.clone_from(&held.before);
             if held.owner == order.owner {
                 record.stopped.clone_from(&held.stopped);

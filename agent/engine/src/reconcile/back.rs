@@ -132,9 +132,10 @@ async fn go(back: &Arc<Run>, failed: OpId, halt: &Stop) -> Result<(), Early> {
     let bound = Duration::from_secs(u64::from(back.order.spec.policy.health_timeout_s.clamp(1, 600)));
     let mut delays = BackoffOptions::build(RETRY, back.shared.options.random.clone());
     let mut silent_since: Option<Instant> = None;
-    let mut tries = 0;
+    let mut tries = 1;
     loop {
-        match way(back, failed, tries + 1 >= WAYS).await {
+        let last = tries >= WAYS;
+        match way(back, failed, last).await {
             Ok(true) => return Ok(()),
             Err(Early::Unreachable(failure)) => {
                 let since = *silent_since.get_or_insert_with(Instant::now);
@@ -147,17 +148,17 @@ async fn go(back: &Arc<Run>, failed: OpId, halt: &Stop) -> Result<(), Early> {
                 continue;
             }
             Ok(false) => {}
-            Err(Early::Moved(_)) if tries + 1 < WAYS => {}
+            Err(Early::Moved(_)) if !last => {}
             Err(early) => return Err(early),
         }
-        tries += 1;
-        if tries >= WAYS {
+        if last {
             let text = format!(
                 "{} keeps changing on this host: something else works on it",
                 back.stack()
             );
             return Err(Early::Failed(Failure::new(Code::WorldMoved, text)));
         }
+        tries += 1;
         back.note("the host changed meanwhile and is looked at again".to_owned());
     }
 }

@@ -8,7 +8,10 @@ mod tell;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
@@ -130,6 +133,8 @@ struct Exec<'e> {
     planned: Arc<Planned>,
     states: BTreeMap<StepId, StepState>,
     made: Arc<Made>,
+    /// Whether a step has failed: what waits for its place begins no more.
+    over: Arc<AtomicBool>,
     /// The service of the step that failed.
     culprit: Option<String>,
     done: u32,
@@ -137,7 +142,8 @@ struct Exec<'e> {
     count: Option<(u32, u32)>,
 }
 
-type Ended = (StepId, Result<Evidence, TargetError>);
+/// How a step ended; `None` where it never began, because a halt or a failure came while it waited for its place.
+type Ended = (StepId, Option<Result<Evidence, TargetError>>);
 
 impl<'e> Exec<'e> {
     fn new(run: &'e Arc<Run>, world: &'e World, planned: Arc<Planned>, count: Option<(u32, u32)>) -> Self {
@@ -147,6 +153,7 @@ impl<'e> Exec<'e> {
             planned,
             states: BTreeMap::new(),
             made: Arc::default(),
+            over: Arc::default(),
             culprit: None,
             done: 0,
             count,
@@ -199,11 +206,12 @@ impl<'e> Exec<'e> {
             let Some((step, result)) = ended else { break };
             harmless.remove(&step);
             match result {
-                Ok(evidence) => self.ended_well(step, evidence).await?,
-                Err(error) => {
+                Some(Ok(evidence)) => self.ended_well(step, evidence).await?,
+                Some(Err(error)) => {
                     self.ended_badly(step, &error);
                     failed = failed.or(Some(error));
                 }
+                None => drop(self.states.insert(step, StepState::Skipped)),
             }
         }
         drop(running);
@@ -244,7 +252,7 @@ impl<'e> Exec<'e> {
         let (run, world, made) = (Arc::clone(self.run), self.world.clone(), Arc::clone(&self.made));
         let entry = self.entry(step);
         let noted = !work.is_harmless() && run.kind != Kind::Repair;
-        let takes_down = self.takes_down(step);
+        let (takes_down, over) = (self.takes_down(step), Arc::clone(&self.over));
         let work = async move {
             // Waits take no place: they would starve what they wait for.
             let permit = if matches!(work, Work::Wait { .. }) {
@@ -252,10 +260,9 @@ impl<'e> Exec<'e> {
             } else {
                 run.shared.permits.acquire().await.ok()
             };
-            // Still the held operation? A halt may have come while it waited for its place.
-            if run.halt.is_stopped() && !work.is_harmless() {
-                drop(permit);
-                return Err(halted());
+            // Still the held operation, and nothing has failed? That may have come while it waited for its place.
+            if (run.halt.is_stopped() || over.load(Ordering::Relaxed)) && !work.is_harmless() {
+                return None;
             }
             if noted
                 && let Err(error) = run
@@ -270,7 +277,7 @@ impl<'e> Exec<'e> {
                     )
                     .await
             {
-                return Err(journal_broken(error));
+                return Some(Err(journal_broken(error)));
             }
             run.progress(Progress::Started {
                 step,
@@ -279,6 +286,10 @@ impl<'e> Exec<'e> {
             let ticker = run.ticker(step);
             let absences = run.shared.absences();
             let result = perform::perform(&run, &world, &work, &made, ticker).await;
+            if result.is_err() {
+                // Before its place is free.
+                over.store(true, Ordering::Relaxed);
+            }
             if let (
                 Ok(evidence),
                 Work::Create { .. }
@@ -294,10 +305,10 @@ impl<'e> Exec<'e> {
                     .insert(step, id.clone());
             }
             drop(permit);
-            match result {
+            Some(match result {
                 Err(error) => Err(run.shared.judged(error, absences).await),
                 done => done,
-            }
+            })
         };
         // A task of its own: a step may hold the journal while another one's end waits for it here.
         let task = spawn_scoped("engine-step", work);
@@ -305,7 +316,10 @@ impl<'e> Exec<'e> {
             let broke_off = |failure| {
                 TargetError::caused(TargetErrorKind::Host, "a step of the engine broke off", failure)
             };
-            (step, task.await.unwrap_or_else(|failure| Err(broke_off(failure))))
+            (
+                step,
+                task.await.unwrap_or_else(|failure| Some(Err(broke_off(failure)))),
+            )
         })
     }
 
@@ -331,10 +345,6 @@ impl<'e> Exec<'e> {
             done: None,
         }
     }
-}
-
-fn halted() -> TargetError {
-    TargetError::new(TargetErrorKind::Host, "a newer revision took over")
 }
 
 fn journal_broken(error: crate::journal::JournalError) -> TargetError {

@@ -384,3 +384,6 @@ async fn last_lines(run: &Run, id: &str) -> Vec<String> {
     // Long lines are cut: the failure goes through the journal and over the link.
     lines.map(|line| line.chars().take(LINE).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests;

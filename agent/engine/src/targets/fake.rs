@@ -185,6 +185,13 @@ impl FakeTarget {
         });
     }
 
+    /// The engine begins to remove a container, and takes its time.
+    pub fn removing(&self, name: &str) {
+        self.foreign(name, &[TargetEventKind::Died], |host, id| {
+            host.set(id, ContainerState::Removing, None);
+        });
+    }
+
     /// A foreign hand removes a container by name.
     pub fn remove(&self, name: &str) {
         self.foreign(name, &[TargetEventKind::Removed], |host, id| host.remove(id));

@@ -101,6 +101,13 @@ impl Bench {
         Self::on(self.target, self.store, self.clock, self.random, self.dir).await
     }
 
+    /// The same, but nothing gets to its end: what is in hand is dropped.
+    pub(crate) async fn killed(self) -> Self {
+        drop(self.handle);
+        self.tasks.drain(Duration::ZERO).await;
+        Self::on(self.target, self.store, self.clock, self.random, self.dir).await
+    }
+
     pub(crate) fn uuid(&self) -> uuid::Uuid {
         self.random.uuid_v7(&self.clock).unwrap()
     }
@@ -196,6 +203,17 @@ impl Bench {
             .into_iter()
             .map(|(name, _)| name)
             .collect()
+    }
+
+    /// Revisions of the containers of a stack.
+    pub(crate) async fn revs(&self, stack: &str) -> Vec<u64> {
+        let list = self.target.containers().await.unwrap();
+        let mine = list
+            .into_iter()
+            .filter(|one| one.project.as_deref() == Some(stack));
+        let mut revs: Vec<u64> = mine.filter_map(|one| one.rev).map(|rev| rev.0).collect();
+        revs.sort_unstable();
+        revs
     }
 
     /// Waits until something holds, in simulated time.

@@ -1,6 +1,8 @@
 //! What orders are taken, refused, repeated, replaced, taken back.
 
-use windflow_engine::{Acceptance, ApplyError, CancelOutcome};
+use std::time::Duration;
+
+use windflow_engine::{Acceptance, ApplyError, CancelOutcome, Order, targets::TargetErrorKind};
 use windflow_model::{Code, DeploymentEvent, DeploymentState, Failure, Rev, StackId, Want};
 
 use crate::bench::Bench;
@@ -154,4 +156,61 @@ async fn reports_rise_survive_and_are_forgotten_when_acknowledged() {
     assert_eq!(bench.run(next).await, DeploymentState::Succeeded);
     assert!(bench.reports(0)[0].seq > seq, "numbers never repeat");
     bench.end().await;
+}
+
+/// Twenty containers are to be started, ten at the same time, when it has to stop: what is in hand ends, what waits for its
+/// turn never begins, and that is no failure.
+#[tokio::test(start_paused = true)]
+async fn what_has_to_stop_lets_only_end_what_has_begun() {
+    let check = async |why: &str| {
+        let bench = Bench::start().await;
+        let services: Vec<String> = (10..30).map(|n| format!("s{n}: {{ image: x }}")).collect();
+        let yaml = format!("services: {{ {} }}", services.join(", "));
+        let first = bench.order("web", 1, &yaml);
+        bench.handle.apply(first.clone()).await.unwrap();
+        bench
+            .until("all are made", || async { bench.names("web").await.len() == 20 })
+            .await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let starts = |bench: &Bench| {
+            let done = bench.target.operations();
+            done.iter().filter(|line| line.starts_with("start ")).count()
+        };
+        assert_eq!(starts(&bench), 0, "they are being started");
+        let bench = match why {
+            "a newer revision" => {
+                let second = Order {
+                    want: Want::Absent,
+                    ..bench.order("web", 2, "services: {}")
+                };
+                assert_eq!(bench.run(second).await, DeploymentState::Succeeded);
+                assert_eq!(starts(&bench), 10, "{why}");
+                bench
+            }
+            "a restart" => {
+                let bench = bench.restart().await;
+                assert_eq!(starts(&bench), 10, "{why}");
+                bench
+            }
+            _ => {
+                bench.target.fail_next("start", TargetErrorKind::DiskFull);
+                bench
+            }
+        };
+        let state = bench.ended(&first.stack, first.op).await;
+        let (name, started) = match why {
+            "a newer revision" => ("superseded", 10),
+            "a restart" => ("succeeded", 20),
+            _ => ("failed", 9),
+        };
+        assert_eq!(
+            (state.name(), starts(&bench)),
+            (name, started),
+            "{why}: {state:?}"
+        );
+        bench.end().await;
+    };
+    check("a newer revision").await;
+    check("a restart").await;
+    check("a failure").await;
 }

@@ -361,33 +361,37 @@ mod tests {
         ]
     }
 
-    /// One row per state: which events (by index in `events`) are legal. `x` legal, `.` illegal, `=` no change.
+    /// One row per state: which events (by index in `events`) are legal: `x` legal, `.` illegal, `=` no change. Then whether it
+    /// is on its host, is terminal, has a failure.
     #[test]
     fn exhaustive_table() {
         let table = [
-            ("queued", "=xxxxxxxxxxxxxxx"),
-            ("offered", "x=xxxxxxxxxxxxxx"),
-            ("accepted", "..=xxxxxxxx.xxxx"),
-            ("preparing", "...=xxxxxxx.xxxx"),
-            ("applying", "....=xxxxxx.x..x"),
-            ("verifying", ".....=xxxxx.x..x"),
-            ("succeeded", "......=........."),
-            ("failed", ".......=........"),
-            ("rolling_back", "........=xx.x..x"),
-            ("rolled_back", ".........=......"),
-            ("rollback_failed", "..........=....."),
-            ("expired", "...........=...."),
-            ("superseded", "............=..."),
-            ("cancelled", ".............=.."),
-            ("rejected", "..............=."),
-            ("diverged", "...............="),
+            ("queued", "=xxxxxxxxxxxxxxx", ""),
+            ("offered", "x=xxxxxxxxxxxxxx", ""),
+            ("accepted", "..=xxxxxxxx.xxxx", "h"),
+            ("preparing", "...=xxxxxxx.xxxx", "h"),
+            ("applying", "....=xxxxxx.x..x", "h"),
+            ("verifying", ".....=xxxxx.x..x", "h"),
+            ("succeeded", "......=.........", "t"),
+            ("failed", ".......=........", "tf"),
+            ("rolling_back", "........=xx.x..x", "hf"),
+            ("rolled_back", ".........=......", "tf"),
+            ("rollback_failed", "..........=.....", "tf"),
+            ("expired", "...........=....", "t"),
+            ("superseded", "............=...", "t"),
+            ("cancelled", ".............=..", "t"),
+            ("rejected", "..............=.", "tf"),
+            ("diverged", "...............=", "t"),
         ];
-        let names: Vec<_> = table.iter().map(|(name, _)| *name).collect();
+        let names: Vec<_> = table.iter().map(|(name, ..)| *name).collect();
         assert_eq!(names, DeploymentState::NAMES);
         let events = events();
-        for ((name, row), own) in table.iter().zip(&events) {
+        for ((name, row, is), own) in table.iter().zip(&events) {
             let state = DeploymentState::target(own);
             assert_eq!(state.name(), *name);
+            assert_eq!(state.is_on_host(), is.contains('h'), "{name}");
+            assert_eq!(state.is_terminal(), is.contains('t'), "{name}");
+            assert_eq!(state.failure(), is.contains('f').then(failure).as_ref(), "{name}");
             for (mark, event) in row.chars().zip(&events) {
                 let next = state.next(event);
                 match mark {

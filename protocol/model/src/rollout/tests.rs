@@ -49,6 +49,27 @@ fn places_in_the_order() {
     );
 }
 
+#[test]
+fn somebody_is_meant_if_any_of_the_three_names_one() {
+    assert!(Targets::default().is_empty());
+    let uuid = Uuid::from_u128(1);
+    let selector = Targets {
+        selector: Some("role=web".parse().unwrap()),
+        ..Targets::default()
+    };
+    let group = Targets {
+        group: Some(GroupId::from_uuid(uuid)),
+        ..Targets::default()
+    };
+    let agents = Targets {
+        agents: vec![AgentId::from_uuid(uuid)],
+        ..Targets::default()
+    };
+    for targets in [selector, group, agents] {
+        assert!(!targets.is_empty(), "{targets:?}");
+    }
+}
+
 /// What happens next, by what is seen.
 #[test]
 fn judgements() {
