@@ -182,7 +182,7 @@ fn what_the_host_says_is_handed_on_and_only_requests_are_requests() {
         let mut session = steady();
         assert_eq!(
             session.on_frame(frame.clone(), s(2)),
-            [expected.clone()],
+            std::slice::from_ref(&expected),
             "{frame:?}"
         );
         assert_eq!(session.heard(), s(2), "{frame:?}");
