@@ -10,6 +10,9 @@ use tar::{EntryType, Header};
 const BLOCK: usize = 512;
 /// An extension longer than this is no name.
 const LONGEST_EXTENSION: u64 = 1 << 20;
+/// No file is larger: what is beyond would not add up. Bytes.
+const LARGEST: u64 = 1 << 60;
+const NO_SIZE: &str = "has an entry with a size that is no number";
 
 /// An entry of a tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,8 @@ struct Extended {
     size: Option<u64>,
     modified: Option<i64>,
     sparse: bool,
+    /// Kinds of extensions that have come: `L`, `K`, `x`.
+    kinds: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -168,9 +173,8 @@ impl Walk {
             return Err("is no tar (the sum of a header is wrong)");
         }
         let kind = header.entry_type();
-        let size = header
-            .entry_size()
-            .map_err(|_| "has an entry with a size that is no number")?;
+        let size = header.entry_size().ok().filter(|size| *size <= LARGEST);
+        let size = size.ok_or(NO_SIZE)?;
         let padding = |size: u64| size.next_multiple_of(BLOCK as u64) - size;
         if kind.is_gnu_longname()
             || kind.is_gnu_longlink()
@@ -221,6 +225,18 @@ impl Walk {
             let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
             String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
         };
+        // Readers differ in which one counts where there are two: an archive could say one thing here and another one to the engine.
+        let clashes = match kind {
+            b'g' => false,
+            b'x' => !self.next.kinds.is_empty(),
+            kind => self.next.kinds.iter().any(|one| *one == b'x' || *one == kind),
+        };
+        if clashes {
+            return Err("says the name of an entry twice");
+        }
+        if kind != b'g' {
+            self.next.kinds.push(kind);
+        }
         match kind {
             b'L' => self.next.name = Some(text(content)),
             b'K' => self.next.link = Some(text(content)),
@@ -232,9 +248,8 @@ impl Walk {
                         b"path" => self.next.name = Some(value),
                         b"linkpath" => self.next.link = Some(value),
                         b"size" => {
-                            let size = value.parse();
-                            self.next.size =
-                                Some(size.map_err(|_| "has an entry with a size that is no number")?);
+                            let size = value.parse().ok().filter(|size| *size <= LARGEST);
+                            self.next.size = Some(size.ok_or(NO_SIZE)?);
                         }
                         b"mtime" => {
                             let whole = value.split('.').next().unwrap_or_default();
@@ -328,9 +343,59 @@ mod tests {
         header.set_cksum();
         check(header.as_bytes(), "longer than a name");
         header.set_entry_type(EntryType::Regular);
-        header.as_old_mut().size = *b"zzzzzzzzzzz\0";
+        for size in [
+            *b"zzzzzzzzzzz\0",
+            [0xff; 12],
+            [0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        ] {
+            header.as_old_mut().size = size;
+            header.set_cksum();
+            check(header.as_bytes(), "no number");
+        }
+    }
+
+    /// An extension of the next entry.
+    fn extension(kind: u8, content: &[u8]) -> Vec<u8> {
+        let mut header = Header::new_ustar();
+        header.set_entry_type(EntryType::new(kind));
+        header.set_size(content.len() as u64);
         header.set_cksum();
-        check(header.as_bytes(), "no number");
+        let mut out = header.as_bytes().to_vec();
+        out.extend_from_slice(content);
+        out.resize(out.len().next_multiple_of(BLOCK), 0);
+        out
+    }
+
+    #[test]
+    fn a_name_is_said_once() {
+        let (long, path) = (extension(b'L', b"long\0"), extension(b'x', b"12 path=one\n"));
+        let link = extension(b'K', b"link\0");
+        let mut file = Header::new_ustar();
+        file.set_path("short").unwrap();
+        file.set_size(0);
+        file.set_cksum();
+        let check = |parts: &[&[u8]], expected: Result<&str, &str>| {
+            let bytes = [&parts.concat(), file.as_bytes().as_slice(), &[0; 1024]].concat();
+            let found = walk(&bytes, 100)
+                .map(|(found, _)| found.into_iter().map(|(found, _)| found.name).collect::<String>());
+            match (found, expected) {
+                (Ok(name), Ok(wanted)) => assert_eq!(name, wanted),
+                (Err(problem), Err(says)) => assert!(problem.contains(says), "{problem}"),
+                (found, _) => panic!("{found:?}"),
+            }
+        };
+        check(&[], Ok("short"));
+        check(&[&long], Ok("long"));
+        check(&[&path], Ok("one"));
+        check(&[&link, &long], Ok("long"));
+        check(&[&extension(b'g', b"12 path=all\n"), &path], Ok("one"));
+        for twice in [[&long, &long], [&path, &path], [&long, &path], [&path, &long]] {
+            check(&twice.map(Vec::as_slice), Err("twice"));
+        }
+        check(
+            &[&extension(b'x', b"29 size=18446744073709551615\n")],
+            Err("no number"),
+        );
     }
 
     #[test]
