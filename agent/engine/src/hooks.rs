@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures_util::StreamExt as _;
 use windflow_compose::model::{Hook, Project};
 
+use windflow_model::printable_lines;
+
 use crate::targets::{ExecRequest, Output, SessionId, Target, TargetError, TargetErrorKind};
 
 /// Most bytes of a hook's output that go into an error.
@@ -66,7 +68,7 @@ pub(crate) async fn run(
                 let tail = if tail.is_empty() {
                     String::new()
                 } else {
-                    format!("; its last output:\n{tail}")
+                    format!("; its last output:\n{}", printable_lines(&tail))
                 };
                 let text = format!(
                     "{service} hook exited with status {code} ({}[{index}]){tail}",

@@ -41,7 +41,7 @@ pub use id::{
 };
 pub use logs::{
     FieldOperator, FieldTest, FieldTestError, LogEvent, LogLevel, LogMatcher, LogQuery, LogSearch,
-    LogSearchError, LogSearched, LogSource, SearchBound, printable,
+    LogSearchError, LogSearched, LogSource, SearchBound, printable, printable_lines,
 };
 pub use plan::{
     Action, Change, Interruption, Pin, Plan, PlanSummary, Reason, ResourceKind, ResourcePlan, ResourceRef,

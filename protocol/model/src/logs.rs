@@ -12,7 +12,7 @@ pub use self::{
     field::{FieldOperator, FieldTest, FieldTestError},
     level::LogLevel,
     matcher::{LogMatcher, LogSearchError},
-    printable::printable,
+    printable::{printable, printable_lines},
 };
 use crate::{doc::Document, time::Timestamp};
 

@@ -6,7 +6,9 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use windflow_compose::model::{Condition, Project, Service};
 use windflow_kit::seeded::{self, Bug};
-use windflow_model::{CheckKind, ContainerState, ContainerSummary, FailedCheck, Health};
+use windflow_model::{
+    CheckKind, ContainerState, ContainerSummary, FailedCheck, Health, printable, printable_lines,
+};
 
 use super::context::{Run, World};
 use crate::{
@@ -234,7 +236,11 @@ async fn check(
         seen,
         command: vitals.command.filter(|_| health),
         exit_code: if health { vitals.exit_code } else { ended },
-        output: if health { vitals.output } else { String::new() },
+        output: if health {
+            printable_lines(&vitals.output)
+        } else {
+            String::new()
+        },
         log: last_lines(run, id).await,
     }
 }
@@ -381,8 +387,9 @@ async fn last_lines(run: &Run, id: &str) -> Vec<String> {
     };
     let lines = tokio::time::timeout(ASKED, read).await.ok().flatten();
     let lines = lines.unwrap_or_default().into_iter();
-    // Long lines are cut: the failure goes through the journal and over the link.
-    lines.map(|line| line.chars().take(LINE).collect()).collect()
+    // Long lines are cut: the failure goes through the journal and over the link. It is printed as it is.
+    let shown = |line: String| printable(&line, false).chars().take(LINE).collect();
+    lines.map(shown).collect()
 }
 
 #[cfg(test)]

@@ -27,6 +27,13 @@ pub fn printable(line: &str, colours: bool) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
+/// Several lines, without colours.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| printable(line, false)).collect();
+    lines.join("\n")
+}
+
 /// C0 but the tab, DEL, and C1, which some terminals obey as well.
 fn is_control(letter: char) -> bool {
     letter.is_control() && letter != '\t'

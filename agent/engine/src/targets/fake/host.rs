@@ -63,7 +63,8 @@ impl Container {
             command: self.healthcheck.then(|| "true".to_owned()),
             exit_code: self.healthcheck.then_some(i64::from(unhealthy)),
             output: if unhealthy {
-                "not today".to_owned()
+                // As it is shown, a title for the terminal is no part of it.
+                "not \u{1b}]0;owned\u{7}today".to_owned()
             } else {
                 String::new()
             },
