@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use windflow_engine::{
     Files,
-    files::{FileStream, Intake, Taken},
+    files::{Bounds, FileStream, Intake, Located, Taken},
 };
 use windflow_kit::blocking;
 use windflow_model::{Code, Failure, FileListing, FilePath, FilePlace, FilesWritten, VolumeList};
@@ -17,6 +17,8 @@ use crate::policy::{FileAccess, Policy, PolicyFile};
 const MOST: usize = 8;
 /// Looks at once. They are short, but one of a large folder is much work for the engine.
 const MOST_LOOKS: usize = 4;
+/// Bytes that what comes in leaves free on the disk of the state directory, where the journal is.
+const RESERVE: u64 = 256 << 20;
 
 /// The files of this host. Clones share the bounds.
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ pub(crate) struct Transfers {
 #[derive(Debug)]
 pub(crate) struct Writing {
     transfers: Transfers,
-    place: FilePlace,
+    place: Located,
     path: FilePath,
     mode: Option<u32>,
     intake: Option<Intake>,
@@ -50,11 +52,12 @@ impl Transfers {
         }
     }
 
-    async fn allowed(&self, wanted: FileAccess, place: &FilePlace) -> Result<Policy, Failure> {
+    /// Finds a place, if the policy lets it be had.
+    async fn locate(&self, wanted: FileAccess, place: FilePlace) -> Result<(Located, Policy), Failure> {
         let policy = self.policy.read()?;
-        let stack = self.files.stack_of(place).await?;
-        policy.may_access(wanted, stack.as_deref())?;
-        Ok(policy)
+        let place = self.files.locate(place).await?;
+        policy.may_access(wanted, place.stack.as_deref())?;
+        Ok((place, policy))
     }
 
     fn turn(&self) -> Result<OwnedSemaphorePermit, Failure> {
@@ -75,21 +78,21 @@ impl Transfers {
         Ok(list)
     }
 
-    pub(crate) async fn list(&self, place: &FilePlace, path: &FilePath) -> Result<FileListing, Failure> {
+    pub(crate) async fn list(&self, place: FilePlace, path: &FilePath) -> Result<FileListing, Failure> {
         let _turn = self.looks.acquire().await;
-        self.allowed(FileAccess::Read, place).await?;
-        self.files.list(place, path).await
+        let (place, _) = self.locate(FileAccess::Read, place).await?;
+        self.files.list(&place, path).await
     }
 
     pub(crate) async fn read(
         &self,
-        place: &FilePlace,
+        place: FilePlace,
         path: &FilePath,
         archive: bool,
     ) -> Result<(FileListing, FileStream), Failure> {
         let turn = self.turn()?;
-        self.allowed(FileAccess::Read, place).await?;
-        let (listing, bytes) = self.files.read(place, path, archive).await?;
+        let (place, _) = self.locate(FileAccess::Read, place).await?;
+        let (listing, bytes) = self.files.read(&place, path, archive).await?;
         let bytes = stream::unfold((bytes, turn), |(mut bytes, turn)| async move {
             Some((bytes.next().await?, (bytes, turn)))
         });
@@ -104,9 +107,13 @@ impl Transfers {
         mode: Option<u32>,
     ) -> Result<Writing, Failure> {
         let turn = self.turn()?;
-        let policy = self.allowed(FileAccess::Write, &place).await?;
-        let (folder, most) = (self.intake.clone(), policy.files_upload);
-        let intake = blocking::run(move || Intake::new(&folder, archive, most)).await;
+        let (place, policy) = self.locate(FileAccess::Write, place).await?;
+        let folder = self.intake.clone();
+        let bounds = Bounds {
+            most: policy.files_upload,
+            reserve: RESERVE,
+        };
+        let intake = blocking::run(move || Intake::new(&folder, archive, bounds)).await;
         Ok(Writing {
             transfers: self.clone(),
             place,

@@ -4,7 +4,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::stream::BoxStream;
 use tokio::io::AsyncWrite;
-use windflow_model::{Code, ContainerState, Failure, TerminalPlace, TerminalSize};
+use windflow_model::{Code, ContainerState, ContainerSummary, Failure, TerminalPlace, TerminalSize};
 
 use crate::targets::{ExecRequest, ObserveQuery, ObservedContainer, Output, SessionId, Target, TargetError};
 
@@ -76,18 +76,7 @@ pub(crate) async fn find(target: &dyn Target, place: &TerminalPlace) -> Result<P
             running(place, first.state)
         }
         TerminalPlace::Container { container } => {
-            let list = target.containers().await?;
-            let found = list.into_iter().find(|one| {
-                one.id == *container
-                    || one.name == *container
-                    || container.len() >= 12 && one.id.starts_with(container.as_str())
-            });
-            let found = found.ok_or_else(|| {
-                Failure::new(
-                    Code::NotFound,
-                    format!("there is no container {container} on this host"),
-                )
-            })?;
+            let found = container_of(target, container).await?;
             let place = Place {
                 id: found.id,
                 name: found.name,
@@ -96,6 +85,20 @@ pub(crate) async fn find(target: &dyn Target, place: &TerminalPlace) -> Result<P
             running(place, found.state)
         }
     }
+}
+
+/// The container of this name or id, or whose id begins so.
+pub(crate) async fn container_of(target: &dyn Target, named: &str) -> Result<ContainerSummary, Failure> {
+    let list = target.containers().await?;
+    let found = list
+        .into_iter()
+        .find(|one| one.id == named || one.name == named || named.len() >= 12 && one.id.starts_with(named));
+    found.ok_or_else(|| {
+        Failure::new(
+            Code::NotFound,
+            format!("there is no container {named} on this host"),
+        )
+    })
 }
 
 fn named(container: &ObservedContainer) -> Place {
@@ -129,7 +132,10 @@ pub(crate) async fn start(
     request.container.clone_from(&place.id);
     if request.command.is_empty() {
         let [best, last] = SHELLS;
-        let there = target.has_file(&place.id, best).await.unwrap_or(false);
+        let there = target
+            .file_stat(&place.id, best)
+            .await
+            .is_ok_and(|stat| stat.is_some());
         request.command = vec![if there { best } else { last }.to_owned()];
     }
     let command = request.command.clone();

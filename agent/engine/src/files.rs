@@ -10,45 +10,37 @@
 //! No program is run for it, neither on the host nor in a container.
 
 mod check;
+mod doors;
 mod intake;
 mod look;
 mod walk;
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
     stream::{self, BoxStream},
 };
-use tokio::sync::mpsc;
-use windflow_kit::{
-    Clock,
-    error::Chain,
-    task::{TaskHandle, spawn_scoped},
-};
+use windflow_kit::{Clock, error::Chain};
 use windflow_model::{
-    Code, ContainerSummary, Failure, FileEntry, FileKind, FileListing, FilePath, FilePlace, FilesWritten,
-    VolumeList,
+    Code, Failure, FileEntry, FileKind, FileListing, FilePath, FilePlace, FilesWritten, VolumeList,
 };
 
-pub use self::intake::{Intake, Taken};
+pub use self::intake::{Bounds, Intake, Taken};
 use self::{
+    doors::{Doors, Open},
     intake::Like,
     walk::{Found, Piece, Walk},
 };
-use crate::targets::{ArchivePut, Door, FileStat, Target, TargetErrorKind};
+use crate::{
+    exec,
+    plan::labels,
+    targets::{ArchivePut, FileStat, Target, TargetErrorKind},
+};
 
 /// Links that are followed for one path, as many as Linux follows.
 const MOST_LINKS: usize = 40;
-/// Doors that wait to be closed; there are never as many transfers.
-const DOORS: usize = 256;
 /// Of a file that is new.
 const NEW_MODE: u32 = 0o644;
 
@@ -60,16 +52,18 @@ pub type FileStream = BoxStream<'static, Result<Bytes, Failure>>;
 pub struct Files {
     target: Arc<dyn Target>,
     clock: Clock,
-    /// Tells the doors of this life of the agent from others: `OWNER/LIFE`.
-    life: String,
     doors: Arc<Doors>,
 }
 
-#[derive(Debug)]
-struct Doors {
-    opened: AtomicU64,
-    closing: mpsc::Sender<Door>,
-    _task: TaskHandle<()>,
+/// A place that is there. What is judged by it is what is then used.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// As it was asked for.
+    place: FilePlace,
+    /// The container's id.
+    container: Option<String>,
+    /// The stack that it belongs to, if it does.
+    pub stack: Option<String>,
 }
 
 /// A place that can be asked for.
@@ -80,21 +74,6 @@ struct Opened {
     _open: Option<Open>,
 }
 
-/// Closes its door when it is dropped.
-struct Open {
-    door: Option<Door>,
-    closing: mpsc::Sender<Door>,
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        if let Some(door) = self.door.take() {
-            // What does not fit is left to the sweep of the next life.
-            let _left = self.closing.try_send(door);
-        }
-    }
-}
-
 /// A path after all links, and what is there.
 struct Resolved {
     path: FilePath,
@@ -103,18 +82,8 @@ struct Resolved {
 
 impl Files {
     pub(crate) fn new(target: Arc<dyn Target>, clock: Clock, life: String) -> Self {
-        let (closing, inbox) = mpsc::channel(DOORS);
-        let task = spawn_scoped("file-doors", close(Arc::clone(&target), life.clone(), inbox));
-        Self {
-            target,
-            clock,
-            life,
-            doors: Arc::new(Doors {
-                opened: AtomicU64::new(0),
-                closing,
-                _task: task,
-            }),
-        }
+        let doors = Arc::new(Doors::new(Arc::clone(&target), life));
+        Self { target, clock, doors }
     }
 
     /// The named volumes.
@@ -126,26 +95,35 @@ impl Files {
         Ok(VolumeList { volumes })
     }
 
-    /// The stack that a place belongs to, if it does.
+    /// Looks for a place.
     ///
     /// # Errors
     /// `NotFound`, or the engine's failure.
-    pub async fn stack_of(&self, place: &FilePlace) -> Result<Option<String>, Failure> {
-        match place {
-            FilePlace::Container { container } => Ok(self.container(container).await?.project),
-            FilePlace::Volume { volume } => {
-                let list = self.target.volumes().await?;
-                let found = list.into_iter().find(|one| one.name == *volume);
-                found.map(|one| one.project).ok_or_else(|| no_volume(volume))
+    pub async fn locate(&self, place: FilePlace) -> Result<Located, Failure> {
+        let (container, stack) = match &place {
+            FilePlace::Container { container } => {
+                let found = exec::container_of(&*self.target, container).await?;
+                (Some(found.id), found.project)
             }
-        }
+            FilePlace::Volume { volume } => {
+                let found = self.target.volume(volume).await?;
+                let mut found = found.ok_or_else(|| no_volume(volume))?;
+                (None, found.labels.remove(labels::PROJECT))
+            }
+        };
+        Ok(Located {
+            place,
+            container,
+            stack,
+        })
     }
 
     /// What is at a path, and in it.
     ///
     /// # Errors
     /// `NotFound`, a link that leads out of a volume, or the engine's failure.
-    pub async fn list(&self, place: &FilePlace, path: &FilePath) -> Result<FileListing, Failure> {
+    pub async fn list(&self, at: &Located, path: &FilePath) -> Result<FileListing, Failure> {
+        let place = &at.place;
         if let FilePlace::Volume { .. } = place
             && let Some(root) = self.target.root_of(place).await?
             && let Some(seen) = look::direct(root, path).await
@@ -158,7 +136,7 @@ impl Files {
                 cut: seen.seen.cut,
             });
         }
-        let opened = self.open(place).await?;
+        let opened = self.open(at).await?;
         let (path, stat) = self.found(&opened, place, path).await?;
         let entry = named(&path, stat.entry);
         if entry.kind != FileKind::Folder {
@@ -198,11 +176,12 @@ impl Files {
     /// As [`Files::list`]; `Conflict` if it is a folder, and no archive is asked for.
     pub async fn read(
         &self,
-        place: &FilePlace,
+        at: &Located,
         path: &FilePath,
         archive: bool,
     ) -> Result<(FileListing, FileStream), Failure> {
-        let opened = self.open(place).await?;
+        let place = &at.place;
+        let opened = self.open(at).await?;
         let (path, stat) = self.found(&opened, place, path).await?;
         let entry = named(&path, stat.entry);
         if !archive && entry.kind != FileKind::File {
@@ -242,12 +221,13 @@ impl Files {
     /// As [`Files::list`]; `Conflict` if a folder is where the file shall be, or none where an archive shall be unpacked.
     pub async fn write(
         &self,
-        place: &FilePlace,
+        at: &Located,
         path: &FilePath,
         mode: Option<u32>,
         taken: Taken,
     ) -> Result<FilesWritten, Failure> {
-        let opened = self.open(place).await?;
+        let place = &at.place;
+        let opened = self.open(at).await?;
         let written = FilesWritten {
             entries: taken.entries,
             bytes: taken.bytes,
@@ -316,56 +296,31 @@ impl Files {
     /// What the engine's tar says of a path.
     async fn header(&self, opened: &Opened, path: &FilePath) -> Result<Found, Failure> {
         let whole = opened.whole(path);
-        let mut pieces = self.target.archive_get(&opened.container, &whole).await?;
-        let mut walk = Walk::new();
-        while let Some(piece) = pieces.try_next().await? {
-            walk.push(&piece);
-            if let Some(Piece::Entry(found)) = walk.next().map_err(engine_says)? {
-                return Ok(found);
-            }
-        }
-        Err(engine_says("is empty"))
+        let pieces = self.target.archive_get(&opened.container, &whole).await?;
+        let mut pieces = pieces.map_err(|error| error.failure()).boxed();
+        first(&mut Walk::new(), &mut pieces).await
     }
 
-    async fn open(&self, place: &FilePlace) -> Result<Opened, Failure> {
-        match place {
+    async fn open(&self, at: &Located) -> Result<Opened, Failure> {
+        match &at.place {
             FilePlace::Container { container } => Ok(Opened {
-                container: self.container(container).await?.id,
+                container: at.container.as_ref().unwrap_or(container).clone(),
                 prefix: "",
                 _open: None,
             }),
             FilePlace::Volume { volume } => {
-                let number = self.doors.opened.fetch_add(1, Ordering::Relaxed);
-                let name = format!("windflow-files-{}-{number}", self.life.replace('/', "-"));
-                let door = self.target.door_open(volume, &name, &self.life).await;
-                let door = door.map_err(|error| match error.kind {
+                let open = self.doors.open(volume).await;
+                let open = open.map_err(|error| match error.kind {
                     TargetErrorKind::NotFound => no_volume(volume),
                     _ => error.failure(),
                 })?;
                 Ok(Opened {
-                    container: door.container.clone(),
-                    prefix: door.path,
-                    _open: Some(Open {
-                        door: Some(door),
-                        closing: self.doors.closing.clone(),
-                    }),
+                    container: open.door.container.clone(),
+                    prefix: open.door.path,
+                    _open: Some(open),
                 })
             }
         }
-    }
-
-    /// A container that is named in any way.
-    async fn container(&self, named: &str) -> Result<ContainerSummary, Failure> {
-        let list = self.target.containers().await?;
-        let found = list.into_iter().find(|one| {
-            one.id == named || one.name == named || named.len() >= 12 && one.id.starts_with(named)
-        });
-        found.ok_or_else(|| {
-            Failure::new(
-                Code::NotFound,
-                format!("there is no container {named} on this host"),
-            )
-        })
     }
 
     async fn found(
@@ -500,19 +455,24 @@ fn engine_says(problem: &str) -> Failure {
     Failure::new(Code::Engine, format!("the engine's archive {problem}"))
 }
 
-/// The one file in a tar: how long it is, and its content.
-async fn content(mut pieces: FileStream) -> Result<(u64, FileStream), Failure> {
-    let mut walk = Walk::new();
-    let size = loop {
+/// The first entry of a tar.
+async fn first(walk: &mut Walk, pieces: &mut FileStream) -> Result<Found, Failure> {
+    loop {
         match walk.next().map_err(engine_says)? {
-            Some(Piece::Entry(found)) => break found.size,
+            Some(Piece::Entry(found)) => return Ok(found),
             Some(Piece::Content(_)) => {}
             None => match pieces.try_next().await? {
                 Some(piece) => walk.push(&piece),
                 None => return Err(engine_says("is empty")),
             },
         }
-    };
+    }
+}
+
+/// The one file in a tar: how long it is, and its content.
+async fn content(mut pieces: FileStream) -> Result<(u64, FileStream), Failure> {
+    let mut walk = Walk::new();
+    let size = first(&mut walk, &mut pieces).await?.size;
     let state = (pieces, walk, size);
     let bytes = stream::try_unfold(state, |(mut pieces, mut walk, left)| async move {
         // What follows is the tar's own; the engine need not send it.
@@ -534,16 +494,4 @@ async fn content(mut pieces: FileStream) -> Result<(u64, FileStream), Failure> {
         }
     });
     Ok((size, bytes.boxed()))
-}
-
-/// Removes what another life left, then closes doors as they are no longer used.
-async fn close(target: Arc<dyn Target>, life: String, mut inbox: mpsc::Receiver<Door>) {
-    if let Err(error) = target.doors_sweep(&life).await {
-        tracing::debug!(failure = %error.failure(), "cannot look for containers of an earlier life");
-    }
-    while let Some(door) = inbox.recv().await {
-        if let Err(error) = target.door_close(&door).await {
-            tracing::warn!(failure = %error.failure(), "a container that showed a volume is left behind");
-        }
-    }
 }

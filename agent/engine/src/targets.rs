@@ -12,7 +12,7 @@ mod operation;
 mod session;
 mod told;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, os::fd::OwnedFd, path::PathBuf};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{
@@ -21,7 +21,7 @@ use windflow_model::{
 
 pub use self::{
     error::{TargetError, TargetErrorKind},
-    files::{ArchivePut, Door, FileStat, Root},
+    files::{ArchivePut, Door, FileStat},
     observed::{
         Endpoint, ImageKey, ObserveQuery, Observed, ObservedContainer, ObservedImage, ObservedMount,
         ObservedNetwork, ObservedPort, ObservedVolume,
@@ -113,15 +113,6 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         Box::pin(unsupported("exec"))
     }
 
-    /// Whether there is a file at this path in a container.
-    fn has_file<'a>(
-        &'a self,
-        _container: &'a str,
-        _path: &'a str,
-    ) -> BoxFuture<'a, Result<bool, TargetError>> {
-        Box::pin(unsupported("exec"))
-    }
-
     /// Begins to wait for a container; the future it gives ends with the exit code.
     fn wait<'a>(
         &'a self,
@@ -179,13 +170,18 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         Box::pin(unsupported("files"))
     }
 
+    /// A named volume; `None` if there is none of this name.
+    fn volume<'a>(&'a self, _name: &'a str) -> BoxFuture<'a, Result<Option<ObservedVolume>, TargetError>> {
+        Box::pin(unsupported("volumes"))
+    }
+
     /// The named volumes, with whoever mounts them.
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<VolumeSummary>, TargetError>> {
         Box::pin(unsupported("volumes"))
     }
 
-    /// The root of a container that runs (by its id) or of a volume, if it can be looked into without the engine.
-    fn root_of<'a>(&'a self, _place: &'a FilePlace) -> BoxFuture<'a, Result<Option<Root>, TargetError>> {
+    /// The root of a container that runs (by its id) or of a volume, opened, if this process may look into it without the engine.
+    fn root_of<'a>(&'a self, _place: &'a FilePlace) -> BoxFuture<'a, Result<Option<OwnedFd>, TargetError>> {
         Box::pin(async { Ok(None) })
     }
 

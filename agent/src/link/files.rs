@@ -8,6 +8,7 @@ use windflow_model::{Code, Doc, Document, Failure, FilePath, FilePlace, FileQuer
 use windflow_protocol::{FileInput, FileItem, files::MAX_DATA};
 use windflow_transport::{FrameReader, FrameWriter, StreamError, streams::BULK};
 
+use super::streams::seal;
 use crate::transfers::{Transfers, Writing};
 
 /// Whoever takes or sends nothing for so long has gone, and others may have their turn.
@@ -29,9 +30,9 @@ pub(super) async fn serve(
     match query {
         FileQuery::Volumes => answer(writer, transfers.volumes().await, FileItem::Volumes).await,
         FileQuery::List { place, path } => {
-            answer(writer, transfers.list(&place, &path).await, FileItem::Listing).await
+            answer(writer, transfers.list(place, &path).await, FileItem::Listing).await
         }
-        FileQuery::Read { place, path, archive } => read(transfers, writer, &place, &path, archive).await,
+        FileQuery::Read { place, path, archive } => read(transfers, writer, place, &path, archive).await,
         FileQuery::Write {
             place,
             path,
@@ -56,7 +57,7 @@ async fn answer<T: Document>(
 async fn read(
     transfers: &Transfers,
     writer: &mut FrameWriter,
-    place: &FilePlace,
+    place: FilePlace,
     path: &FilePath,
     archive: bool,
 ) -> Result<(), StreamError> {
@@ -129,10 +130,6 @@ async fn take(
             }
         }
     }
-}
-
-fn seal<T: Document>(value: &T) -> Result<Doc<T>, Failure> {
-    Doc::seal(value).map_err(|error| Failure::new(Code::HostFailure, Chain(&error).to_string()))
 }
 
 fn failed(failure: Failure) -> FileItem {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use windflow_engine::EngineHandle;
 use windflow_kit::{Gather, error::Chain};
-use windflow_model::{Code, Doc, Failure, LogEvent, LogQuery, LogSource};
+use windflow_model::{Code, Doc, Document, Failure, LogEvent, LogQuery, LogSource};
 use windflow_protocol::{LogLine, StreamItem, StreamOpen, stream::MAX_BATCH_BYTES};
 use windflow_transport::{
     FrameReader, FrameWriter, StreamError,
@@ -73,6 +73,10 @@ pub(super) async fn serve(servants: Servants, send: SendStream, receive: RecvStr
     writer.delivered().await;
 }
 
+pub(super) fn seal<T: Document>(value: &T) -> Result<Doc<T>, Failure> {
+    Doc::seal(value).map_err(|error| Failure::new(Code::HostFailure, Chain(&error).to_string()))
+}
+
 async fn plan(
     engine: &EngineHandle,
     writer: &mut FrameWriter,
@@ -82,15 +86,8 @@ async fn plan(
         Ok(assignment) => engine.plan(report::order(assignment)).await,
         Err(error) => Err(Failure::new(Code::Unsupported, Chain(&error).to_string())),
     };
-    let item = match answer {
-        Ok(plan) => match Doc::seal(&plan) {
-            Ok(plan) => StreamItem::Plan(plan),
-            Err(error) => {
-                StreamItem::Failed(Failure::new(Code::HostFailure, Chain(&error).to_string()).into())
-            }
-        },
-        Err(failure) => StreamItem::Failed(failure.into()),
-    };
+    let sealed = answer.and_then(|plan| seal(&plan));
+    let item = sealed.map_or_else(|failure| StreamItem::Failed(failure.into()), StreamItem::Plan);
     writer.send(&item).await
 }
 
@@ -151,12 +148,9 @@ async fn logs(
                 }
                 LogEvent::Searched(searched) => {
                     batch.feed(writer)?;
-                    match Doc::seal(&searched) {
+                    match seal(&searched) {
                         Ok(searched) => writer.feed(&StreamItem::Searched(searched))?,
-                        Err(error) => {
-                            let failure = Failure::new(Code::HostFailure, Chain(&error).to_string());
-                            return writer.send(&StreamItem::Failed(failure.into())).await;
-                        }
+                        Err(failure) => return writer.send(&StreamItem::Failed(failure.into())).await,
                     }
                 }
                 LogEvent::End { reason } => {

@@ -7,13 +7,14 @@
 use std::{collections::VecDeque, pin::pin, time::Duration};
 
 use windflow_kit::error::Chain;
-use windflow_model::{Code, Doc, Document, Failure, TerminalAttach, TerminalQuery, TerminalSize};
+use windflow_model::{Code, Doc, Failure, TerminalAttach, TerminalQuery, TerminalSize};
 use windflow_protocol::{
     TerminalInput, TerminalItem,
     terminal::{MAX_PIECE, MAX_UNTAKEN},
 };
 use windflow_transport::{FrameReader, FrameWriter, StreamError, streams::TERMINAL};
 
+use super::streams::seal;
 use crate::terminals::{Piece, Reader, Terminals};
 
 /// After the controller has turned away, what it said before is still read for this long.
@@ -147,10 +148,6 @@ async fn hand_on(reader: &Reader, input: Option<&TerminalInput>) {
         Some(TerminalInput::EndOfInput) => reader.end_of_input().await,
         _ => {}
     }
-}
-
-fn seal<T: Document>(value: &T) -> Result<Doc<T>, Failure> {
-    Doc::seal(value).map_err(|error| Failure::new(Code::HostFailure, Chain(&error).to_string()))
 }
 
 fn failed(failure: Failure) -> TerminalItem {

@@ -22,7 +22,7 @@ pub use agent::{AgentCommand, TokenCommand};
 pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
-pub use files::{CpArgs, FilesArgs, Spot};
+pub use files::{CpArgs, FilesArgs, Here, Spot, There};
 pub use group::{GroupCommand, GroupUpdateArgs};
 pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};

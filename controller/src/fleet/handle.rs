@@ -24,7 +24,8 @@ use super::{
     files::{self, FileBytes},
     home::{Assignment, Withdrawal},
     session::Pace,
-    terminal::TerminalStream,
+    streams,
+    terminal::{self, TerminalStream},
 };
 
 /// What the handle asks for.
@@ -43,26 +44,6 @@ pub(super) enum Command {
     Pace {
         agents: Vec<AgentId>,
         pace: Pace,
-    },
-    Plan {
-        agent: AgentId,
-        assignment: Box<Assignment>,
-        reply: oneshot::Sender<Result<Plan, Failure>>,
-    },
-    Logs {
-        agent: AgentId,
-        query: LogQuery,
-        reply: oneshot::Sender<Result<LogStream, Failure>>,
-    },
-    TerminalOpen {
-        agent: AgentId,
-        query: Box<TerminalQuery>,
-        reply: oneshot::Sender<Result<TerminalOpened, Failure>>,
-    },
-    TerminalAttach {
-        agent: AgentId,
-        attach: TerminalAttach,
-        reply: oneshot::Sender<Result<TerminalStream, Failure>>,
     },
     /// For a stream that its asker drives.
     Connection {
@@ -146,13 +127,7 @@ impl FleetHandle {
     /// # Errors
     /// The host's failure, `AgentOffline`, or `AgentTimeout` after 60 s.
     pub async fn plan(&self, agent: AgentId, assignment: Assignment) -> Result<Plan, Failure> {
-        self.ask(|reply| Command::Plan {
-            agent,
-            assignment: Box::new(assignment),
-            reply,
-        })
-        .await
-        .unwrap_or_else(|| Err(offline(agent)))
+        streams::plan(self.connection(agent).await?, assignment).await
     }
 
     /// Follows logs of one stack on one host.
@@ -160,9 +135,7 @@ impl FleetHandle {
     /// # Errors
     /// The host's failure, or `AgentOffline`.
     pub async fn logs(&self, agent: AgentId, query: LogQuery) -> Result<LogStream, Failure> {
-        self.ask(|reply| Command::Logs { agent, query, reply })
-            .await
-            .unwrap_or_else(|| Err(offline(agent)))
+        streams::logs(self.connection(agent).await?, query).await
     }
 
     /// Starts a process on the host and keeps it there for whoever attaches.
@@ -174,13 +147,7 @@ impl FleetHandle {
         agent: AgentId,
         query: TerminalQuery,
     ) -> Result<TerminalOpened, Failure> {
-        self.ask(|reply| Command::TerminalOpen {
-            agent,
-            query: Box::new(query),
-            reply,
-        })
-        .await
-        .unwrap_or_else(|| Err(offline(agent)))
+        terminal::open(self.connection(agent).await?, query).await
     }
 
     /// Attaches to such a process.
@@ -192,9 +159,7 @@ impl FleetHandle {
         agent: AgentId,
         attach: TerminalAttach,
     ) -> Result<TerminalStream, Failure> {
-        self.ask(|reply| Command::TerminalAttach { agent, attach, reply })
-            .await
-            .unwrap_or_else(|| Err(offline(agent)))
+        terminal::attach(self.connection(agent).await?, attach).await
     }
 
     async fn connection(&self, agent: AgentId) -> Result<Connection, Failure> {

@@ -25,11 +25,10 @@ use super::{
     admission::{AdmissionOptions, Gate},
     enroll::Joins,
     figures::Figures,
-    handle::{Command, FleetHandle, offline},
+    handle::{Command, FleetHandle},
     home::{Home, Withdrawal},
     listener::Greeted,
     session::{self, Gone, Pace},
-    streams, terminal,
 };
 use crate::ca::{Ca, CaError};
 
@@ -336,46 +335,6 @@ impl Fleet {
                     }
                 }
                 None
-            }
-            Command::Plan {
-                agent,
-                assignment,
-                reply,
-            } => {
-                let Some(connection) = self.connection(agent) else {
-                    let _gone = reply.send(Err(offline(agent)));
-                    return None;
-                };
-                Some(spawn_scoped("plan", async move {
-                    let _gone = reply.send(streams::plan(connection, *assignment).await);
-                }))
-            }
-            Command::Logs { agent, query, reply } => {
-                let Some(connection) = self.connection(agent) else {
-                    let _gone = reply.send(Err(offline(agent)));
-                    return None;
-                };
-                Some(spawn_scoped("logs", async move {
-                    let _gone = reply.send(streams::logs(connection, query).await);
-                }))
-            }
-            Command::TerminalOpen { agent, query, reply } => {
-                let Some(connection) = self.connection(agent) else {
-                    let _gone = reply.send(Err(offline(agent)));
-                    return None;
-                };
-                Some(spawn_scoped("terminal", async move {
-                    let _gone = reply.send(terminal::open(connection, *query).await);
-                }))
-            }
-            Command::TerminalAttach { agent, attach, reply } => {
-                let Some(connection) = self.connection(agent) else {
-                    let _gone = reply.send(Err(offline(agent)));
-                    return None;
-                };
-                Some(spawn_scoped("terminal", async move {
-                    let _gone = reply.send(terminal::attach(connection, attach).await);
-                }))
             }
             Command::Connection { agent, reply } => {
                 let _gone = reply.send(self.connection(agent));

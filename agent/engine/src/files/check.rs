@@ -1,7 +1,7 @@
 //! What a tar that comes from outside may hold. It is judged whole before anything of it is unpacked, so that a tar with one bad
 //! entry leaves nothing behind.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::walk::Found;
 
@@ -9,16 +9,26 @@ use super::walk::Found;
 pub(crate) const MOST_ENTRIES: u64 = 100_000;
 /// Bytes of a path (`PATH_MAX`).
 const LONGEST_PATH: usize = 4095;
+/// Folders that lie in one another.
+const DEEPEST: usize = 255;
+/// Bytes of all paths, which are remembered.
+const MOST_NAMES: usize = 32 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    File,
+    Folder,
+    Link,
+}
 
 /// What has come so far.
 #[derive(Debug, Default)]
 pub(crate) struct Check {
     pub(crate) entries: u64,
     pub(crate) bytes: u64,
-    /// Of links to elsewhere, by path: nothing may come to lie behind one.
-    links: BTreeSet<String>,
-    files: BTreeSet<String>,
-    folders: BTreeSet<String>,
+    paths: BTreeMap<String, Kind>,
+    /// Bytes of all paths.
+    names: usize,
 }
 
 impl Check {
@@ -40,44 +50,58 @@ impl Check {
         if found.name.len() > LONGEST_PATH || found.name.contains('\0') {
             return wrong("is no name");
         }
-        if let Some(link) = above(&path).find(|above| self.links.contains(*above)) {
-            return wrong(&format!("lies behind the link {link:?}"));
+        if above(&path).count() > DEEPEST {
+            return wrong(&format!("lies more than {DEEPEST} folders deep"));
         }
         for above in above(&path) {
-            if !self.folders.contains(above) {
-                self.folders.insert(above.to_owned());
+            match self.paths.get(above) {
+                Some(Kind::Link) => return wrong(&format!("lies behind the link {above:?}")),
+                Some(Kind::File) => return wrong(&format!("lies behind the file {above:?}")),
+                Some(Kind::Folder) | None => {}
             }
         }
         let kind = found.kind;
-        if kind.is_symlink() {
+        let kind = if kind.is_symlink() {
             let target = found.link.as_deref().unwrap_or_default();
             if !stays(&path, target) {
                 return wrong(&format!("is a link that leads out of the folder, to {target:?}"));
             }
-            if self.folders.contains(&path) || path.is_empty() {
-                return wrong("is a folder and a link");
-            }
-            self.files.remove(&path);
-            self.links.insert(path);
+            Kind::Link
         } else if kind.is_hard_link() {
             let target = found.link.as_deref().and_then(plain);
-            if !target.is_some_and(|target| self.files.contains(&target)) {
+            let target = target.and_then(|target| self.paths.get(&target));
+            if target != Some(&Kind::File) {
                 return wrong("is a hard link to something that is not before it in the archive");
             }
-            self.links.remove(&path);
-            self.files.insert(path);
+            Kind::File
         } else if kind.is_dir() {
-            if self.links.contains(&path) {
-                return wrong("is a folder and a link");
-            }
-            self.folders.insert(path);
+            Kind::Folder
         } else if kind.is_file() || kind.is_contiguous() {
-            self.links.remove(&path);
-            self.files.insert(path);
+            Kind::File
         } else {
             return wrong("is a device, a pipe or of another kind that is not taken");
+        };
+        // The engine would stop there, with what came before it unpacked.
+        let before = self.before(&path);
+        if before.is_some_and(|before| (before == Kind::Folder) != (kind == Kind::Folder)) {
+            return wrong("is a folder and something else");
         }
+        self.names += path.len();
+        if self.names > MOST_NAMES {
+            return Err(format!("has names of more than {} MiB", MOST_NAMES >> 20));
+        }
+        self.paths.insert(path, kind);
         Ok(())
+    }
+
+    /// What is at a path so far; what something lies in is a folder.
+    fn before(&self, path: &str) -> Option<Kind> {
+        let inside = format!("{path}/");
+        let next = self.paths.range(inside.clone()..).next();
+        if path.is_empty() || next.is_some_and(|(next, _)| next.starts_with(&inside)) {
+            return Some(Kind::Folder);
+        }
+        self.paths.get(path).copied()
     }
 }
 
@@ -184,12 +208,32 @@ mod tests {
             Err("behind the link \"l\""),
         );
         check(&[(b'2', "l", "d"), (b'5', "l/e/f", "")], Err("behind the link"));
-        check(&[(b'2', "l", "d"), (b'5', "l", "")], Err("a folder and a link"));
-        check(&[(b'0', "d/x", ""), (b'2', "d", "e")], Err("a folder and a link"));
-        check(&[(b'2', ".", "e")], Err("a folder and a link"));
+        check(
+            &[(b'2', "l", "d"), (b'5', "l", "")],
+            Err("a folder and something else"),
+        );
+        check(
+            &[(b'0', "d/x", ""), (b'2', "d", "e")],
+            Err("a folder and something else"),
+        );
+        check(&[(b'2', ".", "e")], Err("a folder and something else"));
         check(&[(b'1', "h", "/etc/shadow")], Err("hard link"));
         check(&[(b'1', "h", "later"), (b'0', "later", "")], Err("hard link"));
         check(&[(b'2', "l", "a"), (b'1', "h", "l")], Err("hard link"));
+        check(
+            &[(b'0', "f", ""), (b'0', "f/x", "")],
+            Err("behind the file \"f\""),
+        );
+        check(
+            &[(b'5', "d", ""), (b'0', "d", "")],
+            Err("a folder and something else"),
+        );
+        check(
+            &[(b'0', "d", ""), (b'5', "d", "")],
+            Err("a folder and something else"),
+        );
+        check(&[(b'0', "d-x", ""), (b'0', "d", ""), (b'0', "d.y/z", "")], Ok(3));
+        check(&[(b'0', ".", "")], Err("a folder and something else"));
         for kind in [b'3', b'4', b'6'] {
             check(&[(kind, "dev", "")], Err("a device"));
         }
@@ -197,6 +241,32 @@ mod tests {
 
     #[test]
     fn there_is_an_end_to_entries() {
+        let found = |name: String| Found {
+            name,
+            kind: EntryType::Regular,
+            size: 0,
+            mode: 0,
+            user: 0,
+            group: 0,
+            modified: 0,
+            link: None,
+            sparse: false,
+        };
+        let deep = Check::default().entry(&found("a/".repeat(300)));
+        assert!(deep.unwrap_err().contains("more than 255 folders deep"));
+        let mut long = Check::default();
+        let mut ended = None;
+        for number in 0..10_000 {
+            if let Err(problem) = long.entry(&found(format!("{number:04}{}", "x".repeat(4000)))) {
+                ended = Some((number, problem));
+                break;
+            }
+        }
+        let (number, problem) = ended.unwrap();
+        assert!(
+            number > 8_000 && problem.contains("more than 32 MiB"),
+            "{number}: {problem}"
+        );
         let mut check = Check {
             entries: MOST_ENTRIES,
             ..Check::default()

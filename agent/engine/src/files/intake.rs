@@ -23,6 +23,8 @@ use super::{
 
 /// Read at once on the way to the engine.
 const PIECE: usize = 256 << 10;
+/// Bytes between two questions of how much room the disk has.
+const ASKED_EVERY: u64 = 16 << 20;
 
 /// Bytes on their way in.
 #[derive(Debug)]
@@ -31,7 +33,18 @@ pub struct Intake {
     archive: Option<Walk>,
     check: Check,
     length: u64,
-    most: u64,
+    bounds: Bounds,
+    /// What has come since the disk was last asked how much it has left.
+    unasked: u64,
+}
+
+/// What may be taken in.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes in all.
+    pub most: u64,
+    /// Bytes that must stay free on the disk, which is also that of what the agent must never lose.
+    pub reserve: u64,
 }
 
 /// All of them, judged.
@@ -45,11 +58,11 @@ pub struct Taken {
 }
 
 impl Intake {
-    /// Begins, with at most so many bytes to come.
+    /// Begins.
     ///
     /// # Errors
     /// The folder cannot be written.
-    pub fn new(folder: &Path, archive: bool, most: u64) -> Result<Self, Failure> {
+    pub fn new(folder: &Path, archive: bool, bounds: Bounds) -> Result<Self, Failure> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!(".intake-{}-{number}", std::process::id()));
@@ -64,7 +77,8 @@ impl Intake {
             archive: archive.then(Walk::new),
             check: Check::default(),
             length: 0,
-            most,
+            bounds,
+            unasked: ASKED_EVERY,
         })
     }
 
@@ -74,10 +88,10 @@ impl Intake {
     /// They are too many, the disk is full, or the archive holds what is not taken; nothing has been written to the place.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         self.length += bytes.len() as u64;
-        if self.length > self.most {
+        if self.length > self.bounds.most {
             let text = format!(
                 "more than {} MiB may not be written at once on this host",
-                self.most >> 20
+                self.bounds.most >> 20
             );
             return Err(Failure {
                 hint:
@@ -94,7 +108,22 @@ impl Intake {
                 }
             }
         }
+        self.unasked += bytes.len() as u64;
+        if self.unasked >= ASKED_EVERY {
+            self.unasked = 0;
+            self.leaves_room()?;
+        }
         self.file.write_all(bytes).map_err(full)
+    }
+
+    fn leaves_room(&self) -> Result<(), Failure> {
+        let disk = rustix::fs::fstatvfs(&self.file).map_err(|error| full(error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.bounds.reserve.saturating_add(ASKED_EVERY) {
+            let text = format!("{} MiB are left on the disk", free >> 20);
+            return Err(full(io::Error::new(io::ErrorKind::StorageFull, text)));
+        }
+        Ok(())
     }
 
     /// There is no more.
@@ -203,12 +232,17 @@ mod tests {
 
     use super::*;
 
+    const BOUNDS: Bounds = Bounds {
+        most: 1 << 20,
+        reserve: 0,
+    };
+
     #[tokio::test]
     async fn one_file_becomes_a_tar() {
         let folder = tempfile::tempdir().unwrap();
         for length in [0_usize, 1, 511, 512, 513, 700_000] {
             let content: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            let mut intake = Intake::new(folder.path(), false, 1 << 20).unwrap();
+            let mut intake = Intake::new(folder.path(), false, BOUNDS).unwrap();
             for piece in content.chunks(10_000) {
                 intake.take(piece).unwrap();
             }
@@ -246,7 +280,7 @@ mod tests {
     fn what_is_not_taken_is_said() {
         let folder = tempfile::tempdir().unwrap();
         let check = |archive: bool, bytes: &[u8], says: &str| {
-            let mut intake = Intake::new(folder.path(), archive, 1 << 20).unwrap();
+            let mut intake = Intake::new(folder.path(), archive, BOUNDS).unwrap();
             let done = intake.take(bytes).and_then(|()| intake.finish());
             let failure = done.unwrap_err();
             assert!(failure.message.contains(says), "{failure}");
@@ -256,7 +290,11 @@ mod tests {
         check(true, &[0; 1024], "holds nothing");
         check(true, &[b'x'; 512], "is no tar");
         check(true, &[b'x'; 100], "breaks off");
-        let error = Intake::new(Path::new("/nowhere"), false, 1).unwrap_err();
+        let reserve = u64::MAX;
+        let mut tight = Intake::new(folder.path(), false, Bounds { reserve, ..BOUNDS }).unwrap();
+        let error = tight.take(b"x").unwrap_err();
+        assert!(error.message.contains("are left on the disk"), "{error}");
+        let error = Intake::new(Path::new("/nowhere"), false, BOUNDS).unwrap_err();
         assert!(error.message.contains("/nowhere"), "{error}");
     }
 }

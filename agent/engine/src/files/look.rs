@@ -9,10 +9,12 @@ use windflow_kit::blocking;
 use windflow_model::{Failure, FileEntry, FileKind, FilePath, Timestamp};
 
 use super::walk::{Found, Piece, Walk};
-use crate::targets::{Root, Target};
+use crate::targets::Target;
 
 /// Entries of one folder that are told.
 const MOST: usize = 10_000;
+/// Bytes of their names and of where links lead: what goes over the link as one frame holds them, however JSON writes them.
+const NAMES: usize = 1 << 20;
 /// What may be read of a tar for a look into a folder: the engine packs everything below it.
 const BYTES: u64 = 4 << 30;
 /// How long that may take.
@@ -23,6 +25,23 @@ const TIME: Duration = Duration::from_secs(20);
 pub(super) struct Seen {
     pub(super) entries: Vec<FileEntry>,
     pub(super) cut: Option<String>,
+    names: usize,
+}
+
+impl Seen {
+    /// Adds an entry; `false` if there is no room for it, nor for others.
+    fn push(&mut self, entry: FileEntry) -> bool {
+        self.names += entry.name.len() + entry.target.as_ref().map_or(0, String::len);
+        if self.entries.len() == MOST || self.names > NAMES {
+            let shown = self.entries.len();
+            self.cut = Some(format!(
+                "the folder holds more than the {shown} entries that are shown"
+            ));
+            return false;
+        }
+        self.entries.push(entry);
+        true
+    }
 }
 
 /// A folder that was looked at by the kernel.
@@ -33,7 +52,7 @@ pub(super) struct Direct {
 }
 
 /// By the kernel; `None` if this process may not, or it is no folder.
-pub(super) async fn direct(root: Root, path: &FilePath) -> Option<Direct> {
+pub(super) async fn direct(root: OwnedFd, path: &FilePath) -> Option<Direct> {
     let path = path.clone();
     blocking::run(move || read(&root, &path).ok())
         .await
@@ -41,20 +60,16 @@ pub(super) async fn direct(root: Root, path: &FilePath) -> Option<Direct> {
         .flatten()
 }
 
-fn read(root: &Root, path: &FilePath) -> io::Result<Direct> {
+fn read(root: &OwnedFd, path: &FilePath) -> io::Result<Direct> {
     let relative = path.as_str().trim_start_matches('/');
     let relative = if relative.is_empty() { "." } else { relative };
-    // A link of a volume may not lead out of it; one of a container is meant from its root.
-    let resolve = match root.chrooted {
-        true => ResolveFlags::IN_ROOT,
-        false => ResolveFlags::BENEATH,
-    };
     let folder: OwnedFd = rustix::fs::openat2(
-        &root.folder,
+        root,
         relative,
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
-        resolve | ResolveFlags::NO_MAGICLINKS,
+        // Links are followed by the engine, part by part: what is none of the place is not entered.
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS,
     )?;
     let mut seen = Seen::default();
     for found in Dir::read_from(&folder)? {
@@ -63,20 +78,19 @@ fn read(root: &Root, path: &FilePath) -> io::Result<Direct> {
         if matches!(name.to_bytes(), b"." | b"..") {
             continue;
         }
-        if seen.entries.len() == MOST {
-            seen.cut = Some(most());
-            break;
-        }
         // What was removed meanwhile is not there.
         let Ok(stat) = rustix::fs::statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else {
             continue;
         };
         let target = rustix::fs::readlinkat(&folder, name, Vec::new()).ok();
-        seen.entries.push(entry(
+        let entry = entry(
             name.to_string_lossy().into_owned(),
             &stat,
             target.map(|target| target.to_string_lossy().into_owned()),
-        ));
+        );
+        if !seen.push(entry) {
+            break;
+        }
     }
     seen.entries.sort_by(|a, b| a.name.cmp(&b.name));
     let folder = entry(String::new(), &rustix::fs::fstat(&folder)?, None);
@@ -102,10 +116,6 @@ fn entry(name: String, stat: &Stat, target: Option<String>) -> FileEntry {
         modified: Some(Timestamp::from_millis(stat.st_mtime.saturating_mul(1000))),
         target: target.filter(|_| kind == FileKind::Link),
     }
-}
-
-fn most() -> String {
-    format!("the folder holds more than {MOST} entries")
 }
 
 /// Through the engine.
@@ -136,11 +146,9 @@ pub(super) async fn packed(target: &dyn Target, container: &str, path: &str) -> 
                     let Some(name) = within(base, &found.name) else {
                         continue;
                     };
-                    if seen.entries.len() == MOST {
-                        seen.cut = Some(most());
+                    if !seen.push(FileEntry { name, ..told(&found) }) {
                         break 'read;
                     }
-                    seen.entries.push(FileEntry { name, ..told(&found) });
                 }
                 Ok(Some(Piece::Content(_))) => {}
                 Ok(None) => break,

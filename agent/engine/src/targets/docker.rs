@@ -32,7 +32,7 @@ mod tell;
 mod volumes;
 mod wire;
 
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{os::fd::OwnedFd, path::PathBuf, sync::Mutex, time::Duration};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use windflow_model::{ContainerSummary, EngineInfo, FilePlace, TargetKind, VolumeSummary};
@@ -41,8 +41,8 @@ pub use self::client::client_config_dir;
 use self::{client::ClientConfig, connect::Address};
 use super::{
     ArchivePut, AttachRequest, Commit, Door, Ending, Evidence, ExecRequest, FileStat, LogLine, LogRequest,
-    ObserveQuery, Observed, Operation, Processes, Root, SavedNetwork, Session, SessionId, Stream, Target,
-    TargetError, TargetEvent, Ticker, Told, ToldQuery, Usage, Vitals,
+    ObserveQuery, Observed, ObservedVolume, Operation, Processes, SavedNetwork, Session, SessionId, Stream,
+    Target, TargetError, TargetEvent, Ticker, Told, ToldQuery, Usage, Vitals,
 };
 use crate::plan::Settings;
 
@@ -190,10 +190,6 @@ impl Target for DockerTarget {
         Box::pin(hangup::exec_end(self, id))
     }
 
-    fn has_file<'a>(&'a self, container: &'a str, path: &'a str) -> BoxFuture<'a, Result<bool, TargetError>> {
-        Box::pin(async move { Ok(archive::stat(self, container, path).await?.is_some()) })
-    }
-
     fn wait<'a>(
         &'a self,
         container: &'a str,
@@ -242,11 +238,15 @@ impl Target for DockerTarget {
         Box::pin(archive::put(self, put))
     }
 
+    fn volume<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<ObservedVolume>, TargetError>> {
+        Box::pin(async move { Ok(observe::volume(self, name).await?.map(observe::observed_volume)) })
+    }
+
     fn volumes(&self) -> BoxFuture<'_, Result<Vec<VolumeSummary>, TargetError>> {
         Box::pin(volumes::list(self))
     }
 
-    fn root_of<'a>(&'a self, place: &'a FilePlace) -> BoxFuture<'a, Result<Option<Root>, TargetError>> {
+    fn root_of<'a>(&'a self, place: &'a FilePlace) -> BoxFuture<'a, Result<Option<OwnedFd>, TargetError>> {
         Box::pin(volumes::root_of(self, place))
     }
 

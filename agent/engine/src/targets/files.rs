@@ -1,6 +1,6 @@
 //! Files of a target, on their way out of it or into it.
 
-use std::{fmt, io, os::fd::OwnedFd};
+use std::{fmt, io};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -34,15 +34,6 @@ impl fmt::Debug for ArchivePut {
             .field("path", &self.path)
             .finish_non_exhaustive()
     }
-}
-
-/// The root folder of a place on this machine.
-#[derive(Debug)]
-pub struct Root {
-    /// The folder, opened.
-    pub folder: OwnedFd,
-    /// Whether absolute links are meant from this folder, as in a container; otherwise they lead out of it.
-    pub chrooted: bool,
 }
 
 /// A container that never runs: through it the engine lets its volume be seen.

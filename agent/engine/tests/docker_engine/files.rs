@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use futures_util::TryStreamExt as _;
 use windflow_engine::{
     Files,
-    files::{Intake, Taken},
+    files::{Bounds, Intake, Taken},
 };
 use windflow_model::{Code, DeploymentState, Failure, FileEntry, FileKind, FileListing, FilePath, FilePlace};
 
@@ -106,16 +106,25 @@ impl World {
     }
 
     async fn list(&self, place: &FilePlace, path: &str) -> Result<FileListing, Failure> {
-        self.files.list(place, &path.parse().unwrap()).await
+        let place = self.files.locate(place.clone()).await?;
+        self.files.list(&place, &path.parse().unwrap()).await
     }
 
     async fn read(&self, place: &FilePlace, path: &str, archive: bool) -> Result<Vec<u8>, Failure> {
-        let (_, bytes) = self.files.read(place, &path.parse().unwrap(), archive).await?;
+        let place = self.files.locate(place.clone()).await?;
+        let (_, bytes) = self.files.read(&place, &path.parse().unwrap(), archive).await?;
         bytes.map_ok(|piece| piece.to_vec()).try_concat().await
     }
 
     fn taken(&self, archive: bool, bytes: &[u8]) -> Result<Taken, Failure> {
-        let mut intake = Intake::new(self.scratch.path(), archive, 1 << 20)?;
+        let mut intake = Intake::new(
+            self.scratch.path(),
+            archive,
+            Bounds {
+                most: 1 << 20,
+                reserve: 0,
+            },
+        )?;
         intake.take(bytes)?;
         intake.finish()
     }
@@ -123,7 +132,11 @@ impl World {
     async fn write(&self, place: &FilePlace, path: &str, bytes: &[u8]) -> Result<(), Failure> {
         let path: FilePath = path.parse().unwrap();
         let taken = self.taken(false, bytes)?;
-        self.files.write(place, &path, Some(0o750), taken).await.map(drop)
+        let place = self.files.locate(place.clone()).await?;
+        self.files
+            .write(&place, &path, Some(0o750), taken)
+            .await
+            .map(drop)
     }
 
     async fn doors(&self) -> usize {
@@ -302,9 +315,10 @@ async fn docker_files_are_seen_in_four_ways() {
     let plain = plain.unwrap_or_else(|| panic!("{volumes:?}"));
     assert_eq!(plain.containers, [format!("{}-runs-1", world.bench.stack)]);
     // A door is open while somebody reads, and is not told of as a container of the host.
+    let plain = world.files.locate(world.volume("plain")).await.unwrap();
     let (_, bytes) = world
         .files
-        .read(&world.volume("plain"), &"/sub/big".parse().unwrap(), false)
+        .read(&plain, &"/sub/big".parse().unwrap(), false)
         .await
         .unwrap();
     assert_eq!(world.doors().await, 1);
@@ -404,9 +418,10 @@ async fn docker_files_are_written_whole_or_not_at_all() {
             (b'0', "b", "b"),
         ]);
         let path: FilePath = at("/sub").parse().unwrap();
+        let located = world.files.locate(place.clone()).await.unwrap();
         let written = world
             .files
-            .write(&place, &path, None, world.taken(true, &good).unwrap())
+            .write(&located, &path, None, world.taken(true, &good).unwrap())
             .await
             .unwrap();
         assert_eq!((written.entries, written.bytes), (4, 3));
@@ -418,7 +433,7 @@ async fn docker_files_are_written_whole_or_not_at_all() {
             world
                 .files
                 .write(
-                    &place,
+                    &located,
                     &at("/plain").parse().unwrap(),
                     None,
                     world.taken(true, &good).unwrap(),

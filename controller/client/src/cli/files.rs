@@ -30,21 +30,32 @@ pub struct FilesArgs {
 /// One end of a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Spot {
-    /// A path on this machine.
-    Here(String),
+    /// On this machine.
+    Here(Here),
+    /// On a host.
+    There(There),
+}
+
+/// On this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Here {
+    /// A path.
+    Path(String),
     /// Standard input or output.
     Standard,
-    /// On a host.
-    There {
-        /// Its name or id.
-        host: String,
-        /// In what.
-        place: FilePlace,
-        /// Where in it.
-        path: FilePath,
-        /// It was written with a slash at its end: it is meant to be a folder.
-        folder: bool,
-    },
+}
+
+/// On a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct There {
+    /// Its name or id.
+    pub host: String,
+    /// In what.
+    pub place: FilePlace,
+    /// Where in it.
+    pub path: FilePath,
+    /// It was written with a slash at its end: it is meant to be a folder.
+    pub folder: bool,
 }
 
 impl FromStr for Spot {
@@ -56,9 +67,9 @@ impl FromStr for Spot {
             return Err("the path is empty".to_owned());
         }
         if text == "-" {
-            return Ok(Self::Standard);
+            return Ok(Self::Here(Here::Standard));
         }
-        let here = || Ok(Self::Here(text.to_owned()));
+        let here = || Ok(Self::Here(Here::Path(text.to_owned())));
         if text.starts_with(['/', '.']) {
             return here();
         }
@@ -82,7 +93,7 @@ impl FromStr for Spot {
                 (FilePlace::Container { container }, path)
             }
         };
-        Ok(Self::There {
+        Ok(Self::There(There {
             host: host.to_owned(),
             place,
             path: if path.is_empty() {
@@ -91,7 +102,7 @@ impl FromStr for Spot {
                 path.parse().map_err(|error| format!("{error}"))?
             },
             folder: path.is_empty() || path.ends_with('/'),
-        })
+        }))
     }
 }
 
@@ -103,14 +114,12 @@ mod tests {
     fn spots() {
         let check = |text: &str, expected: &str| {
             let found = match text.parse() {
-                Ok(Spot::Here(path)) => format!("here {path}"),
-                Ok(Spot::Standard) => "standard".to_owned(),
-                Ok(Spot::There {
-                    host,
-                    place,
-                    path,
-                    folder,
-                }) => format!("{host} {place} {path}{}", if folder { " folder" } else { "" }),
+                Ok(Spot::Here(Here::Path(path))) => format!("here {path}"),
+                Ok(Spot::Here(Here::Standard)) => "standard".to_owned(),
+                Ok(Spot::There(there)) => {
+                    let folder = if there.folder { " folder" } else { "" };
+                    format!("{} {} {}{folder}", there.host, there.place, there.path)
+                }
                 Err(error) => format!("error {error}"),
             };
             assert!(found.starts_with(expected), "{text}: {found}");

@@ -4,84 +4,59 @@ use std::path::{Path, PathBuf};
 
 use comfy_table::{Cell, CellAlignment};
 use windflow_api::FileParams;
-use windflow_model::{AgentId, FileEntry, FileKind, FileListing, FilePath, FilePlace, VolumeSummary};
+use windflow_model::{AgentId, FileEntry, FileKind, FileListing, FilePath, VolumeSummary};
 
 mod tape;
 
 use super::Session;
 use crate::{
-    cli::{CpArgs, FilesArgs, Spot},
+    cli::{CpArgs, FilesArgs, Here, Spot, There},
     error::{Error, Exit, Result},
     http::Client,
     output::{Output, bytes, note},
 };
 
-/// An end of a copy on a host.
-struct There {
+/// An end of a copy on a host that was found.
+struct Found {
     agent: AgentId,
-    place: FilePlace,
-    path: FilePath,
-    folder: bool,
+    at: There,
 }
 
 /// `windflow cp`.
 pub(super) async fn copy(session: &Session<'_>, args: CpArgs) -> Result<()> {
     let client = session.client()?;
     match (args.from, args.to) {
-        (
-            Spot::There {
-                host,
-                place,
-                path,
-                folder,
-            },
-            to @ (Spot::Here(_) | Spot::Standard),
-        ) => {
-            let agent = client.agent_find(&host).await?.record.id;
-            let from = There {
-                agent,
-                place,
-                path,
-                folder,
-            };
+        (Spot::There(from), Spot::Here(to)) => {
+            let from = Found::find(&client, from).await?;
             out(&client, &from, &to, args.tar).await
         }
-        (
-            from @ (Spot::Here(_) | Spot::Standard),
-            Spot::There {
-                host,
-                place,
-                path,
-                folder,
-            },
-        ) => {
-            let agent = client.agent_find(&host).await?.record.id;
-            let to = There {
-                agent,
-                place,
-                path,
-                folder,
-            };
+        (Spot::Here(from), Spot::There(to)) => {
+            let to = Found::find(&client, to).await?;
             into(&client, &from, &to, args.tar).await
         }
-        (Spot::There { .. }, Spot::There { .. }) => Err(Error::usage(
+        (Spot::There(_), Spot::There(_)) => Err(Error::usage(
             "only one end can be on a host: copy to here first, or pipe it: windflow cp --tar FROM - | windflow cp --tar - TO",
         )),
-        _ => Err(Error::usage(
+        (Spot::Here(_), Spot::Here(_)) => Err(Error::usage(
             "neither end is on a host: write it as HOST/CONTAINER:PATH or HOST/volume:NAME:PATH",
         )),
     }
 }
 
-impl There {
+impl Found {
+    async fn find(client: &Client, at: There) -> Result<Self> {
+        let agent = client.agent_find(&at.host).await?.record.id;
+        Ok(Self { agent, at })
+    }
+
     fn params(&self, path: &FilePath, archive: bool) -> FileParams {
-        FileParams::of(&self.place, path, archive)
+        FileParams::of(&self.at.place, path, archive)
     }
 
     /// What is there; `None` if nothing is.
     async fn look(&self, client: &Client) -> Result<Option<FileListing>> {
         match client
-            .file_list(self.agent, &self.params(&self.path, false))
+            .file_list(self.agent, &self.params(&self.at.path, false))
             .await
         {
             Ok(listing) => Ok(Some(listing)),
@@ -91,27 +66,27 @@ impl There {
     }
 }
 
-async fn out(client: &Client, from: &There, to: &Spot, tar: bool) -> Result<()> {
+async fn out(client: &Client, from: &Found, to: &Here, tar: bool) -> Result<()> {
     let read = async |archive: bool| {
         client
-            .file_read(from.agent, &from.params(&from.path, archive))
+            .file_read(from.agent, &from.params(&from.at.path, archive))
             .await
     };
     match to {
-        Spot::Standard => tape::print(read(tar).await?).await,
-        Spot::Here(path) if tar => {
+        Here::Standard => tape::print(read(tar).await?).await,
+        Here::Path(path) if tar => {
             let count = tape::save(read(true).await?, Path::new(path), None).await?;
             note(&format!("{path}: {}", bytes(count)));
             Ok(())
         }
-        Spot::Here(path) => {
+        Here::Path(path) => {
             // What is there after links: of a link to a folder, a tar holds the link.
             let found = client
-                .file_list(from.agent, &from.params(&from.path, false))
+                .file_list(from.agent, &from.params(&from.at.path, false))
                 .await?;
             let to = Path::new(path);
             if found.entry.kind == FileKind::File {
-                let name = from.path.name().unwrap_or("file");
+                let name = from.at.path.name().unwrap_or("file");
                 let to = if to.is_dir() || path.ends_with('/') {
                     to.join(name)
                 } else {
@@ -127,34 +102,34 @@ async fn out(client: &Client, from: &There, to: &Spot, tar: bool) -> Result<()> 
             }
             Ok(())
         }
-        Spot::There { .. } => Ok(()),
     }
 }
 
-async fn into(client: &Client, from: &Spot, to: &There, tar: bool) -> Result<()> {
+async fn into(client: &Client, from: &Here, to: &Found, tar: bool) -> Result<()> {
     let found = to.look(client).await?;
     let is_folder = found.is_some_and(|found| found.entry.kind == FileKind::Folder);
-    if to.folder && !is_folder {
-        let text = format!("{} in {} is no folder", to.path, to.place);
+    if to.at.folder && !is_folder {
+        let text = format!("{} in {} is no folder", to.at.path, to.at.place);
         return Err(Error::failed(text).hint("Make it first, or leave the slash at its end out."));
     }
     let written = match from {
-        Spot::Standard => {
-            let params = to.params(&to.path, tar);
+        Here::Standard => {
+            let params = to.params(&to.at.path, tar);
             client.file_write(to.agent, &params, tape::standard()).await?
         }
-        Spot::Here(path) => {
+        Here::Path(path) => {
             let (path, name) = source(path)?;
             // Into the folder that is there, or under the new name.
             let target = match is_folder {
                 true => to
+                    .at
                     .path
                     .join(&name)
                     .map_err(|error| Error::usage(error.to_string()))?,
-                false => to.path.clone(),
+                false => to.at.path.clone(),
             };
             if tar {
-                let params = to.params(&to.path, true);
+                let params = to.params(&to.at.path, true);
                 client.file_write(to.agent, &params, tape::file(&path)?).await?
             } else if path.is_dir() {
                 let (Some(parent), Some(name)) = (target.parent(), target.name()) else {
@@ -172,12 +147,11 @@ async fn into(client: &Client, from: &Spot, to: &There, tar: bool) -> Result<()>
                 client.file_write(to.agent, &params, tape::file(&path)?).await?
             }
         }
-        Spot::There { .. } => return Ok(()),
     };
     note(&format!(
         "{} in {}: {} entries, {}",
-        to.path,
-        to.place,
+        to.at.path,
+        to.at.place,
         written.entries,
         bytes(written.bytes)
     ));
@@ -199,26 +173,23 @@ pub(super) async fn show(session: &Session<'_>, args: FilesArgs) -> Result<()> {
     let client = session.client()?;
     let spot: Spot = args.place.parse().map_err(Error::usage)?;
     match spot {
-        Spot::There {
-            host, place, path, ..
-        } => {
-            let agent = client.agent_find(&host).await?.record.id;
-            let listing = client
-                .file_list(agent, &FileParams::of(&place, &path, false))
-                .await?;
+        Spot::There(at) => {
+            let found = Found::find(&client, at).await?;
+            let params = found.params(&found.at.path, false);
+            let listing = client.file_list(found.agent, &params).await?;
             session.out.show(&listing, |out| entries(out, &listing))?;
             if let Some(cut) = &listing.cut {
                 note(&format!("this is not all: {cut}"));
             }
             Ok(())
         }
-        Spot::Here(host) if !host.contains(['/', ':']) => {
+        Spot::Here(Here::Path(host)) if !host.contains(['/', ':']) => {
             let agent = client.agent_find(&host).await?.record.id;
             let list = client.volume_list(agent).await?;
             session.out.none(list.is_empty(), "this host has no volumes");
             session.out.show(&list, |out| volumes(out, &list))
         }
-        _ => Err(Error::usage(
+        Spot::Here(_) => Err(Error::usage(
             "write HOST, HOST/CONTAINER:PATH or HOST/volume:NAME:PATH",
         )),
     }

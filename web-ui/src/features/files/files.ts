@@ -48,10 +48,16 @@ export function textOf(bytes: ArrayBuffer): string | null {
     return null;
   }
 }
-export async function read(host: string, spot: Spot): Promise<ArrayBuffer> {
+/** A file that is to be shown: how long it is by now, and its bytes unless they are too many for that. */
+export async function read(host: string, spot: Spot): Promise<{ size: number; bytes: ArrayBuffer | null }> {
   const answer = await fetch(contentOf(host, spot)).catch((cause: unknown) => { throw ApiError.unreachable(cause); });
   if (!answer.ok) throw ApiError.from(answer.status, await answer.json().catch(() => null));
-  return await answer.arrayBuffer();
+  const size = Number(answer.headers.get("content-length"));
+  if (size > SHOWN) {
+    await answer.body?.cancel();
+    return { size, bytes: null };
+  }
+  return { size, bytes: await answer.arrayBuffer() };
 }
 
 /** Sends a file; `told` hears how much of it has left, from 0 to 1. Nothing is written before all of it has arrived. */

@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{DockerTarget, error::refused, execute::short, volumes, wire};
+use super::{DockerTarget, error::refused, execute::short, observe, wire};
 use crate::targets::{Door, TargetError, TargetErrorKind};
 
 /// The empty image; nothing is fetched for it.
@@ -35,7 +35,8 @@ pub(super) async fn open(
     life: &str,
 ) -> Result<Door, TargetError> {
     let what = format!("look into volume {volume}");
-    if !volumes::is_there(target, volume).await? {
+    // A container that names one that is not there would make it.
+    if observe::volume(target, volume).await?.is_none() {
         let text = format!("cannot {what}: there is no such volume on this host");
         return Err(TargetError::new(TargetErrorKind::NotFound, text));
     }

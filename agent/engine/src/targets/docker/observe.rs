@@ -179,24 +179,35 @@ struct Volumes {
 }
 
 async fn volumes(target: &DockerTarget, query: &ObserveQuery) -> Result<Vec<ObservedVolume>, TargetError> {
-    let listed: Option<Volumes> = wire::json(target, "/volumes", "list volumes").await?;
-    let wanted = listed
-        .and_then(|listed| listed.volumes)
-        .unwrap_or_default()
+    let wanted = all_volumes(target)
+        .await?
         .into_iter()
         .filter(|volume| is_of(Some(&volume.labels), &query.project) || query.volumes.contains(&volume.name));
-    Ok(wanted
-        .map(|volume| ObservedVolume {
-            settings: BTreeMap::from([
-                ("driver".to_owned(), json!(volume.driver)),
-                ("driver_opts".to_owned(), json!(volume.options)),
-                ("labels".to_owned(), json!(volume.labels)),
-            ]),
-            name: volume.name,
-            labels: volume.labels.into_iter().into_map(),
-            driver: volume.driver,
-        })
-        .collect())
+    Ok(wanted.map(observed_volume).collect())
+}
+
+pub(super) async fn all_volumes(target: &DockerTarget) -> Result<Vec<Volume>, TargetError> {
+    let listed: Option<Volumes> = wire::json(target, "/volumes", "list volumes").await?;
+    Ok(listed.and_then(|listed| listed.volumes).unwrap_or_default())
+}
+
+/// A volume; `None` if there is none of this name.
+pub(super) async fn volume(target: &DockerTarget, name: &str) -> Result<Option<Volume>, TargetError> {
+    let path = format!("/volumes/{}", wire::segment(name));
+    wire::json(target, &path, &format!("look at volume {name}")).await
+}
+
+pub(super) fn observed_volume(volume: Volume) -> ObservedVolume {
+    ObservedVolume {
+        settings: BTreeMap::from([
+            ("driver".to_owned(), json!(volume.driver)),
+            ("driver_opts".to_owned(), json!(volume.options)),
+            ("labels".to_owned(), json!(volume.labels)),
+        ]),
+        name: volume.name,
+        labels: volume.labels.into_iter().into_map(),
+        driver: volume.driver,
+    }
 }
 
 async fn images(

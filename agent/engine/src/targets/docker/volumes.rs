@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
 };
 
@@ -10,27 +11,8 @@ use serde::Deserialize;
 use windflow_kit::blocking;
 use windflow_model::{FilePlace, VolumeSummary};
 
-use super::{DockerTarget, connect::Address, execute::short, inspect, wire};
-use crate::{
-    plan::labels,
-    targets::{Root, TargetError},
-};
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Volumes {
-    volumes: Option<Vec<Volume>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "PascalCase")]
-struct Volume {
-    name: String,
-    driver: String,
-    mountpoint: String,
-    options: Option<BTreeMap<String, String>>,
-    labels: Option<BTreeMap<String, String>>,
-}
+use super::{DockerTarget, connect::Address, inspect, observe, wire};
+use crate::{plan::labels, targets::TargetError};
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
@@ -49,10 +31,9 @@ struct Mounted {
 
 /// All of the host, by name.
 pub(super) async fn list(target: &DockerTarget) -> Result<Vec<VolumeSummary>, TargetError> {
-    let what = "list volumes";
     let (volumes, containers) = tokio::try_join!(
-        wire::json::<Volumes>(target, "/volumes", what),
-        wire::json::<Vec<Listed>>(target, "/containers/json?all=1", what),
+        observe::all_volumes(target),
+        wire::json::<Vec<Listed>>(target, "/containers/json?all=1", "list volumes"),
     )?;
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for container in containers.unwrap_or_default() {
@@ -66,16 +47,15 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<VolumeSummary>, Ta
             }
         }
     }
-    let volumes = volumes.and_then(|found| found.volumes).unwrap_or_default();
     let mut list: Vec<VolumeSummary> = volumes
         .into_iter()
-        .map(|volume| VolumeSummary {
+        .map(|mut volume| VolumeSummary {
             containers: users
                 .remove(&volume.name)
                 .unwrap_or_default()
                 .into_iter()
                 .collect(),
-            project: volume.labels.and_then(|mut all| all.remove(labels::PROJECT)),
+            project: volume.labels.remove(labels::PROJECT),
             name: volume.name,
             driver: volume.driver,
         })
@@ -84,37 +64,26 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<VolumeSummary>, Ta
     Ok(list)
 }
 
-/// Whether there is such a volume: a container that names one that is not there would make it.
-pub(super) async fn is_there(target: &DockerTarget, name: &str) -> Result<bool, TargetError> {
-    Ok(volume(target, name).await?.is_some())
-}
-
-async fn volume(target: &DockerTarget, name: &str) -> Result<Option<Volume>, TargetError> {
-    let list: Option<Volumes> = wire::json(target, "/volumes", &format!("look at volume {name}")).await?;
-    let list = list.and_then(|found| found.volumes).unwrap_or_default();
-    Ok(list.into_iter().find(|volume| volume.name == name))
-}
-
 /// The folder of a place, if the engine is on this machine and this process may enter it.
-pub(super) async fn root_of(target: &DockerTarget, place: &FilePlace) -> Result<Option<Root>, TargetError> {
+pub(super) async fn root_of(
+    target: &DockerTarget,
+    place: &FilePlace,
+) -> Result<Option<OwnedFd>, TargetError> {
     if !matches!(target.address, Address::Unix(_)) {
         return Ok(None);
     }
     match place {
         FilePlace::Volume { volume: name } => {
-            let Some(found) = volume(target, name).await? else {
+            let Some(found) = observe::volume(target, name).await? else {
                 return Ok(None);
             };
             // With options it may be a file system that is mounted only while somebody uses it.
-            let plain = found.driver == "local" && found.options.is_none_or(|options| options.is_empty());
+            let plain = found.driver == "local" && found.options.is_empty();
             let path = PathBuf::from(found.mountpoint);
             if !plain || !path.is_absolute() {
                 return Ok(None);
             }
-            Ok(open(path, None).await.map(|folder| Root {
-                folder,
-                chrooted: false,
-            }))
+            Ok(open(path, None).await)
         }
         FilePlace::Container { container: id } => {
             let found = inspect::container(target, id).await?;
@@ -124,16 +93,13 @@ pub(super) async fn root_of(target: &DockerTarget, place: &FilePlace) -> Result<
                 return Ok(None);
             };
             let path = PathBuf::from(format!("/proc/{pid}/root/"));
-            Ok(open(path, Some((pid, id))).await.map(|folder| Root {
-                folder,
-                chrooted: true,
-            }))
+            Ok(open(path, Some((pid, id))).await)
         }
     }
 }
 
 /// Opens a folder; that of a process only if it is one of the container, as seen once it is open.
-async fn open(path: PathBuf, of: Option<(i64, String)>) -> Option<std::os::fd::OwnedFd> {
+async fn open(path: PathBuf, of: Option<(i64, String)>) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = blocking::run(move || {
         let folder = rustix::fs::open(&path, flags, Mode::empty()).ok()?;
@@ -148,5 +114,5 @@ async fn open(path: PathBuf, of: Option<(i64, String)>) -> Option<std::os::fd::O
 /// Whether a process is in the control group of a container. In another namespace of processes the number may mean any other.
 fn is_of(pid: i64, id: &str) -> bool {
     let path = format!("/proc/{pid}/cgroup");
-    fs_err::read_to_string(Path::new(&path)).is_ok_and(|groups| groups.contains(id) && !short(id).is_empty())
+    fs_err::read_to_string(Path::new(&path)).is_ok_and(|groups| !id.is_empty() && groups.contains(id))
 }
