@@ -63,6 +63,7 @@ use progress::ProgressHub;
 
 use crate::{
     auth::{limit::Limits, password::Passwords, setup::SetupCodes},
+    egress::Egress,
     telemetry::Telemetry,
 };
 
@@ -79,6 +80,8 @@ pub struct AppOptions {
     pub tasks: TaskSet,
     /// Number of this start, durable and rising.
     pub epoch: u64,
+    /// The only way out.
+    pub egress: Egress,
 }
 
 impl AppOptions {
@@ -105,6 +108,7 @@ impl AppOptions {
             random: self.random,
             tasks: self.tasks,
             epoch: self.epoch,
+            egress: self.egress,
         }))
     }
 }
@@ -120,6 +124,7 @@ struct Inner {
     random: Random,
     tasks: TaskSet,
     epoch: u64,
+    egress: Egress,
     bus: EventBus,
     progress: ProgressHub,
     containers: Mutex<container::Known>,
@@ -167,6 +172,12 @@ impl App {
     #[must_use]
     pub fn telemetry(&self) -> &Telemetry {
         &self.0.telemetry
+    }
+
+    /// What makes every request to the outside.
+    #[must_use]
+    pub fn egress(&self) -> &Egress {
+        &self.0.egress
     }
 
     pub(crate) fn setup(&self) -> &SetupCodes {

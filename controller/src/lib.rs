@@ -7,6 +7,7 @@ pub mod ca;
 pub mod cli;
 pub mod config;
 pub mod context;
+pub mod egress;
 pub mod fleet;
 pub mod http;
 pub mod jobs;

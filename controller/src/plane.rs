@@ -20,6 +20,7 @@ use windflow_transport::{Network, identity, tls::LiveCertificate};
 use crate::{
     app::{App, AppOptions},
     ca::{Ca, ServerCertificate},
+    egress::EgressOptions,
     fleet::{AdmissionOptions, FleetError, FleetOptions, Home},
     port::{self, Kind},
 };
@@ -47,6 +48,8 @@ pub struct PlaneOptions {
     pub agent_certificate_life: Duration,
     /// How many hosts may knock at once.
     pub admission: AdmissionOptions,
+    /// What it may call.
+    pub egress: EgressOptions,
 }
 
 /// A control plane that runs.
@@ -87,12 +90,15 @@ impl PlaneOptions {
         let certificate = ServerCertificate::make(Arc::clone(&ca), self.names)
             .context("the controller has no certificate")?;
         let live = certificate.live();
+        let egress = self.egress.build();
+        let egress = egress.context("egress_ca_file cannot be used")?;
         let app = AppOptions {
             store,
             clock: clock.clone(),
             random,
             tasks: tasks.clone(),
             epoch,
+            egress,
         }
         .build();
         let fleet = FleetOptions {

@@ -69,6 +69,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         names: names(&config, &hostname),
         agent_certificate_life: config.agent_certificate_life,
         admission: config.admission,
+        egress: config.egress.clone(),
     };
     let plane = plane.start().await?;
     let (app, live, quic_address) = (plane.app, plane.certificate, plane.quic);

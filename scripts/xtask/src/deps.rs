@@ -90,6 +90,12 @@ const TREES: &[(&str, &[&str], &[&str], &str)] = &[
         "the controller never talks to a container engine",
     ),
     (
+        "windflow-controller",
+        &[],
+        &["reqwest", "ureq", "hyper-rustls"],
+        "what the controller calls, it calls through `egress`",
+    ),
+    (
         "windflow-api",
         &[],
         &["windflow-store", "axum", "tokio"],

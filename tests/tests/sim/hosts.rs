@@ -17,7 +17,7 @@ use windflow_agent::{
     enroll::{Identity, JoinRequest, join},
     link::LinkOptions,
 };
-use windflow_controller::{fleet::AdmissionOptions, jobs::Jobs, plane::PlaneOptions};
+use windflow_controller::{egress::EgressOptions, fleet::AdmissionOptions, jobs::Jobs, plane::PlaneOptions};
 use windflow_engine::{EngineOptions, FakeOptions, FakeTarget};
 use windflow_kit::{BackoffOptions, BoxError, Clock, OnFailure, Random, Secret, Stop, TaskSet};
 use windflow_model::Inventory;
@@ -168,6 +168,7 @@ async fn control(machine: &Machine) -> Result<(), BoxError> {
         names: vec!["controller".to_owned()],
         agent_certificate_life: Duration::from_secs(24 * 3_600),
         admission: AdmissionOptions::default(),
+        egress: EgressOptions::default(),
     };
     let plane = plane.start().await?;
     Jobs::default().start(&plane.app, &tasks, machine.dir.join("setup-code"));

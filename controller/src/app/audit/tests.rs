@@ -11,7 +11,7 @@ use windflow_model::Timestamp;
 use windflow_store::{MemStore, SharedStore};
 
 use super::*;
-use crate::app::AppOptions;
+use crate::{app::AppOptions, egress::EgressOptions};
 
 fn app() -> App {
     let (clock, random) = (Clock::manual(1_000), Random::seeded(1));
@@ -22,6 +22,7 @@ fn app() -> App {
         tasks: TaskSet::new(Stop::new(), random.clone()),
         random,
         epoch: 1,
+        egress: EgressOptions::default().build().unwrap(),
     }
     .build()
 }

@@ -29,6 +29,7 @@ use crate::{
         App, AppOptions,
         hosts::{Hosts, LogEvents},
     },
+    egress::EgressOptions,
     fleet::{Assignment, EnrolRequest, KeyHash, Report, Withdrawal},
     http::{Facts, Web, router},
     jobs::Jobs,
@@ -106,6 +107,7 @@ impl World {
             random: Random::system(),
             tasks: TaskSet::new(Stop::new(), Random::seeded(1)),
             epoch: 1,
+            egress: EgressOptions::default().build().unwrap(),
         }
         .build();
         let hosts = Arc::new(FakeHosts::default());
