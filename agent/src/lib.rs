@@ -14,6 +14,8 @@ pub mod config;
 pub mod doctor;
 #[cfg(feature = "link")]
 pub mod enroll;
+#[cfg(feature = "link")]
+pub mod events;
 pub mod failure;
 pub mod host;
 #[cfg(feature = "link")]
@@ -24,6 +26,8 @@ pub mod leaving;
 pub mod link;
 pub mod local;
 pub mod policy;
+#[cfg(feature = "link")]
+pub mod proof;
 pub mod sampler;
 pub mod status;
 pub mod tasks;

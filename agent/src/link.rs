@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Link::run ─ dial (full jitter, retry-after obeyed) ─▶ session: one loop per connection
-//!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch), samples
+//!    session: frames ⇄ EngineHandle; outbox (watch), progress (broadcast), inventory and containers (watch), samples, events
 //!    streams: one task per stream the controller opens, at most 256, ended with the connection
 //!    terminals: outlive a connection, end with the link; transfers of files end with the connection
 //! LinkHandle ◄─ status (watch)
@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod dial;
+mod events;
 mod files;
 mod metrics;
 mod orders;
@@ -33,6 +34,8 @@ mod report;
 mod session;
 mod streams;
 mod terminal;
+
+pub use events::Told;
 
 /// How the link is made.
 #[derive(Debug, Clone)]
@@ -96,6 +99,7 @@ pub struct Link {
     boot_id: [u8; 16],
     status: watch::Sender<LinkStatus>,
     sampler: Option<SamplerHandle>,
+    told: Option<Told>,
 }
 
 impl LinkOptions {
@@ -130,6 +134,7 @@ impl LinkOptions {
             inventory,
             status: sender,
             sampler: None,
+            told: None,
         };
         (link, LinkHandle { status })
     }
@@ -162,6 +167,15 @@ impl Link {
     pub fn with_samples(self, sampler: SamplerHandle) -> Self {
         Self {
             sampler: Some(sampler),
+            ..self
+        }
+    }
+
+    /// Tells what happens on the host, too.
+    #[must_use]
+    pub fn with_events(self, told: Told) -> Self {
+        Self {
+            told: Some(told),
             ..self
         }
     }

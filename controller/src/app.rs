@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! http handlers ──► App ──► Store (one transaction per change, the audit record in it)
-//! fleet (Home)  ──►  │ ├──► EventBus     broadcast 1024 + ring  → GET /events
+//! fleet (Home)  ──►  │ ├──► EventBus     broadcast 1024 + ring + files  → GET /events
 //! jobs          ──►  │ ├──► ProgressHub  broadcast 256 per run  → GET /deployments/ID/events
 //!                    │ └──► Hosts        the fleet's handle: nudge, withdraw, plan, logs, disconnect
 //!                    └─ owned tasks: a change goes on although its caller hung up
@@ -28,7 +28,8 @@ pub mod container;
 mod db;
 pub mod deployment;
 pub mod error;
-pub mod events;
+mod event;
+pub mod event_bus;
 mod fanout;
 pub mod files;
 pub mod group;
@@ -57,13 +58,14 @@ mod work;
 
 pub use db::raise_epoch;
 pub use error::{AppError, AppResult};
-use events::{EventBus, EventReader};
+use event_bus::EventBus;
 use hosts::{Hosts, NoHosts};
 use progress::ProgressHub;
 
 use crate::{
     auth::{limit::Limits, password::Passwords, setup::SetupCodes},
     egress::Egress,
+    event_log::{EventLog, Known},
     telemetry::Telemetry,
 };
 
@@ -78,10 +80,10 @@ pub struct AppOptions {
     pub random: Random,
     /// Who owns tasks that outlive their caller.
     pub tasks: TaskSet,
-    /// Number of this start, durable and rising.
-    pub epoch: u64,
     /// The only way out.
     pub egress: Egress,
+    /// Number of this start, durable and rising.
+    pub epoch: u64,
 }
 
 impl AppOptions {
@@ -107,8 +109,8 @@ impl AppOptions {
             clock: self.clock,
             random: self.random,
             tasks: self.tasks,
-            epoch: self.epoch,
             egress: self.egress,
+            epoch: self.epoch,
         }))
     }
 }
@@ -123,8 +125,8 @@ struct Inner {
     clock: Clock,
     random: Random,
     tasks: TaskSet,
-    epoch: u64,
     egress: Egress,
+    epoch: u64,
     bus: EventBus,
     progress: ProgressHub,
     containers: Mutex<container::Known>,
@@ -211,10 +213,9 @@ impl App {
         self.0.bus.publish(kind);
     }
 
-    /// The fleet's events from now on, or after the event with this id.
-    #[must_use]
-    pub fn events(&self, after: Option<&str>) -> EventReader {
-        self.0.bus.read(after)
+    /// Keeps the fleet's events from now on; `known` is what is kept of hosts already.
+    pub(crate) fn keep_events(&self, log: EventLog, known: Known) {
+        self.0.bus.keep(log, known);
     }
 
     /// Runs a change to its end although the caller may hang up: HTTP drops the handler's future on a disconnect.

@@ -10,7 +10,10 @@ use std::{
 
 use windflow_kit::settings::{self, Settings, SettingsError};
 
-use crate::{ca::LEAF_LIFE, egress::EgressOptions, fleet::AdmissionOptions, telemetry::Retention};
+use crate::{
+    ca::LEAF_LIFE, egress::EgressOptions, event_log::EventRetention, fleet::AdmissionOptions,
+    telemetry::Retention,
+};
 
 mod outgoing;
 mod table;
@@ -38,6 +41,8 @@ pub struct Config {
     pub admission: AdmissionOptions,
     /// How long and how much of the metrics is kept.
     pub metrics: Retention,
+    /// How long and how much of what happened is kept.
+    pub events: EventRetention,
     /// What the controller may call.
     pub egress: EgressOptions,
 }
@@ -144,6 +149,11 @@ impl Config {
         };
         let kept = Retention::default();
         let [raw, minute, ten] = kept.days;
+        let kept = EventRetention::default();
+        let events = EventRetention {
+            days: bound("events_days", 1..=3_650).unwrap_or(kept.days),
+            bytes: bound("events_disk_mb", 16..=1_000_000).map_or(kept.bytes, |mb| u64::from(mb) << 20),
+        };
         let metrics = Retention {
             days: [
                 bound("metrics_days", 1..=3_650).unwrap_or(raw),
@@ -168,6 +178,7 @@ impl Config {
             agent_certificate_life: life_s.map_or(LEAF_LIFE, Duration::from_secs),
             admission,
             metrics,
+            events,
             egress,
         })
     }

@@ -22,6 +22,7 @@ mod agent;
 mod audit;
 mod deployment;
 mod error;
+mod event;
 mod extract;
 mod files;
 mod group;
@@ -187,7 +188,8 @@ fn operations() -> OpenApiRouter<Web> {
         .routes(routes!(audit::audit_list))
         .routes(routes!(audit::audit_verify))
         .routes(routes!(live::deployment_events))
-        .routes(routes!(live::event_list))
+        .routes(routes!(event::event_list))
+        .routes(routes!(event::event_live))
         .routes(routes!(metrics::metrics_list))
         .routes(routes!(metrics::agent_metrics))
         .routes(routes!(metrics::metrics_query))

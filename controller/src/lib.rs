@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod context;
 pub mod egress;
+pub mod event_log;
 pub mod fleet;
 pub mod http;
 pub mod jobs;

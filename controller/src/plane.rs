@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! store → epoch (fsync) → CA → App → fleet (QUIC)
-//! TaskSet: "fleet" exit · "server-certificate" log · owned changes log
+//! TaskSet: "fleet" exit · "event-log" exit · "server-certificate" log · owned changes log
 //! ```
 
 use std::{
@@ -14,6 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use windflow_kit::{Clock, OnFailure, Random, TaskSet};
+use windflow_model::FleetEventKind;
 use windflow_store::SharedStore;
 use windflow_transport::{Network, identity, tls::LiveCertificate};
 
@@ -21,6 +22,7 @@ use crate::{
     app::{App, AppOptions},
     ca::{Ca, ServerCertificate},
     egress::EgressOptions,
+    event_log::{EventLog, EventRetention},
     fleet::{AdmissionOptions, FleetError, FleetOptions, Home},
     port::{self, Kind},
 };
@@ -50,6 +52,8 @@ pub struct PlaneOptions {
     pub admission: AdmissionOptions,
     /// What it may call.
     pub egress: EgressOptions,
+    /// How long what happens is kept on disk; `None` keeps the newest of it in memory alone.
+    pub events: Option<EventRetention>,
 }
 
 /// A control plane that runs.
@@ -97,10 +101,19 @@ impl PlaneOptions {
             clock: clock.clone(),
             random,
             tasks: tasks.clone(),
-            epoch,
             egress,
+            epoch,
         }
         .build();
+        if let Some(retention) = self.events {
+            let (log, known) = EventLog::open(data_dir.join("events"), retention)
+                .context("the folder of events cannot be used")?;
+            app.keep_events(log.clone(), known);
+            tasks.spawn("event-log", OnFailure::Exit, log.run(tasks.stop().clone()));
+        }
+        app.publish(FleetEventKind::ControllerStarted {
+            version: windflow_kit::build::VERSION.to_owned(),
+        });
         let fleet = FleetOptions {
             listen: self.quic,
             network: self.network,

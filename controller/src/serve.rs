@@ -70,6 +70,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         agent_certificate_life: config.agent_certificate_life,
         admission: config.admission,
         egress: config.egress.clone(),
+        events: Some(config.events),
     };
     let plane = plane.start().await?;
     let (app, live, quic_address) = (plane.app, plane.certificate, plane.quic);

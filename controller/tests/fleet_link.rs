@@ -10,7 +10,8 @@ use std::time::Duration;
 use windflow_controller::fleet::{Assignment, Report};
 use windflow_kit::{Clock, Random};
 use windflow_model::{
-    Code, DeploymentEvent, DeploymentId, Doc, OpId, Presence, Rev, StackId, StackSpec, Timestamp, Want,
+    Code, DeploymentEvent, DeploymentId, Doc, HostEvent, HostEventKind, HostEventList, OpId, Presence, Rev,
+    StackId, StackSpec, Timestamp, Want,
 };
 use windflow_protocol::{AgentFrame, ControllerFrame, EnrollReply, EnrollRequest, Version, VersionRange};
 use windflow_transport::{HostKey, Network, endpoint, enroll::ask, identity};
@@ -266,4 +267,55 @@ async fn every_renewal_of_a_session_goes_on_from_the_one_before() {
     peer.until(|frame| matches!(frame, ControllerFrame::RenewRefused(_)))
         .await;
     assert_eq!(rig.home.0.lock().unwrap().sessions, 1);
+}
+
+#[tokio::test]
+async fn events_are_acknowledged_once_they_are_kept_and_the_proof_of_the_engine_is_shown() {
+    let Steady {
+        rig, agent, mut peer, ..
+    } = steady().await;
+    let event = |seq| HostEvent {
+        seq,
+        at: Timestamp::from_millis(5),
+        kind: HostEventKind::Agent {
+            version: "1".to_owned(),
+        },
+    };
+    for upto in [2, 3] {
+        let events = HostEventList {
+            events: (upto - 1..=upto).map(event).collect(),
+        };
+        let frame = AgentFrame::Events {
+            life: 9,
+            events: Doc::seal(&events).unwrap(),
+        };
+        peer.writer.send(&frame).await.unwrap();
+        let ack = peer
+            .until(|frame| matches!(frame, ControllerFrame::EventsAck { .. }))
+            .await;
+        assert_eq!(ack, ControllerFrame::EventsAck { life: 9, upto });
+    }
+    assert_eq!(
+        rig.home.0.lock().unwrap().events,
+        [(9, 1), (9, 2), (9, 2), (9, 3)]
+    );
+    let engine = async || match rig.handle.presence(agent).await {
+        Presence::Connected { engine, .. } => engine,
+        Presence::Offline { .. } => panic!(),
+    };
+    assert_eq!(engine().await, None);
+    for problem in [None, Some("gone".to_owned())] {
+        let frame = AgentFrame::EngineProof {
+            age_ms: 4_000,
+            took_us: 900,
+            problem: problem.clone(),
+        };
+        peer.writer.send(&frame).await.unwrap();
+        eventually(async || {
+            engine()
+                .await
+                .is_some_and(|proof| proof.problem == problem && proof.took_us == 900)
+        })
+        .await;
+    }
 }

@@ -1,7 +1,7 @@
 //! Frames of the control stream. Append-only: the order of variants is the wire format.
 
 use serde::{Deserialize, Serialize};
-use windflow_model::{Code, DeploymentId, Doc, Inventory, Progress, container::ContainerList};
+use windflow_model::{Code, DeploymentId, Doc, HostEventList, Inventory, Progress, container::ContainerList};
 
 use crate::{
     codec::Frame,
@@ -67,6 +67,22 @@ pub enum AgentFrame {
     },
     /// Samples of the host; may be lost.
     Samples(Batch),
+    /// What happened on the host; sent again until acknowledged. Only to a controller with [`crate::hello::FEATURE_EVENTS`].
+    Events {
+        /// Number of this run of the agent, by which the events are numbered.
+        life: u64,
+        /// The events, in order.
+        events: Doc<HostEventList>,
+    },
+    /// The last round trip through the API of the container engine. Only with [`crate::hello::FEATURE_EVENTS`].
+    EngineProof {
+        /// How long ago it ended, in milliseconds.
+        age_ms: u32,
+        /// How long it took, in microseconds.
+        took_us: u64,
+        /// Why it failed, if it did.
+        problem: Option<String>,
+    },
 }
 
 /// From the controller.
@@ -116,6 +132,13 @@ pub enum ControllerFrame {
         /// For how long, in milliseconds; 0 ends it.
         for_ms: u32,
     },
+    /// Events up to this number are stored.
+    EventsAck {
+        /// Of which run of the agent.
+        life: u64,
+        /// The number, inclusive.
+        upto: u64,
+    },
 }
 
 /// Why the controller refuses.
@@ -143,14 +166,14 @@ impl Denial {
 
 impl Frame for AgentFrame {
     const KIND: &'static str = "agent frame";
-    const VARIANTS: u32 = 12;
+    const VARIANTS: u32 = 14;
     /// A container list of ~4,000 containers at 1 KiB.
     const MAX: usize = 4 << 20;
 }
 
 impl Frame for ControllerFrame {
     const KIND: &'static str = "controller frame";
-    const VARIANTS: u32 = 11;
+    const VARIANTS: u32 = 12;
     /// A spec is at most 1 MiB in the store; JSON escapes may double it.
     const MAX: usize = 4 << 20;
 }

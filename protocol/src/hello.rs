@@ -7,6 +7,9 @@ use crate::version::{Version, VersionRange};
 /// In the controller's hello: it takes samples of hosts.
 pub const FEATURE_METRICS: &str = "metrics";
 
+/// In the controller's hello: it takes events of hosts.
+pub const FEATURE_EVENTS: &str = "events";
+
 /// What the agent says first. Its identity is not here: that comes from its certificate alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentHello {

@@ -12,7 +12,8 @@ pub const ALPN_ENROLL: &[u8] = b"windflow-enroll/1";
 /// A protocol version. History:
 ///
 /// - 1: hello, resume, assignments, reports, progress, inventory, containers, renewal, log and plan streams. Later, skipped or refused
-///   by who does not know them: samples and the pace of them; terminals.
+///   by who does not know them: samples and the pace of them; terminals; files; events and
+///   the proof of the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(pub u16);
 

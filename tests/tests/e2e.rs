@@ -15,6 +15,8 @@ mod bench;
 mod cli;
 #[path = "e2e/delivery.rs"]
 mod delivery;
+#[path = "e2e/events.rs"]
+mod events;
 #[path = "e2e/files.rs"]
 mod files;
 #[path = "e2e/identity.rs"]

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * The first hour of a user, in a real browser against the real controller, agent and engine: setup code → administrator →
- * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → search → terminal → files → update → rollback →
+ * add a host → a stack with an error, then without → plan → deploy → live steps → container → logs → search → terminal → files → events → update → rollback →
  * remove; and not one complaint from the browser or the accessibility check.
  *
  * WINDFLOW_BIN      folder with windflow-controller and windflow-agent (default ../target/debug)
@@ -253,6 +253,20 @@ const chapters = [
     expect(refusal >= 0, "the browser tells of the refused archive");
     complaints.splice(refusal, 1);
     done("files of its container: seen, sent, shown, saved; what is no archive is refused");
+  },
+  async function events() {
+    const address = page.url();
+    await page.goto(new URL("/events", address).href);
+    await page.waitForSelector("[data-test=live] >> text=live");
+    await page.locator("[data-name='container.started']", { hasText: "web" }).first().waitFor();
+    await page.locator("[data-name='deployment_changed']", { hasText: "web" }).first().waitFor();
+    await accessible("events");
+    await page.selectOption("[name=kind]", "engine");
+    await page.locator("h2", { hasText: "No events" }).waitFor();
+    expect(page.url().includes("kind=engine"), "the filter is in the address");
+    await page.goto(address);
+    await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
+    done("what happened is listed and goes on live; the filter is in the address");
   },
   async function update() {
     await page.locator("a", { hasText: "Edit" }).click();

@@ -203,6 +203,7 @@ try {
   await shot("rollouts", ["light", "phone-dark"], "/rollouts", "tbody tr");
   await shot("stack-waves", ["light", "phone-dark"], `/stacks/${photos}`, "[data-test=stack-rollout]");
   await call("post", `rollouts/${waves.id}/cancel`, {});
+  await shot("events", ["light", "dark", "phone"], "/events", "[data-test=event]");
   await shot("audit", ["light", "phone-dark"], "/audit", "[data-test=record]", async (page) => {
     await page.click("[data-test=verify]");
     await page.waitForSelector("[data-problems]");

@@ -41,6 +41,8 @@ use crate::{
 
 /// Links that are followed for one path, as many as Linux follows.
 const MOST_LINKS: usize = 40;
+/// Label that says that a container is a door, and whose: `OWNER/LIFE`.
+pub(crate) const DOOR_LABEL: &str = "io.windflow.door";
 /// Of a file that is new.
 const NEW_MODE: u32 = 0o644;
 

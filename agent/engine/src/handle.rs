@@ -2,9 +2,9 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
-use futures_util::Stream;
+use futures_util::{Stream, stream::BoxStream};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use windflow_kit::Clock;
+use windflow_kit::{Clock, Random};
 use windflow_model::{
     Code, EngineInfo, Failure, LogEvent, LogQuery, OpId, Plan, Rev, StackName, TerminalPlace,
     container::ContainerList,
@@ -12,6 +12,7 @@ use windflow_model::{
 
 use crate::{
     command::Command,
+    events::{self, Happened},
     exec::{Place, Process},
     files::Files,
     lifecycle::{Act, Lifecycle},
@@ -32,6 +33,7 @@ pub struct EngineHandle {
     target: Arc<dyn Target>,
     logs: Logs,
     clock: Clock,
+    random: Random,
     boot: u64,
 }
 
@@ -40,7 +42,7 @@ impl EngineHandle {
         commands: mpsc::Sender<Command>,
         view: Arc<View>,
         target: Arc<dyn Target>,
-        clock: Clock,
+        (clock, random): (Clock, Random),
         boot: u64,
     ) -> Self {
         Self {
@@ -49,6 +51,7 @@ impl EngineHandle {
             logs: Logs::new(Arc::clone(&target), clock.clone()),
             target,
             clock,
+            random,
             boot,
         }
     }
@@ -247,6 +250,22 @@ impl EngineHandle {
         timeout: Option<Duration>,
     ) -> Result<(), Failure> {
         self.lifecycle(stack, services, timeout, Act::Restart).await
+    }
+
+    /// What happens on the host, from that time on (nanoseconds since 1970, by the engine's clock; what it no longer knows is told
+    /// as missed), or only new things. The stream goes on over breaks; it ends where the target has no events.
+    #[must_use]
+    pub fn events(&self, after: Option<i64>) -> BoxStream<'static, Happened> {
+        let target = Arc::clone(&self.target);
+        events::follow(target, self.clock.clone(), self.random.clone(), after)
+    }
+
+    /// A round trip through the engine's API.
+    ///
+    /// # Errors
+    /// [`Code::EngineUnreachable`], or what the engine says.
+    pub async fn prove(&self) -> Result<(), Failure> {
+        self.target.ping().await.map_err(Failure::from)
     }
 
     /// Who answers on the engine's socket, asked now.

@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod events;
 mod exec;
 pub mod files;
 mod handle;
@@ -30,6 +31,7 @@ mod reconcile;
 pub mod targets;
 mod view;
 
+pub use events::Happened;
 pub use exec::{Place, Process, ProcessControl};
 pub use files::Files;
 pub use handle::{EngineHandle, LogStream};

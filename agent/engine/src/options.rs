@@ -78,7 +78,7 @@ impl EngineOptions {
             commands,
             Arc::clone(&view),
             Arc::clone(&target),
-            self.clock.clone(),
+            (self.clock.clone(), self.random.clone()),
             journal.boot(),
         );
         Ok((

@@ -28,7 +28,7 @@ pub use self::{
     },
     operation::{ContainerCreate, Evidence, OneOff, Operation, SavedNetwork, Tick, Ticker},
     session::{AttachRequest, Ending, ExecRequest, Output, Processes, Session, SessionId},
-    told::{Commit, Stream, Told, ToldQuery, Usage},
+    told::{Commit, Stream, Told, ToldQuery, ToldScope, Usage},
 };
 use crate::plan::Settings;
 
@@ -39,6 +39,11 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
 
     /// Asks the engine who it is: a round trip, so also the proof that it answers.
     fn info(&self) -> BoxFuture<'_, Result<EngineInfo, TargetError>>;
+
+    /// A round trip: the engine answers.
+    fn ping(&self) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(async { self.info().await.map(drop) })
+    }
 
     /// What is there of one project: one snapshot, in any order.
     fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>>;
@@ -127,7 +132,7 @@ pub trait Target: fmt::Debug + Send + Sync + 'static {
         Box::pin(unsupported("top"))
     }
 
-    /// What the engine tells of a project's containers, in its own words, until the time asked for or for ever.
+    /// What the engine tells, in its own words, until the time asked for or for ever.
     fn told(&self, _query: ToldQuery) -> BoxFuture<'_, Result<Stream<Told>, TargetError>> {
         Box::pin(unsupported("events"))
     }

@@ -20,7 +20,7 @@ use windflow_kit::{
 use windflow_model::{Code, Doc, Document, Timestamp};
 use windflow_protocol::{
     AgentFrame, AgentHello, VersionRange,
-    hello::FEATURE_METRICS,
+    hello::{FEATURE_EVENTS, FEATURE_METRICS},
     session::{AgentAction, AgentSession, AgentSessionOptions, Opened},
 };
 use windflow_transport::{
@@ -33,6 +33,7 @@ use windflow_transport::{
 use super::{
     Left, Link,
     dial::{Dialled, dial, lost},
+    events::Teller,
     metrics::Meter,
     orders, report, streams,
 };
@@ -80,6 +81,7 @@ pub(super) async fn connect_and_run(link: &mut Link, stop: &Stop) -> Option<Left
                 was_up: false,
                 renew_at: None,
                 meter: Meter::new(link.sampler.as_ref()),
+                teller: Teller::new(link.told.as_ref(), link.options.clock.clone()),
             };
             live.run(link, actions, stop).await
         }
@@ -118,6 +120,7 @@ struct Live {
     /// Wall clock of the next renewal; `None` while one is asked for.
     renew_at: Option<i64>,
     meter: Meter,
+    teller: Teller,
 }
 
 impl Live {
@@ -206,7 +209,14 @@ impl Live {
                     let found = inventory.borrow_and_update().clone();
                     actions.extend(seal(&*found).map(|doc| AgentAction::Send(AgentFrame::Inventory(doc))));
                 }
-                () = self.meter.changed(), if calm => actions = self.meter.due(),
+                () = self.meter.changed(), if calm => {
+                    actions = self.meter.due();
+                    if !actions.is_empty() {
+                        // In the same packet.
+                        actions.extend(self.teller.proof());
+                    }
+                }
+                () = self.teller.changed(), if calm => actions = self.teller.due(),
                 event = progress.recv(), if calm => match event {
                     Ok(event) => actions.extend(progressed(&event)),
                     Err(broadcast::error::RecvError::Lagged(lost)) => {
@@ -310,6 +320,7 @@ impl Live {
                     });
                 }
                 AgentAction::Pace { every, lasts } => self.meter.pace(every, lasts),
+                AgentAction::EventsAcked { life, upto } => queue.extend(self.teller.acked(life, upto)),
                 AgentAction::Renewed(certificate) => self.renewed(link, certificate),
                 AgentAction::RenewRefused(denial) => {
                     self.renew_at = Some(again(link, denial.retry_after_ms));
@@ -341,6 +352,9 @@ impl Live {
         }
         if hello.features.iter().any(|feature| feature == FEATURE_METRICS) {
             self.meter.begin();
+        }
+        if hello.features.iter().any(|feature| feature == FEATURE_EVENTS) {
+            self.teller.begin();
         }
         let skew = hello.wall_ms.saturating_sub(link.options.clock.now_ms());
         link.status.send_modify(|status| status.clock_skew_ms = skew);

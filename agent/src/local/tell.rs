@@ -11,7 +11,7 @@ use serde_json::json;
 use windflow_compose::collect::IntoMap as _;
 use windflow_engine::{
     plan::labels,
-    targets::{Target, Told, ToldQuery, Usage},
+    targets::{Target, Told, ToldQuery, ToldScope, Usage},
 };
 use windflow_model::{ContainerState, ContainerSummary, Timestamp};
 
@@ -29,7 +29,7 @@ use crate::failure::CommandError;
 pub(super) async fn events(context: &Context, args: EventsArgs) -> Result<()> {
     let project = context.load_lenient(args.project, &args.services)?;
     let query = ToldQuery {
-        project: project.name.to_string(),
+        scope: ToldScope::Project(project.name.to_string()),
         since: show::moment(args.since.as_deref(), &context.clock)?,
         until: show::moment(args.until.as_deref(), &context.clock)?,
     };
@@ -246,6 +246,7 @@ mod tests {
             ("name", "shop-web-1"),
         ];
         let event = |more: &[(&str, &str)], at: i64| Told {
+            kind: "container".to_owned(),
             at,
             action: "die".to_owned(),
             container: "abc".to_owned(),

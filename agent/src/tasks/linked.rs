@@ -1,7 +1,9 @@
 //! The tasks of a host that has joined a controller.
 //!
 //! ```text
-//! "inventory" ──watch<Inventory>──► "link" ──watch──► "link-status" ──watch<LinkStatus>──► "status"
+//! "inventory" ──watch<Inventory>──────┐
+//! "engine-proof" ──watch<EngineProof>─┼─► "link" ──watch──► "link-status" ──watch<LinkStatus>──► "status"
+//! "events" ◄──EventsHandle────────────┘
 //! ```
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -13,10 +15,12 @@ use windflow_transport::Network;
 
 use crate::{
     enroll::Identity,
+    events::Events,
     failure::CommandError,
     host,
-    link::{self, LinkOptions},
+    link::{self, LinkOptions, Told},
     policy::PolicyFile,
+    proof,
     sampler::SamplerHandle,
     status::LinkStatus,
 };
@@ -53,6 +57,7 @@ pub(super) async fn start(
         last_error: None,
     });
     let (facts, inventory) = watch::channel(Arc::new(host::inventory(engine).await));
+    let of_proof = clock.clone();
     let options = LinkOptions {
         clock,
         random,
@@ -64,10 +69,17 @@ pub(super) async fn start(
     };
     let (link, handle) = options.build(engine.clone(), identity, inventory);
     let stop = tasks.stop();
+    let (events, told) = Events::new(state_dir, engine.boot(), of_proof.clone());
+    let (proofs, proof) = watch::channel(None);
+    let link = link
+        .with_samples(measured)
+        .with_events(Told { events: told, proof });
+    tasks.spawn("link", OnFailure::Exit, link.run(stop.clone()));
+    tasks.spawn("events", OnFailure::Log, events.run(engine.clone(), stop.clone()));
     tasks.spawn(
-        "link",
-        OnFailure::Exit,
-        link.with_samples(measured).run(stop.clone()),
+        "engine-proof",
+        OnFailure::Log,
+        proof::run(engine.clone(), of_proof, proofs, stop.clone()),
     );
     tasks.spawn(
         "link-status",

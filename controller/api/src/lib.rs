@@ -8,6 +8,7 @@ pub mod agent;
 pub mod audit;
 pub mod deployment;
 pub mod error;
+pub mod event;
 pub mod files;
 pub mod live;
 pub mod metrics;
@@ -26,6 +27,7 @@ pub use deployment::{
     RollbackRequest, StackPreview,
 };
 pub use error::ApiError;
+pub use event::EventParams;
 pub use files::FileParams;
 pub use live::{LogFrame, LogParams};
 pub use metrics::{HostMetrics, MetricsHistory, MetricsHistoryQuery, MetricsQuery, MetricsSeries};

@@ -1,6 +1,6 @@
 //! Live feeds.
 //!
-//! `GET /api/v1/events` (server-sent events): every event is named [`FLEET`] and carries a
+//! `GET /api/v1/events/live` (server-sent events, or a WebSocket): every event is named [`FLEET`] and carries a
 //! [`windflow_model::FleetEvent`] with an id. Give the last id in `Last-Event-ID` to go on after a cut; what can no
 //! longer be given is said by an event of kind `gap`.
 //!

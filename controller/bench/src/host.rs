@@ -399,8 +399,9 @@ impl Live<'_> {
                     self.left.was_up = true;
                     ground.board.up(self.host.number, &self.connection);
                 }
-                // The bench takes nothing back, and no run outlives a certificate by much.
+                // The bench takes nothing back, tells no events, and no run outlives a certificate by much.
                 AgentAction::Withdraw(_)
+                | AgentAction::EventsAcked { .. }
                 | AgentAction::Renewed(_)
                 | AgentAction::RenewRefused(_)
                 | AgentAction::Pace { .. } => {}

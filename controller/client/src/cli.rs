@@ -11,6 +11,7 @@ mod agent;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod event;
 mod files;
 mod group;
 mod rollout;
@@ -22,6 +23,7 @@ pub use agent::{AgentCommand, TokenCommand};
 pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
+pub use event::EventsArgs;
 pub use files::{CpArgs, FilesArgs, Here, Spot, There};
 pub use group::{GroupCommand, GroupUpdateArgs};
 pub use rollout::{RolloutArgs, RolloutCommand};
@@ -84,6 +86,8 @@ pub enum Command {
     Audit(AuditCommand),
     /// Show the log lines of a stack.
     Logs(LogsArgs),
+    /// Show what happened in the fleet, or what happens.
+    Events(EventsArgs),
     /// Run a command in a container of a service.
     Exec(ExecArgs),
     /// Open a terminal in a container on a host.

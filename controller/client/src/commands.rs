@@ -5,9 +5,11 @@ mod audit;
 #[cfg(feature = "bench")]
 mod bench;
 pub mod deployment;
+mod event;
 mod files;
 pub mod group;
 pub mod logs;
+mod meant;
 pub mod rollout;
 pub mod session;
 pub mod stack;
@@ -72,6 +74,7 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Group(command) => group::run(&session, command).await,
         Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
+        Command::Events(args) => event::run(&session, args).await,
         Command::Cp(args) => files::copy(&session, args).await,
         Command::Files(args) => files::show(&session, args).await,
         Command::Exec(args) => Box::pin(terminal::exec(&session, args)).await,

@@ -160,6 +160,7 @@ impl App {
             self.commit(OP, txn).await?;
         }
         self.forget_containers(id);
+        self.forget_events(id);
         let telemetry = self.telemetry().clone();
         // The history may be writing: nobody waits for that on a thread of the runtime.
         let forgotten = windflow_kit::blocking::run(move || telemetry.forget(id)).await;

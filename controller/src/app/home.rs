@@ -5,7 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::sync::SemaphorePermit;
 use windflow_kit::Chain;
 use windflow_model::{
-    AgentId, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList, metrics::Sample,
+    AgentId, Code, DeploymentId, HostEvent, Inventory, Progress, Timestamp, container::ContainerList,
+    metrics::Sample,
 };
 
 use super::{App, AppError, AppResult};
@@ -111,6 +112,10 @@ impl Home for App {
 
     fn agent_containers(&self, agent: AgentId, list: ContainerList) -> Answer<'_, ()> {
         Box::pin(async move { self.agent_containers_seen(agent, list) })
+    }
+
+    fn agent_events(&self, agent: AgentId, life: u64, events: Vec<HostEvent>) -> Answer<'_, u64> {
+        Box::pin(self.agent_events(agent, life, events))
     }
 
     fn agent_samples(&self, agent: AgentId, samples: Vec<Sample>) {

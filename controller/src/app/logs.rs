@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures_util::{FutureExt as _, StreamExt as _, stream, stream::BoxStream};
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{AgentId, LogEvent, LogQuery, StackId, StackName, Targets};
+use windflow_model::{AgentId, GroupId, LogEvent, LogQuery, Selector, StackId, StackName, Targets};
 
 use super::{App, AppError, AppResult, keys, records::NameHolder};
 use crate::context::OpContext;
@@ -107,13 +107,29 @@ impl App {
         Ok(hosts.flatten_unordered(at_once).boxed())
     }
 
-    /// The hosts that a reader names; `None` if nothing is said of hosts.
     async fn named_hosts(&self, op: &OpContext, params: &LogParams) -> AppResult<Option<Vec<AgentId>>> {
-        let ids = list(params.agent.as_deref());
+        self.hosts_named(
+            op,
+            params.agent.as_deref(),
+            params.selector.as_ref(),
+            params.group,
+        )
+        .await
+    }
+
+    /// The hosts that a reader names; `None` if nothing is said of hosts.
+    pub(super) async fn hosts_named(
+        &self,
+        op: &OpContext,
+        agent: Option<&str>,
+        selector: Option<&Selector>,
+        group: Option<GroupId>,
+    ) -> AppResult<Option<Vec<AgentId>>> {
+        let ids = list(agent);
         let parsed = ids.iter().map(|id| id.parse());
         let targets = Targets {
-            selector: params.selector.clone(),
-            group: params.group,
+            selector: selector.cloned(),
+            group,
             agents: parsed
                 .collect::<Result<_, _>>()
                 .map_err(|error| AppError::bad(format!("agent: {error}")))?,

@@ -129,6 +129,22 @@ pub const SETTINGS: &[Setting] = &[
         help: "Most megabytes on disk for all of that, 64 to 10000000; beyond it the oldest go, the finest first.",
     },
     Setting {
+        key: "events_days",
+        env: "WINDFLOW_EVENTS_DAYS",
+        flag: None,
+        default: "30",
+        form: Form::Number,
+        help: "Days for which it is kept what happened in the fleet, 1 to 3650.",
+    },
+    Setting {
+        key: "events_disk_mb",
+        env: "WINDFLOW_EVENTS_DISK_MB",
+        flag: None,
+        default: "512",
+        form: Form::Number,
+        help: "Most megabytes on disk for that, 16 to 1000000; beyond it the oldest go.",
+    },
+    Setting {
         key: "egress_allow",
         env: "WINDFLOW_EGRESS_ALLOW",
         flag: None,

@@ -7,7 +7,8 @@ use std::{collections::BTreeMap, fmt, future::Future, net::SocketAddr, pin::Pin,
 
 use windflow_kit::Secret;
 use windflow_model::{
-    AgentId, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList, metrics::Sample,
+    AgentId, Code, DeploymentId, HostEvent, Inventory, Progress, Timestamp, container::ContainerList,
+    metrics::Sample,
 };
 pub use windflow_protocol::{Assignment, Held, HeldList, Report, Withdrawal};
 
@@ -167,6 +168,10 @@ pub trait Home: Send + Sync + 'static {
     /// Keeps reports, in this order. Durable when it returns `Ok`; the fleet then acknowledges them. Repeats must change
     /// nothing, and so must a report that no longer fits (older than what is known): return `Ok` for both.
     fn deployment_reports(&self, agent: AgentId, reports: Vec<Report>) -> Answer<'_, Result<(), HomeError>>;
+
+    /// What happened on the host, in order. Gives the number up to which it is on disk, which the host is told; 0 if that cannot be
+    /// said now.
+    fn agent_events(&self, agent: AgentId, life: u64, events: Vec<HostEvent>) -> Answer<'_, u64>;
 
     /// What the host measured, in order. Never waits: it is called between the frames of the host.
     fn agent_samples(&self, _agent: AgentId, _samples: Vec<Sample>) {}

@@ -234,6 +234,7 @@ impl Fleet {
                 proven_at: now,
                 rtt_us: u64::try_from(greeted.connection.rtt().as_micros()).unwrap_or(u64::MAX),
                 remote: greeted.connection.remote_address().to_string(),
+                engine: None,
             },
             heard_at: now,
         });

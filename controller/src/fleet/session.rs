@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, net::SocketAddr, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, stream::FuturesOrdered};
 use tokio::{
     sync::{Notify, mpsc, watch},
     time::Instant,
@@ -10,8 +11,9 @@ use windflow_kit::{
     Stop,
     error::Chain,
     seeded::{self, Bug},
+    task::{TaskHandle, spawn_scoped},
 };
-use windflow_model::{Absence, Code, Doc, Document, Presence};
+use windflow_model::{Absence, Code, Doc, Document, EngineProof, HostEventList, Presence, Timestamp};
 use windflow_protocol::{
     AgentFrame, ControllerFrame,
     control::Denial,
@@ -30,6 +32,8 @@ use super::{
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
 /// Frames that are worked off together, at most; others get their turn in between.
 const TOGETHER: usize = 64;
+/// Frames of events on their way to the disk; a host sends the next when one is there.
+const STORING: usize = 2;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -65,6 +69,7 @@ pub(super) async fn run(
         proofs,
         cause: None,
         meter: Some(Decoder::default()),
+        storing: FuturesOrdered::new(),
     };
     let reason = session.run(nudge, withdrawals, pace, stop).await;
     Gone {
@@ -84,6 +89,8 @@ struct Session {
     cause: Option<Absence>,
     /// Reads the host's samples; `None` after one that could not be read.
     meter: Option<Decoder>,
+    /// Events on their way to the disk, with the run of the agent that they are of. The host waits for that before it tells more.
+    storing: FuturesOrdered<TaskHandle<(u64, u64)>>,
 }
 
 /// How often a host shall sample, and for how long; in milliseconds.
@@ -99,6 +106,7 @@ enum Event {
     Nudge,
     Withdraw(Withdrawal),
     Pace(Pace),
+    Stored { life: u64, upto: u64 },
     Gone(String),
 }
 
@@ -142,6 +150,10 @@ impl Session {
                     Err(error) => Event::Gone(self.why(&error)),
                 },
                 () = tokio::time::sleep_until(self.origin + deadline) => Event::Tick,
+                Some(stored) = self.storing.next() => match stored {
+                    Ok((life, upto)) => Event::Stored { life, upto },
+                    Err(error) => Event::Gone(Chain(&error).to_string()),
+                },
                 () = nudge.notified() => Event::Nudge,
                 Some(withdrawal) = withdrawals.recv() => Event::Withdraw(withdrawal),
                 Ok(()) = pace.changed(), if self.greeted.machine.is_steady() => Event::Pace(*pace.borrow_and_update()),
@@ -175,6 +187,7 @@ impl Session {
                     }
                     actions
                 }
+                Event::Stored { life, upto } => self.greeted.machine.events_stored(life, upto),
                 Event::Nudge => self.waiting().await,
                 Event::Withdraw(withdrawal) => sealed(&withdrawal)
                     .map(|doc| ControllerAction::Send(ControllerFrame::Withdraw(doc)))
@@ -342,6 +355,8 @@ impl Session {
             ControllerAction::Containers(list) => home.agent_containers(agent, opened(&list)?).await,
             ControllerAction::Proven(rtt) => self.prove(rtt),
             ControllerAction::Samples(batch) => self.measured(&batch),
+            ControllerAction::Events { life, events } => self.happened(life, opened(&events)?)?,
+            ControllerAction::EngineProof { age, took, problem } => self.engine_proven(age, took, problem),
             ControllerAction::Renew(csr) => return Ok(vec![self.renew(&csr).await]),
             ControllerAction::Greeted(_)
             | ControllerAction::Report { .. }
@@ -376,6 +391,33 @@ impl Session {
                 tracing::warn!(agent = %self.greeted.agent, %error, "samples of this host are left out until it connects again");
             }
         }
+    }
+
+    /// Storing them takes as long as the disk does; nothing else of the host waits for it.
+    fn happened(&mut self, life: u64, list: HostEventList) -> Result<(), String> {
+        if self.storing.len() >= STORING {
+            return Err("protocol error: more events than were asked for".to_owned());
+        }
+        let (home, agent) = (Arc::clone(&self.shared.home), self.greeted.agent);
+        self.storing.push_back(spawn_scoped("events", async move {
+            (life, home.agent_events(agent, life, list.events).await)
+        }));
+        Ok(())
+    }
+
+    fn engine_proven(&mut self, age: Duration, took: Duration, problem: Option<String>) {
+        let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+        let at = self.shared.now().as_millis().saturating_sub(age_ms);
+        let proof = EngineProof {
+            at: Timestamp::from_millis(at),
+            took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            problem,
+        };
+        self.proofs.send_modify(|known| {
+            if let Presence::Connected { engine, .. } = &mut known.presence {
+                *engine = Some(proof);
+            }
+        });
     }
 
     fn prove(&mut self, rtt: Duration) {

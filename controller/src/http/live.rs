@@ -4,12 +4,11 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::State,
-    http::HeaderMap,
     response::sse::{Event, KeepAlive, KeepAliveStream, Sse},
 };
 use futures_util::{Stream, StreamExt as _, stream, stream::BoxStream};
 use serde::Serialize;
-use windflow_api::live::{END, FLEET, PROGRESS, SNAPSHOT, STATE};
+use windflow_api::live::{END, PROGRESS, SNAPSHOT, STATE};
 use windflow_model::DeploymentId;
 
 use super::{
@@ -62,26 +61,6 @@ where
         .take_until(Box::pin(signed_out(app.clone(), shown)))
         .boxed();
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
-}
-
-/// What happens in the fleet, as it happens (server-sent events named `fleet`, each a `FleetEvent`).
-#[utoipa::path(get, path = "/api/v1/events", operation_id = "event_list", tag = "live",
-    params(("Last-Event-ID" = Option<String>, Header, description = "Goes on after this event.")),
-    responses((status = 200, body = String, content_type = "text/event-stream")))]
-pub(super) async fn event_list(
-    State(app): State<App>,
-    _caller: Caller,
-    Credential(shown): Credential,
-    headers: HeaderMap,
-) -> Feed {
-    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let reader = app.events(after);
-    let events = stream::unfold(reader, |mut reader| async move {
-        let happened = reader.next().await?;
-        let id = reader.id_of(&happened);
-        Some((Ok(event(FLEET, &*happened).id(id)), reader))
-    });
-    until_signed_out(&app, shown, events)
 }
 
 /// The life of one deployment (server-sent events `snapshot`, `progress`, `state`, `end`).

@@ -11,7 +11,9 @@ use windflow_controller::fleet::{
     SessionFacts, Work,
 };
 use windflow_kit::{Clock, Random};
-use windflow_model::{AgentId, Code, DeploymentId, Inventory, Progress, Timestamp, container::ContainerList};
+use windflow_model::{
+    AgentId, Code, DeploymentId, HostEvent, Inventory, Progress, Timestamp, container::ContainerList,
+};
 
 pub(crate) const TOKEN: &str = "wfj_test_secret";
 
@@ -25,6 +27,8 @@ pub(crate) struct State {
     pub(crate) last_heard: Vec<Timestamp>,
     pub(crate) reports: Vec<Report>,
     pub(crate) assignments: Vec<Assignment>,
+    /// The life and the number of each.
+    pub(crate) events: Vec<(u64, u64)>,
     pub(crate) generation: HashMap<AgentId, u64>,
 }
 
@@ -36,6 +40,13 @@ fn now<'a, T: Send + 'a>(value: T) -> Answer<'a, T> {
 }
 
 impl Home for Memory {
+    fn agent_events(&self, _: AgentId, life: u64, events: Vec<HostEvent>) -> Answer<'_, u64> {
+        let upto = events.last().map_or(0, |event| event.seq);
+        let events = events.into_iter().map(|event| (life, event.seq));
+        self.0.lock().unwrap().events.extend(events);
+        now(upto)
+    }
+
     fn agent_enrol(&self, request: EnrolRequest) -> Answer<'_, Result<EnrolGrant, Refusal>> {
         let mut state = self.0.lock().unwrap();
         if request.token.expose() != TOKEN {

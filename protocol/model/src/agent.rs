@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{doc::Document, id::AgentId, target::TargetKind, time::Timestamp};
+use crate::{doc::Document, host_event::EngineProof, id::AgentId, target::TargetKind, time::Timestamp};
 
 /// What an agent can do; the controller offers nothing that is not listed. Unknown words of newer agents are kept.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,6 +124,9 @@ pub enum Presence {
         rtt_us: u64,
         /// Address the host connects from.
         remote: String,
+        /// The last round trip of its agent through the API of its container engine; `None` until it has told of one.
+        #[serde(default)]
+        engine: Option<EngineProof>,
     },
     /// Not connected.
     Offline {

@@ -1,9 +1,12 @@
 //! Events of the whole fleet, for live views and audit trails.
 
+use std::{fmt, str::FromStr};
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     doc::Document,
+    host_event::HostEvent,
     id::{AgentId, DeploymentId, GroupId, RolloutId, StackId},
     revision::Rev,
     time::Timestamp,
@@ -90,19 +93,150 @@ pub enum FleetEventKind {
         /// The host.
         agent: AgentId,
     },
+    /// Something happened on a host, as its agent tells.
+    Host {
+        /// The host.
+        agent: AgentId,
+        /// Number of the run of its agent, by which its events are numbered.
+        life: u64,
+        /// What.
+        event: HostEvent,
+    },
+    /// The controller has begun to run: what was shown before may be old.
+    ControllerStarted {
+        /// Its version.
+        version: String,
+    },
     /// Events were lost on purpose because the reader was too slow: load the lists again.
     Gap {
-        /// How many.
+        /// How many; 0 if nobody knows.
         lost: u64,
     },
 }
+
+impl FleetEventKind {
+    /// What happened in one word, or two with a dot between for what happened on a host: `agent_connected`, `container.died`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Host { event, .. } => event.kind.name(),
+            other => word(other, "kind"),
+        }
+    }
+
+    /// The host that it concerns, if it does one.
+    #[must_use]
+    pub const fn agent(&self) -> Option<AgentId> {
+        match self {
+            Self::AgentEnrolled { agent, .. }
+            | Self::AgentConnected { agent }
+            | Self::AgentDisconnected { agent, .. }
+            | Self::AgentChanged { agent }
+            | Self::AgentRemoved { agent }
+            | Self::DeploymentChanged { agent, .. }
+            | Self::ContainersChanged { agent }
+            | Self::Host { agent, .. } => Some(*agent),
+            Self::StackChanged { .. }
+            | Self::StackDeleted { .. }
+            | Self::RolloutChanged { .. }
+            | Self::GroupChanged { .. }
+            | Self::GroupDeleted { .. }
+            | Self::ControllerStarted { .. }
+            | Self::Gap { .. } => None,
+        }
+    }
+
+    /// The stack of the controller that it concerns, if it does one.
+    #[must_use]
+    pub const fn stack(&self) -> Option<StackId> {
+        match self {
+            Self::StackChanged { stack }
+            | Self::StackDeleted { stack }
+            | Self::DeploymentChanged { stack, .. }
+            | Self::RolloutChanged { stack, .. } => Some(*stack),
+            _ => None,
+        }
+    }
+}
+
+/// The word that a value is written with in JSON.
+pub(crate) fn word<T: Serialize>(value: &T, key: &str) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    let word = value.get(key).unwrap_or(&value);
+    word.as_str().unwrap_or_default().to_owned()
+}
+
+/// The place of an event among all of its controller: `RUN-NUMBER`. Later events have greater ones, over restarts, too.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// Number of the run of the controller.
+    pub run: u64,
+    /// Rising by one within it, from 1.
+    pub seq: u64,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.run, self.seq)
+    }
+}
+
+/// No id of an event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no id of an event: two numbers with a dash between")]
+pub struct EventIdError(String);
+
+impl FromStr for EventId {
+    type Err = EventIdError;
+
+    fn from_str(text: &str) -> Result<Self, EventIdError> {
+        let parts = text.split_once('-');
+        let id = parts.and_then(|(run, seq)| {
+            Some(Self {
+                run: run.parse().ok()?,
+                seq: seq.parse().ok()?,
+            })
+        });
+        id.ok_or_else(|| EventIdError(text.chars().take(64).collect()))
+    }
+}
+
+impl Serialize for EventId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for EventId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::PartialSchema for EventId {
+    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .description(Some(
+                "Place of an event among all of its controller. Later events have greater ones.",
+            ))
+            .examples(["12-345"])
+            .build()
+            .into()
+    }
+}
+
+#[cfg(feature = "schema")]
+impl utoipa::ToSchema for EventId {}
 
 /// An event with its place in time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct FleetEvent {
-    /// Rising within one run of the controller.
-    pub seq: u64,
+    /// Its place among all events.
+    pub id: EventId,
     /// Controller time.
     pub at: Timestamp,
     /// What happened.

@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod doc;
 pub mod event;
 pub mod files;
+pub mod host_event;
 pub mod id;
 pub mod logs;
 pub mod metrics;
@@ -30,10 +31,14 @@ pub use code::{CheckKind, Code, FailedCheck, Failure};
 pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
 pub use doc::{Doc, DocError, Document};
-pub use event::{FleetEvent, FleetEventKind};
+pub use event::{EventId, EventIdError, FleetEvent, FleetEventKind};
 pub use files::{
     FileEntry, FileKind, FileListing, FilePath, FilePathError, FilePlace, FileQuery, FilesWritten,
     VolumeList, VolumeSummary,
+};
+pub use host_event::{
+    ContainerAction, EngineProof, EventContainer, HostEvent, HostEventKind, HostEventList, ImageAction,
+    ResourceAction,
 };
 pub use id::{
     AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TerminalId, TokenId,

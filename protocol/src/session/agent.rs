@@ -53,6 +53,13 @@ pub enum AgentAction {
         /// For how long from now.
         lasts: Duration,
     },
+    /// Events up to this number are stored.
+    EventsAcked {
+        /// Of which run of the agent.
+        life: u64,
+        /// The number, inclusive.
+        upto: u64,
+    },
     /// Close the connection; nothing more comes.
     Close(Denial),
 }
@@ -241,6 +248,7 @@ impl AgentSession {
                 every: Duration::from_millis(u64::from(every_ms)),
                 lasts: Duration::from_millis(u64::from(for_ms)),
             }],
+            ControllerFrame::EventsAck { life, upto } => vec![AgentAction::EventsAcked { life, upto }],
             // `on_frame` has taken the others; a second hello changes nothing.
             ControllerFrame::Hello(_) | ControllerFrame::Refused(_) | ControllerFrame::Bye { .. } => {
                 Vec::new()
@@ -277,5 +285,6 @@ fn name(frame: &ControllerFrame) -> &'static str {
         ControllerFrame::Renewed { .. } | ControllerFrame::RenewRefused(_) => "renewal",
         ControllerFrame::Bye { .. } => "farewell",
         ControllerFrame::Pace { .. } => "pace",
+        ControllerFrame::EventsAck { .. } => "acknowledgement of events",
     }
 }

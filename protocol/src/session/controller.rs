@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use windflow_model::{Code, DeploymentId, Doc, Inventory, Progress, container::ContainerList};
+use windflow_model::{Code, DeploymentId, Doc, HostEventList, Inventory, Progress, container::ContainerList};
 
 use super::{DEAD_AFTER, HELLO_WITHIN, Probe, Pulse};
 use crate::{
     control::{AgentFrame, ControllerFrame, Denial},
-    hello::{AgentHello, ControllerHello, FEATURE_METRICS},
+    hello::{AgentHello, ControllerHello, FEATURE_EVENTS, FEATURE_METRICS},
     metrics::Batch,
     version::{Version, VersionRange},
     work::{HeldList, Report},
@@ -61,6 +61,22 @@ pub enum ControllerAction {
     Proven(Duration),
     /// Samples of the host.
     Samples(Batch),
+    /// What happened on the host: store it, then call [`ControllerSession::events_stored`].
+    Events {
+        /// Of which run of the agent.
+        life: u64,
+        /// The events, in order.
+        events: Doc<HostEventList>,
+    },
+    /// The last round trip of the agent through its container engine.
+    EngineProof {
+        /// How long ago it ended.
+        age: Duration,
+        /// How long it took.
+        took: Duration,
+        /// Why it failed, if it did.
+        problem: Option<String>,
+    },
     /// The agent wants a new certificate.
     Renew(Vec<u8>),
     /// Close the connection; nothing more comes.
@@ -73,7 +89,7 @@ impl ControllerAction {
     pub const fn is_request(&self) -> bool {
         !matches!(
             self,
-            Self::Send(_) | Self::Proven(_) | Self::Samples(_) | Self::Close(_)
+            Self::Send(_) | Self::Proven(_) | Self::Samples(_) | Self::EngineProof { .. } | Self::Close(_)
         )
     }
 }
@@ -133,7 +149,7 @@ impl ControllerSession {
         self.stored = welcome.acked_report;
         vec![ControllerAction::Send(ControllerFrame::Hello(ControllerHello {
             version,
-            features: vec![FEATURE_METRICS.to_owned()],
+            features: [FEATURE_METRICS, FEATURE_EVENTS].map(str::to_owned).to_vec(),
             build: welcome.build,
             controller_epoch: welcome.controller_epoch,
             session_epoch: welcome.session_epoch,
@@ -156,6 +172,12 @@ impl ControllerSession {
     pub fn stored(&mut self, seq: u64) -> Vec<ControllerAction> {
         self.stored = self.stored.max(seq);
         vec![self.ack()]
+    }
+
+    /// Events of the host are on disk.
+    #[must_use]
+    pub fn events_stored(&self, life: u64, upto: u64) -> Vec<ControllerAction> {
+        vec![ControllerAction::Send(ControllerFrame::EventsAck { life, upto })]
     }
 
     /// When [`ControllerSession::on_tick`] is due.
@@ -264,6 +286,16 @@ impl ControllerSession {
             }
             AgentFrame::Renew { csr } => vec![ControllerAction::Renew(csr)],
             AgentFrame::Samples(batch) => vec![ControllerAction::Samples(batch)],
+            AgentFrame::Events { life, events } => vec![ControllerAction::Events { life, events }],
+            AgentFrame::EngineProof {
+                age_ms,
+                took_us,
+                problem,
+            } => vec![ControllerAction::EngineProof {
+                age: Duration::from_millis(u64::from(age_ms)),
+                took: Duration::from_micros(took_us),
+                problem,
+            }],
             AgentFrame::Hello(_) | AgentFrame::Resume { .. } | AgentFrame::Bye { .. } => {
                 self.close("protocol error: greeted twice".to_owned())
             }

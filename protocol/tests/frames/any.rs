@@ -82,6 +82,14 @@ pub(crate) fn agent_frame() -> impl Strategy<Value = AgentFrame> {
         bytes().prop_map(|csr| AgentFrame::Renew { csr }),
         text().prop_map(|reason| AgentFrame::Bye { reason }),
         (any::<u8>(), bytes()).prop_map(|(format, body)| AgentFrame::Samples(Batch { format, body })),
+        (any::<u64>(), doc()).prop_map(|(life, events)| AgentFrame::Events { life, events }),
+        (any::<u32>(), any::<u64>(), proptest::option::of(text())).prop_map(|(age_ms, took_us, problem)| {
+            AgentFrame::EngineProof {
+                age_ms,
+                took_us,
+                problem,
+            }
+        }),
     ]
 }
 
@@ -122,6 +130,7 @@ pub(crate) fn controller_frame() -> impl Strategy<Value = ControllerFrame> {
         }),
         (any::<u32>(), any::<u32>())
             .prop_map(|(every_ms, for_ms)| ControllerFrame::Pace { every_ms, for_ms }),
+        (any::<u64>(), any::<u64>()).prop_map(|(life, upto)| ControllerFrame::EventsAck { life, upto }),
     ]
 }
 

@@ -68,6 +68,15 @@ fn agent_frames() -> Vec<AgentFrame> {
             format: 1,
             body: vec![0, 1, 2],
         }),
+        AgentFrame::Events {
+            life: 300,
+            events: doc(),
+        },
+        AgentFrame::EngineProof {
+            age_ms: 300,
+            took_us: 70_000,
+            problem: Some("x".to_owned()),
+        },
     ]
 }
 
@@ -100,6 +109,7 @@ fn controller_frames() -> Vec<ControllerFrame> {
             every_ms: 1_000,
             for_ms: 30_000,
         },
+        ControllerFrame::EventsAck { life: 300, upto: 7 },
     ]
 }
 

@@ -169,6 +169,7 @@ async fn control(machine: &Machine) -> Result<(), BoxError> {
         agent_certificate_life: Duration::from_secs(24 * 3_600),
         admission: AdmissionOptions::default(),
         egress: EgressOptions::default(),
+        events: None,
     };
     let plane = plane.start().await?;
     Jobs::default().start(&plane.app, &tasks, machine.dir.join("setup-code"));

@@ -6,6 +6,7 @@ import { client, unwrap } from "./client";
 import { every, PAGE } from "./pages";
 
 type Id = MaybeRefOrGetter<string | undefined>;
+type EventAsk = { agent?: string; stack?: string; kind?: string };
 type AuditAsk = { actor?: string; action?: string; object?: string; from?: string; to?: string };
 const byId = (id: Id) => ({ path: { id: toValue(id) ?? "" } });
 const path = (id: Id) => ({ params: byId(id) });
@@ -104,6 +105,12 @@ export const useGroups = () => useQuery({
 export const useAudit = (ask: MaybeRefOrGetter<AuditAsk>, on: MaybeRefOrGetter<boolean>) => useInfiniteQuery({
   queryKey: computed(() => ["audit", toValue(ask)]), enabled: () => toValue(on), refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,
   queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/audit-records", { params: { query: { limit: SHOWN, cursor, ...toValue(ask) } } })),
+  getNextPageParam: (last) => last.next_cursor ?? undefined,
+});
+/** What happened, the newest first; what happens is another feed. */
+export const useEvents = (ask: MaybeRefOrGetter<EventAsk>) => useInfiniteQuery({
+  queryKey: computed(() => ["events", toValue(ask)]), refetchOnWindowFocus: false, gcTime: 0, initialPageParam: undefined as string | undefined,
+  queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/events", { params: { query: { limit: SHOWN, cursor, ...toValue(ask) } } })),
   getNextPageParam: (last) => last.next_cursor ?? undefined,
 });
 /** Whether the trail is whole: asked when somebody looks, and not by itself. */

@@ -270,8 +270,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What happens in the fleet, as it happens (server-sent events named `fleet`, each a `FleetEvent`). */
+        /** What happened in the fleet, the newest first. */
         get: operations["event_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events/live": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happens in the fleet, as it does: server-sent events named `fleet`, or, over a WebSocket, text frames; each a `FleetEvent`. */
+        get: operations["event_live"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1166,6 +1183,11 @@ export interface components {
          */
         CheckKind: "health" | "exit" | "restarts" | "time";
         /**
+         * @description What happens to containers.
+         * @enum {string}
+         */
+        ContainerAction: "created" | "started" | "died" | "stopped" | "restarted" | "removed" | "renamed" | "paused" | "resumed" | "out_of_memory" | "healthy" | "unhealthy" | "updated" | "other";
+        /**
          * @description Life of a container.
          * @enum {string}
          */
@@ -1484,6 +1506,18 @@ export interface components {
          * @enum {string}
          */
         EngineKind: "docker" | "podman" | "fake";
+        /** @description The last round trip from an agent through the API of its container engine. */
+        EngineProof: {
+            /** @description When it ended; controller time where a controller tells it. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Why it failed; `None` if the engine answered. */
+            problem?: string | null;
+            /**
+             * Format: int64
+             * @description How long it took, in microseconds.
+             */
+            took_us: number;
+        };
         /** @description An enrolment token without its secret. */
         EnrolmentToken: {
             agent?: components["schemas"]["AgentId"] | null;
@@ -1516,6 +1550,24 @@ export interface components {
             /** @description `wfj_<id>_<secret>`: goes into the prompt, the environment or a file, never into an argument. */
             secret: string;
         };
+        /** @description The container that an event is about. */
+        EventContainer: {
+            /** @description The engine's full id. */
+            container: string;
+            /** @description Image it was made from. */
+            image?: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Compose service, if it belongs to one. */
+            service?: string | null;
+            /** @description Compose project, if it belongs to one. */
+            stack?: string | null;
+        };
+        /**
+         * @description Place of an event among all of its controller. Later events have greater ones.
+         * @example 12-345
+         */
+        EventId: string;
         /** @description What a container did not pass, and what it said last. */
         FailedCheck: {
             /** @description The health check's command, if it has one. */
@@ -1618,11 +1670,8 @@ export interface components {
         FleetEvent: components["schemas"]["FleetEventKind"] & {
             /** @description Controller time. */
             at: components["schemas"]["Timestamp"];
-            /**
-             * Format: int64
-             * @description Rising within one run of the controller.
-             */
-            seq: number;
+            /** @description Its place among all events. */
+            id: components["schemas"]["EventId"];
         };
         /** @description What happened. */
         FleetEventKind: {
@@ -1702,11 +1751,28 @@ export interface components {
             /** @enum {string} */
             kind: "containers_changed";
         } | {
+            /** @description The host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description What. */
+            event: components["schemas"]["HostEvent"];
+            /** @enum {string} */
+            kind: "host";
+            /**
+             * Format: int64
+             * @description Number of the run of its agent, by which its events are numbered.
+             */
+            life: number;
+        } | {
+            /** @enum {string} */
+            kind: "controller_started";
+            /** @description Its version. */
+            version: string;
+        } | {
             /** @enum {string} */
             kind: "gap";
             /**
              * Format: int64
-             * @description How many.
+             * @description How many; 0 if nobody knows.
              */
             lost: number;
         };
@@ -1763,6 +1829,70 @@ export interface components {
             /** @description The containers. */
             containers: components["schemas"]["ContainerSummary"][];
             observed_at?: components["schemas"]["Timestamp"] | null;
+        };
+        /** @description An event with its place among those of its host. */
+        HostEvent: components["schemas"]["HostEventKind"] & {
+            /** @description When, by the host's clock. */
+            at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Rising by one within one run of the agent, from 1.
+             */
+            seq: number;
+        };
+        /** @description What happened. */
+        HostEventKind: (components["schemas"]["EventContainer"] & {
+            /** @description What. */
+            action: components["schemas"]["ContainerAction"];
+            /**
+             * Format: int64
+             * @description How it ended, if it did.
+             */
+            exit_code?: number | null;
+        } & {
+            /** @enum {string} */
+            subject: "container";
+        }) | {
+            /** @description What. */
+            action: components["schemas"]["ImageAction"];
+            /** @description Its name, or its id if it has none. */
+            image: string;
+            /** @enum {string} */
+            subject: "image";
+        } | {
+            /** @description What. */
+            action: components["schemas"]["ResourceAction"];
+            /** @enum {string} */
+            subject: "volume";
+            /** @description Its name. */
+            volume: string;
+        } | {
+            /** @description What. */
+            action: components["schemas"]["ResourceAction"];
+            /** @description Its name. */
+            network: string;
+            /** @enum {string} */
+            subject: "network";
+        } | {
+            /** @description Whether it answers. */
+            answers: boolean;
+            /** @description Why not. */
+            reason?: string;
+            /** @enum {string} */
+            subject: "engine";
+        } | {
+            /** @enum {string} */
+            subject: "agent";
+            /** @description Its version. */
+            version: string;
+        } | {
+            /**
+             * Format: int64
+             * @description How many; `None` if nobody knows.
+             */
+            lost?: number | null;
+            /** @enum {string} */
+            subject: "missed";
         };
         /** @description The newest of a host. */
         HostMetrics: components["schemas"]["Usage"] & {
@@ -1873,6 +2003,11 @@ export interface components {
              */
             tasks: number;
         };
+        /**
+         * @description What happens to images.
+         * @enum {string}
+         */
+        ImageAction: "pulled" | "pushed" | "tagged" | "untagged" | "removed" | "loaded" | "other";
         /** @description What this controller is and how hosts reach it. */
         Info: {
             /** @description Architectures for which an agent binary is served, e.g. `x86_64`. */
@@ -2215,6 +2350,18 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_FleetEvent: {
+            /** @description The entries. */
+            items: (components["schemas"]["FleetEventKind"] & {
+                /** @description Controller time. */
+                at: components["schemas"]["Timestamp"];
+                /** @description Its place among all events. */
+                id: components["schemas"]["EventId"];
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_GroupView: {
             /** @description The entries. */
             items: (components["schemas"]["Group"] & {
@@ -2525,6 +2672,7 @@ export interface components {
         };
         /** @description Whether a host is there, with proof. */
         Presence: {
+            engine?: components["schemas"]["EngineProof"] | null;
             /** @enum {string} */
             presence: "connected";
             /** @description End of the last round trip, controller time. */
@@ -2652,6 +2800,11 @@ export interface components {
          * @enum {string}
          */
         ReplaceOrder: "auto" | "start_first" | "stop_first";
+        /**
+         * @description What happens to volumes and networks.
+         * @enum {string}
+         */
+        ResourceAction: "created" | "removed" | "other";
         /**
          * @description What kind of thing a step touches.
          * @enum {string}
@@ -4188,7 +4341,77 @@ export interface operations {
     };
     event_list: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only of this host; several with commas. */
+                agent?: string;
+                /** @description Only of hosts with these labels. */
+                selector?: components["schemas"]["Selector"];
+                /** @description Only of the hosts of this group. */
+                group?: components["schemas"]["GroupId"];
+                /** @description Only of the stack of this name. */
+                stack?: string;
+                /** @description Only these, several with commas: `agent_connected`, `container.died`, or `container` for all of containers. */
+                kind?: string;
+                /** @description Only at or after this time. */
+                since?: components["schemas"]["Timestamp"];
+                /** @description Only before this time. */
+                until?: components["schemas"]["Timestamp"];
+                /** @description Of a list: `next_cursor` of the page before. */
+                cursor?: components["schemas"]["EventId"];
+                /** @description Of a list: entries per page, 1–500; 200 if absent. */
+                limit?: number;
+                /** @description Of a feed: goes on after this event. `Last-Event-ID` is the same. */
+                after?: components["schemas"]["EventId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_FleetEvent"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    event_live: {
+        parameters: {
+            query?: {
+                /** @description Only of this host; several with commas. */
+                agent?: string;
+                /** @description Only of hosts with these labels. */
+                selector?: components["schemas"]["Selector"];
+                /** @description Only of the hosts of this group. */
+                group?: components["schemas"]["GroupId"];
+                /** @description Only of the stack of this name. */
+                stack?: string;
+                /** @description Only these, several with commas: `agent_connected`, `container.died`, or `container` for all of containers. */
+                kind?: string;
+                /** @description Only at or after this time. */
+                since?: components["schemas"]["Timestamp"];
+                /** @description Only before this time. */
+                until?: components["schemas"]["Timestamp"];
+                /** @description Of a list: `next_cursor` of the page before. */
+                cursor?: components["schemas"]["EventId"];
+                /** @description Of a list: entries per page, 1–500; 200 if absent. */
+                limit?: number;
+                /** @description Of a feed: goes on after this event. `Last-Event-ID` is the same. */
+                after?: components["schemas"]["EventId"];
+            };
             header?: {
                 /** @description Goes on after this event. */
                 "Last-Event-ID"?: string | null;
@@ -4198,6 +4421,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description Switches to WebSocket. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             200: {
                 headers: {
                     [name: string]: unknown;

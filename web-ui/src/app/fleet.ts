@@ -23,6 +23,8 @@ const STALE: Record<FleetEvent["kind"], readonly string[]> = {
   group_changed: ["groups"],
   group_deleted: ["groups"],
   containers_changed: ["containers"],
+  host: [],
+  controller_started: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "containers", "rollouts", "rollout", "groups"],
   gap: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "revisions", "containers", "tokens", "rollouts", "rollout", "groups"],
 };
 
@@ -57,5 +59,7 @@ export function useFleet() {
     if (state && stack) toast(t(`toast.${state}`, { stack, rev: event.rev, host: hostName(event.agent) }), state === "succeeded" ? "ok" : "bad");
   }
   onScopeDispose(() => clearTimeout(timer));
-  return useFeed("/api/v1/events", { fleet: take });
+  // What happens on hosts makes nothing stale that is not told of otherwise, and is much.
+  const kinds = Object.keys(STALE).filter((kind) => kind !== "host" && kind !== "gap");
+  return useFeed(`/api/v1/events/live?kind=${kinds.join(",")}`, { fleet: take });
 }

@@ -40,6 +40,7 @@ export const router = createRouter({
         { path: "rollouts", name: "rollouts", component: () => import("@/features/rollouts/RolloutsPage.vue") },
         { path: "rollouts/:id", name: "rollout", component: () => import("@/features/rollouts/RolloutPage.vue"), props: true },
         { path: "logs", name: "logs", component: () => import("@/features/logs/SearchPage.vue") },
+        { path: "events", name: "events", component: () => import("@/features/events/EventsPage.vue") },
         { path: "audit", name: "audit", component: () => import("@/features/audit/AuditPage.vue") },
         { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
       ],

@@ -118,6 +118,10 @@ impl Target for DockerTarget {
         Box::pin(self.fetch_info())
     }
 
+    fn ping(&self) -> BoxFuture<'_, Result<(), TargetError>> {
+        Box::pin(tell::ping(self))
+    }
+
     fn observe<'a>(&'a self, query: &'a ObserveQuery) -> BoxFuture<'a, Result<Observed, TargetError>> {
         Box::pin(observe::observe(self, query))
     }

@@ -13,22 +13,34 @@ pub type Stream<T> = BoxStream<'static, Result<T, TargetError>>;
 /// Which events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToldQuery {
-    /// The Compose project.
-    pub project: String,
+    /// Of what.
+    pub scope: ToldScope,
     /// Also those since then; only new ones if `None`.
     pub since: Option<Timestamp>,
     /// Until then; for ever if `None`.
     pub until: Option<Timestamp>,
 }
 
-/// An event of a container, as the engine tells it.
+/// What events are about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ToldScope {
+    /// Everything that the engine has.
+    #[default]
+    All,
+    /// The containers of a Compose project.
+    Project(String),
+}
+
+/// An event, as the engine tells it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Told {
     /// When, in nanoseconds since 1970.
     pub at: i64,
+    /// `container`, `image`, `volume`, `network`.
+    pub kind: String,
     /// `start`, `die`, `exec_create: true`, ….
     pub action: String,
-    /// The container's id.
+    /// The container's id, or what the others are called by.
     pub container: String,
     /// The container's labels, its name and image, and what belongs to the action.
     pub attributes: BTreeMap<String, String>,

@@ -204,6 +204,7 @@ fn agent_text(out: &Output, agent: &Agent) -> String {
             proven_at,
             rtt_us,
             remote,
+            ..
         } => format!(
             "connected from {remote} for {}, proved {} in {}.{} ms",
             crate::output::age(out.now.since(*since)),
@@ -228,6 +229,18 @@ fn agent_text(out: &Output, agent: &Agent) -> String {
         ),
         (None, Some(problem)) => problem.clone(),
         (None, None) => String::new(),
+    };
+    let engine = match &agent.presence {
+        Presence::Connected {
+            engine: Some(proof), ..
+        } => match &proof.problem {
+            None => {
+                let (ms, tenths) = (proof.took_us / 1_000, proof.took_us % 1_000 / 100);
+                format!("{engine}, answered {} in {ms}.{tenths} ms", out.ago(proof.at))
+            }
+            Some(problem) => format!("{engine}, did not answer {}: {problem}", out.ago(proof.at)),
+        },
+        _ => engine,
     };
     let lines = [
         ("Name", record.name.clone()),

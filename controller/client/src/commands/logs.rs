@@ -11,7 +11,7 @@ use windflow_model::{AgentId, LogEvent, LogSource, StackId, printable};
 
 mod search;
 
-use super::{Session, agent_names};
+use super::{Session, agent_names, meant::meant};
 use crate::{
     cli::LogsArgs,
     error::{Error, Result},
@@ -54,33 +54,19 @@ async fn params(
         Some(text) => Some(client.stack_find(text).await?.stack.id),
         None => None,
     };
-    let (hosts, labels) = split(args.on.as_deref().unwrap_or_default());
-    let mut agents = Vec::new();
-    for host in hosts {
-        agents.push(client.agent_find(host).await?.record.id.to_string());
-    }
-    let labels = match labels {
-        "" => None,
-        labels => Some(
-            labels
-                .parse()
-                .map_err(|error| Error::usage(format!("--on: {error}")))?,
-        ),
-    };
-    if labels.is_some() && args.selector.is_some() {
-        return Err(Error::usage(
-            "--on names labels, and so does --selector: use one of them",
-        ));
-    }
+    let hosts = meant(
+        client,
+        args.on.as_deref(),
+        args.selector.as_ref(),
+        args.group.as_deref(),
+    );
+    let hosts = hosts.await?;
     let list = |items: &[String]| (!items.is_empty()).then(|| items.join(","));
     let search = &args.search;
     let mut params = LogParams {
-        agent: list(&agents),
-        selector: labels.or_else(|| args.selector.clone()),
-        group: match &args.group {
-            Some(text) => Some(client.group_find(text).await?.group.id),
-            None => None,
-        },
+        agent: hosts.agent,
+        selector: hosts.selector,
+        group: hosts.group,
         stack: None,
         service: list(&args.service),
         container: list(&args.container),
@@ -104,15 +90,6 @@ async fn params(
     // Of lines of many times and places, the time is what orders them.
     params.timestamps |= search.is_some();
     Ok((params, stack, search.is_some()))
-}
-
-/// Hosts and labels of `--on`: no name of a host has such a sign in it.
-fn split(on: &str) -> (Vec<&str>, &str) {
-    if on.contains(['=', '!']) {
-        return (Vec::new(), on);
-    }
-    let hosts = on.split(',').map(str::trim).filter(|host| !host.is_empty());
-    (hosts.collect(), "")
 }
 
 /// How a feed ended.

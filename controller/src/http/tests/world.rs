@@ -54,6 +54,7 @@ impl Hosts for FakeHosts {
                 proven_at,
                 rtt_us: 1,
                 remote: "10.0.0.9:1".into(),
+                engine: None,
             };
             there.into_iter().map(|agent| (agent, presence.clone())).collect()
         })

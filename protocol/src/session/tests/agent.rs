@@ -160,6 +160,10 @@ fn what_the_controller_asks_for_is_handed_on() {
         },
     );
     check(
+        ControllerFrame::EventsAck { life: 3, upto: 9 },
+        AgentAction::EventsAcked { life: 3, upto: 9 },
+    );
+    check(
         ControllerFrame::Refused(denial.clone()),
         AgentAction::Close(denial),
     );
@@ -181,7 +185,7 @@ fn what_the_controller_asks_for_is_handed_on() {
 
 #[test]
 fn what_comes_too_early_ends_the_session_with_its_name() {
-    let frames: [(ControllerFrame, &str); 8] = [
+    let frames: [(ControllerFrame, &str); 9] = [
         (ControllerFrame::ReportAck { upto: 0 }, "report acknowledgement"),
         (ControllerFrame::Assign(doc()), "assignment"),
         (ControllerFrame::Withdraw(doc()), "withdrawal"),
@@ -203,6 +207,10 @@ fn what_comes_too_early_ends_the_session_with_its_name() {
                 for_ms: 1,
             },
             "pace",
+        ),
+        (
+            ControllerFrame::EventsAck { life: 1, upto: 1 },
+            "acknowledgement of events",
         ),
     ];
     for (frame, name) in frames {

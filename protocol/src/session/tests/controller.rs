@@ -49,7 +49,7 @@ fn welcomed(at: Duration) -> ControllerSession {
     let mut session = greeted();
     let hello = ControllerFrame::Hello(ControllerHello {
         version: Version(1),
-        features: vec!["metrics".into()],
+        features: vec!["metrics".into(), "events".into()],
         build: "c".into(),
         controller_epoch: 3,
         session_epoch: 4,
@@ -232,6 +232,30 @@ fn what_the_host_says_is_handed_on_and_only_requests_are_requests() {
     check(
         AgentFrame::Samples(batch.clone()),
         ControllerAction::Samples(batch),
+        false,
+    );
+    check(
+        AgentFrame::Events {
+            life: 3,
+            events: doc(),
+        },
+        ControllerAction::Events {
+            life: 3,
+            events: doc(),
+        },
+        true,
+    );
+    check(
+        AgentFrame::EngineProof {
+            age_ms: 1_500,
+            took_us: 900,
+            problem: None,
+        },
+        ControllerAction::EngineProof {
+            age: Duration::from_millis(1_500),
+            took: Duration::from_micros(900),
+            problem: None,
+        },
         false,
     );
     check(

@@ -6,7 +6,7 @@ use bollard_stubs::models::{
 use serde_json::Value;
 use windflow_model::{ContainerState, ContainerSummary, Health, PortBinding, Rev, Timestamp};
 
-use super::{DockerTarget, door, error::refused, inspect, wire};
+use super::{DockerTarget, error::refused, inspect, wire};
 use crate::{
     plan::labels,
     targets::{TargetError, TargetErrorKind},
@@ -55,7 +55,7 @@ pub(super) async fn list(target: &DockerTarget) -> Result<Vec<ContainerSummary>,
         found
             .labels
             .as_ref()
-            .is_none_or(|labels| !labels.contains_key(door::LABEL))
+            .is_none_or(|labels| !labels.contains_key(crate::files::DOOR_LABEL))
     });
     let mut out: Vec<ContainerSummary> = all.into_iter().map(summary).collect();
     // Podman's list says nothing of health, others may say less still. Only stacks are worth a question each.

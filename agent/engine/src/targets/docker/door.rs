@@ -9,13 +9,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::{DockerTarget, error::refused, execute::short, observe, wire};
-use crate::targets::{Door, TargetError, TargetErrorKind};
+use crate::{
+    files::DOOR_LABEL,
+    targets::{Door, TargetError, TargetErrorKind},
+};
 
 /// The empty image; nothing is fetched for it.
 const REPOSITORY: &str = "windflow/files";
 const TAG: &str = "1";
-/// What says that a container is such a door, and whose: `OWNER/LIFE`.
-pub(super) const LABEL: &str = "io.windflow.door";
 /// Where the volume is.
 const PATH: &str = "/volume";
 /// A tar with nothing in it: two blocks of zeros.
@@ -44,7 +45,7 @@ pub(super) async fn open(
         "Image": format!("{REPOSITORY}:{TAG}"),
         "Cmd": ["never"],
         "NetworkDisabled": true,
-        "Labels": { LABEL: life },
+        "Labels": { DOOR_LABEL: life },
         "HostConfig": {
             "NetworkMode": "none",
             // Nothing of the image is copied into an empty volume.
@@ -100,12 +101,12 @@ struct Listed {
 
 /// Removes those of other lives of the same owner.
 pub(super) async fn sweep(target: &DockerTarget, life: &str) -> Result<(), TargetError> {
-    let filters = json!({ "label": [LABEL] }).to_string();
+    let filters = json!({ "label": [DOOR_LABEL] }).to_string();
     let query = wire::query(vec![("all", "1"), ("filters", filters.as_str())]);
     let found: Option<Vec<Listed>> =
         wire::json(target, &format!("/containers/json{query}"), "list containers").await?;
     for listed in found.unwrap_or_default() {
-        let of = listed.labels.get(LABEL);
+        let of = listed.labels.get(DOOR_LABEL);
         if of.is_some_and(|of| of != life && of.split('/').next() == life.split('/').next()) {
             let door = Door {
                 container: listed.id,

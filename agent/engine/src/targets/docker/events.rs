@@ -31,6 +31,8 @@ pub(super) const QUIET: Duration = Duration::from_secs(10 * 365 * 86_400);
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Event {
+    #[serde(rename = "Type")]
+    pub(super) kind: String,
     #[serde(rename = "Action")]
     pub(super) action: String,
     #[serde(rename = "Actor")]

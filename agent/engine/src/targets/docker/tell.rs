@@ -15,12 +15,16 @@ use super::{
 };
 use crate::{
     plan::labels,
-    targets::{Commit, Stream, TargetError, Told, ToldQuery, Usage},
+    targets::{Commit, Stream, TargetError, Told, ToldQuery, ToldScope, Usage},
 };
 
 pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stream<Told>, TargetError> {
-    let filters =
-        json!({ "type": ["container"], "label": [format!("{}={}", labels::PROJECT, query.project)] });
+    let filters = match query.scope {
+        ToldScope::All => json!({ "type": ["container", "image", "volume", "network"] }),
+        ToldScope::Project(name) => {
+            json!({ "type": ["container"], "label": [format!("{}={name}", labels::PROJECT)] })
+        }
+    };
     let filters = filters.to_string();
     let times = [("since", query.since), ("until", query.until)]
         .map(|(name, at)| at.map(|at| (name, wire::time(at))));
@@ -35,12 +39,23 @@ pub(super) async fn told(target: &DockerTarget, query: ToldQuery) -> Result<Stre
     Ok(events.boxed())
 }
 
+/// The shortest question that an engine answers.
+pub(super) async fn ping(target: &DockerTarget) -> Result<(), TargetError> {
+    let what = "ask the engine for a sign of life";
+    let (status, answer) = wire::get(target, "/_ping", what).await?;
+    if status.is_success() {
+        return Ok(());
+    }
+    Err(refused(what, status.as_u16(), &answer))
+}
+
 fn event_of(event: Event) -> Told {
     let seconds = || event.time.saturating_mul(1_000_000_000);
     Told {
         at: Some(event.time_nano)
             .filter(|nanos| *nanos != 0)
             .unwrap_or_else(seconds),
+        kind: event.kind,
         action: event.action,
         container: event.actor.id,
         attributes: event.actor.attributes.unwrap_or_default(),
