@@ -259,7 +259,7 @@ const chapters = [
     await page.goto(new URL("/events", address).href);
     await page.waitForSelector("[data-test=live] >> text=live");
     await page.locator("[data-name='container.started']", { hasText: "web" }).first().waitFor();
-    await page.locator("[data-name='deployment_changed']", { hasText: "web" }).first().waitFor();
+    await page.locator("[data-name='deployment_changed']", { hasText: "Running" }).first().waitFor();
     await accessible("events");
     await page.selectOption("[name=kind]", "engine");
     await page.locator("h2", { hasText: "No events" }).waitFor();
