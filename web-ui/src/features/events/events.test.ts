@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { FleetEvent } from "@/api/types";
-import { aboutOf, added, addressOf, askOf, atOf, exitCodeOf, feedOf, filterOf, nameOf, SHOWN, toneOf } from "./events";
+import { aboutOf, added, addressOf, askOf, atOf, condensed, exitCodeOf, feedOf, filterOf, nameOf, SHOWN, toneOf } from "./events";
 
 const died = (exit_code: number): FleetEvent => ({
   id: "1-2", at: "2026-11-23T10:00:00Z", kind: "host", agent: "agt_1", life: 1,
@@ -30,6 +30,13 @@ it.each([
 it("tells what it is about and when it happened there", () => {
   expect([aboutOf(died(1)), atOf(died(1)), exitCodeOf(died(7))]).toEqual(["web-1 · nginx:1", "2026-11-23T09:59:00Z", 7]);
   expect(aboutOf(engine(false))).toBe("gone");
+});
+
+it("says a state once", () => {
+  const way = ["succeeded", "verifying", "applying", "applying", "applying", "queued"];
+  const other: FleetEvent = { ...moved("applying"), deployment: "dep_2" } as FleetEvent;
+  const rows = [...way.slice(0, 3).map(moved), other, ...way.slice(3).map(moved)];
+  expect(condensed(rows).map((event) => (event.kind === "deployment_changed" ? event.state : ""))).toEqual(["succeeded", "verifying", "applying", "applying", "queued"]);
 });
 
 it("shows the newest first, each once, and not more than so many", () => {

@@ -85,6 +85,17 @@ export function aboutOf(event: FleetEvent): string {
     default: return "";
   }
 }
+/** Without what only says again in which state something is; the newest first. */
+export function condensed(rows: readonly FleetEvent[]): FleetEvent[] {
+  const states = new Map<string, string>();
+  return rows.toReversed().filter((event) => {
+    if (event.kind !== "deployment_changed" && event.kind !== "rollout_changed") return true;
+    const key = event.kind === "deployment_changed" ? event.deployment : event.rollout;
+    const before = states.get(key);
+    states.set(key, event.state);
+    return before !== event.state;
+  }).toReversed();
+}
 /** Events that are shown at most; a page that is open for days keeps no more. */
 export const SHOWN = 1_000;
 /** Puts what has come before what is there: the newest first, each once. */
