@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use windflow_api::EventParams;
 use windflow_model::{
     ContainerAction, DeploymentState, FleetEvent, FleetEventKind, HostEventKind, Presence, ResourceAction,
 };
-use windflow_tests::{Fleet, Host, Project, Target, wait::until};
+use windflow_tests::{Fleet, Host, Project, Target, dockerd::Dockerd, wait::until};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const COMPOSE: &str = "services:\n  web:\n    image: windflow-test/busybox:1\n    init: true\n    command: [sh, -c, 'test -e /tmp/again || { touch /tmp/again; exit 7; }; sleep 600']\n    restart: on-failure\n    stop_grace_period: 1s\n    healthcheck: { test: [CMD, 'true'], interval: 1s }\n";
@@ -199,4 +200,48 @@ async fn docker_events_are_told_once_over_kills_of_agent_and_controller() {
     let numbers: Vec<_> = expected.iter().map(|one| one[1..].to_owned()).collect();
     assert_eq!(read, numbers);
     project.sweep().await;
+}
+
+#[tokio::test]
+async fn docker_events_say_that_the_engine_is_silent_and_what_happened_when_it_is_back() {
+    let Some(mut dockerd) = Dockerd::start(false).await else {
+        return;
+    };
+    let fleet = Fleet::start().await;
+    let mut host = fleet.enrol("evt-engine", Target::Docker).await;
+    host.set_env("DOCKER_HOST", &dockerd.host());
+    host.start();
+    fleet.connected(&host).await;
+    let proof = async |problem: bool| {
+        until("the proof says so", WITHIN, async || {
+            match fleet.presence(host.id()).await {
+                Presence::Connected {
+                    engine: Some(proof), ..
+                } => (proof.problem.is_some() == problem).then_some(()),
+                _ => None,
+            }
+        })
+        .await;
+    };
+    proof(false).await;
+    dockerd.strike(Signal::KILL).await;
+    proof(true).await;
+    dockerd.go(false).await;
+    proof(false).await;
+    let named = async |wanted: &[&str]| {
+        until("it is told in this order", WITHIN, async || {
+            let told = list(&fleet, "engine,volume").await;
+            let told: Vec<_> = told.iter().map(|event| event.kind.name()).collect();
+            eprintln!("told {told:?}");
+            (told == wanted).then_some(())
+        })
+        .await;
+    };
+    named(&["engine.silent", "engine.answers"]).await;
+    let options = bollard::models::VolumeCreateRequest {
+        name: Some("after".to_owned()),
+        ..Default::default()
+    };
+    dockerd.docker().create_volume(options).await.unwrap();
+    named(&["engine.silent", "engine.answers", "volume.created"]).await;
 }
