@@ -113,3 +113,52 @@ impl Telemetry {
         self.hosts().iter().map(|(_, host)| lock(host).lost).sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use windflow_model::metrics::{KNOWN, text};
+
+    /// Texts of a document that are questions to a store.
+    fn questions(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match value {
+                        Value::String(text) if matches!(key.as_str(), "expr" | "definition" | "query") => {
+                            found.push(text.clone());
+                        }
+                        _ => questions(value, found),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| questions(value, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn the_dashboard_asks_for_what_is_written() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/grafana/windflow.json");
+        let board: Value = serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap();
+        let mut asked = Vec::new();
+        questions(&board, &mut asked);
+        assert!(asked.len() > 20, "{asked:?}");
+        let mut names: BTreeSet<String> = KNOWN.iter().map(|known| known.exposed()).collect();
+        names.insert(text::SAMPLE_TIME.to_owned());
+        for question in asked {
+            let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            for name in question.split(word).filter(|word| word.starts_with("windflow_")) {
+                assert!(names.contains(name), "{name} of {question:?} is not written");
+            }
+            // What is grouped by is a label that samples have.
+            for group in question.split("by (").skip(1).filter_map(|rest| rest.split(')').next()) {
+                for label in group.split(", ") {
+                    assert!(text::LABELS.contains(&label), "{label} of {question:?} is no label");
+                }
+            }
+        }
+    }
+}
