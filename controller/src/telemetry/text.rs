@@ -154,9 +154,16 @@ mod tests {
                 assert!(names.contains(name), "{name} of {question:?} is not written");
             }
             // What is grouped by is a label that samples have.
-            for group in question.split("by (").skip(1).filter_map(|rest| rest.split(')').next()) {
+            for group in question
+                .split("by (")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next())
+            {
                 for label in group.split(", ") {
-                    assert!(text::LABELS.contains(&label), "{label} of {question:?} is no label");
+                    assert!(
+                        text::LABELS.contains(&label),
+                        "{label} of {question:?} is no label"
+                    );
                 }
             }
         }
