@@ -24,10 +24,13 @@ use crate::{
 
 mod cursor;
 mod figures;
+mod options;
 mod parcel;
 #[cfg(test)]
 mod tests;
 mod wire;
+
+pub use options::{Credentials, RemoteWriteOptions};
 
 pub(super) use figures::Figures;
 
@@ -47,30 +50,6 @@ const LONGEST: Duration = Duration::from_secs(600);
 const BACKOFF: BackoffOptions = BackoffOptions::between(Duration::from_secs(1), Duration::from_secs(60));
 /// After so many requests in a row of which no part was taken, refused ones are not taken apart any more.
 const FRUITLESS: u32 = 8;
-
-/// Where to, as whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RemoteWriteOptions {
-    /// Where the store takes requests.
-    pub url: String,
-    /// How it knows us.
-    pub credentials: Credentials,
-    /// Labels that every series gets, with their values.
-    pub labels: Vec<(String, String)>,
-    /// How long samples may wait for the store.
-    pub backlog: Duration,
-}
-
-/// How a store knows us. Files are read anew for each round, so they can be changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// Not at all.
-    None,
-    /// `Authorization: Bearer` with what is in this file.
-    Bearer(PathBuf),
-    /// `Authorization: Basic` with this user and the password in this file.
-    Basic(String, PathBuf),
-}
 
 /// Why a round ended early; it begins again from what was written.
 #[derive(Debug, Error)]
