@@ -1,6 +1,7 @@
 //! The agent's settings: file, then environment, then flags. Every problem is reported at once; nothing starts before.
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -33,6 +34,8 @@ pub struct Config {
     pub pull_stall: Duration,
     /// What a controller may do here. `policy_file`, `WINDFLOW_POLICY_FILE`.
     pub policy_file: PathBuf,
+    /// Where Prometheus may ask for `/metrics`; nowhere without it. `metrics_listen`, `WINDFLOW_METRICS_LISTEN`.
+    pub metrics_listen: Option<SocketAddr>,
     /// False builds images with the engine's classic builder. `DOCKER_BUILDKIT`.
     pub buildkit: Option<bool>,
     /// Socket of the SSH agent that builds may use. `SSH_AUTH_SOCK`.
@@ -89,6 +92,15 @@ pub const SETTINGS: &[Setting] = &[
         form: Form::Text,
         help: "What a controller may do on this host beyond deploying; read anew for every terminal.",
     },
+    Setting {
+        key: "metrics_listen",
+        env: "WINDFLOW_METRICS_LISTEN",
+        flag: None,
+        default: "",
+        form: Form::Text,
+        help: "Address and port at which Prometheus may ask for /metrics, like 127.0.0.1:9464. There is no token: bind it to \
+               loopback or a private address. Without it: nowhere.",
+    },
 ];
 
 /// All settings with their defaults, as a configuration file.
@@ -118,6 +130,10 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
     let docker_config = settings.value("docker_config", |text| Ok(PathBuf::from(text)));
     let pull_stall = settings.value("pull_stall_s", parse_seconds);
     let policy_file = settings.value("policy_file", |text| absolute(Path::new(text)));
+    let metrics_listen = settings.value("metrics_listen", |text| {
+        let found = text.parse();
+        found.map_err(|_| format!("`{text}` is no address with a port, like 127.0.0.1:9464"))
+    });
     let given = args.state_dir.as_deref().map(absolute).transpose();
     let given = given.unwrap_or_else(|problem| {
         settings.problem("--state-dir", &problem);
@@ -133,6 +149,7 @@ pub fn load(args: &RunArgs, variable: &dyn Fn(&str) -> Option<String>) -> Result
         state_dir: given.or(state_dir).unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
         target: args.target.or(target).unwrap_or(TargetChoice::Docker),
         policy_file: policy_file.unwrap_or_else(|| crate::policy::DEFAULT_FILE.into()),
+        metrics_listen,
         docker_host,
         docker_config: docker_config.or_else(|| client_config_dir(variable)),
         pull_stall: pull_stall.unwrap_or(PULL_STALL),
@@ -208,7 +225,7 @@ mod tests {
             "target = \"moon\"\n\n  stat = 1\nstate_dir = 2\n",
             &[("WINDFLOW_TARGET", "x")],
             Err(
-                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host, docker_config, pull_stall_s, policy_file\n\
+                "a.toml:3:3: unknown key `stat`; there are state_dir, target, docker_host, docker_config, pull_stall_s, policy_file, metrics_listen\n\
              a.toml:4:1: state_dir must be a text in quotes\n\
              WINDFLOW_TARGET: `x` is no target; it is docker or fake",
             ),
@@ -219,10 +236,15 @@ mod tests {
             Err("a.toml:1:1: target: `moon` is no target; it is docker or fake"),
         );
         check(
+            "metrics_listen = \"9464\"",
+            &[],
+            Err("a.toml:1:1: metrics_listen: `9464` is no address with a port, like 127.0.0.1:9464"),
+        );
+        check(
             "[link]\nx = 1\n",
             &[],
             Err(
-                "a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s, policy_file",
+                "a.toml:1:1: unknown key `link`; there are state_dir, target, docker_host, docker_config, pull_stall_s, policy_file, metrics_listen",
             ),
         );
     }

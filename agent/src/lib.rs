@@ -5,6 +5,7 @@
 //! - [`doctor`] — checks with remedies. [`policy`] — what the host's owner lets a controller do.
 //! - [`local`] — docker compose's commands on the engine in this process, without a controller.
 //! - [`sampler`] — measures the host and its containers; [`local::top`] shows it.
+//! - [`exposition`] — the newest sample for Prometheus, if the host's owner wants it.
 //! - [`enroll`], [`link`] (feature `link`) — joining a controller and staying connected;
 //!   [`joining`] and [`leaving`] are the commands. [`terminals`] — processes that people sit in front of.
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod doctor;
 pub mod enroll;
 #[cfg(feature = "link")]
 pub mod events;
+pub mod exposition;
 pub mod failure;
 pub mod host;
 #[cfg(feature = "link")]

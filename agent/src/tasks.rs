@@ -6,6 +6,7 @@
 //! TaskSet ─┬─ "engine"    OnFailure::Exit   owns the journal and the lanes
 //!          ├─ "status"    OnFailure::Log    answers `windflow-agent status`; in: watch<LinkStatus>
 //!          ├─ "sampler"   OnFailure::Log    measures; in: watch<ContainerList>, out: watch<Sample>
+//!          ├─ "metrics"   OnFailure::Log    only with `metrics_listen`: the newest sample over HTTP
 //!          ├─ "link"      OnFailure::Exit   only if enrolled; with "link-status" and "inventory" beside it
 //!          └─ "watchdog"  OnFailure::Log    tells systemd that this loop still turns
 //! ```
@@ -27,6 +28,7 @@ use windflow_store::{RedbOptions, RedbStore};
 use crate::{
     cli::TargetChoice,
     config::Config,
+    exposition::Page,
     failure::CommandError,
     host,
     sampler::SamplerOptions,
@@ -64,13 +66,29 @@ pub async fn run(config: Config, clock: Clock, random: Random) -> Result<(), Com
     let socket = status::serve(
         config.state_dir.clone(),
         clock.clone(),
-        seen,
+        seen.clone(),
         tasks.stop().clone(),
     );
     tasks.spawn("status", OnFailure::Log, socket);
     let (sampler, measured) = SamplerOptions::of_this_host(clock.clone()).build().into_task();
     let sampling = sampler.run(handle.containers(), tasks.stop().clone());
     tasks.spawn("sampler", OnFailure::Log, sampling);
+    if let Some(address) = config.metrics_listen {
+        #[cfg(feature = "link")]
+        let agent = linked::agent(&config.state_dir)?;
+        #[cfg(not(feature = "link"))]
+        let agent = None;
+        let page = Page {
+            newest: measured.newest(),
+            link: seen,
+            agent,
+        };
+        tasks.spawn(
+            "metrics",
+            OnFailure::Log,
+            page.serve(address, tasks.stop().clone()),
+        );
+    }
     #[cfg(feature = "link")]
     let policy = crate::policy::PolicyFile::new(config.policy_file.clone());
     #[cfg(feature = "link")]

@@ -11,8 +11,11 @@ use std::{
 use windflow_kit::settings::{self, Settings, SettingsError};
 
 use crate::{
-    ca::LEAF_LIFE, egress::EgressOptions, event_log::EventRetention, fleet::AdmissionOptions,
-    telemetry::Retention,
+    ca::LEAF_LIFE,
+    egress::EgressOptions,
+    event_log::EventRetention,
+    fleet::AdmissionOptions,
+    telemetry::{Retention, remote::RemoteWriteOptions},
 };
 
 mod outgoing;
@@ -45,6 +48,8 @@ pub struct Config {
     pub events: EventRetention,
     /// What the controller may call.
     pub egress: EgressOptions,
+    /// Where metrics are sent.
+    pub remote_write: Option<RemoteWriteOptions>,
 }
 
 /// What the command line says; it wins over everything.
@@ -163,6 +168,7 @@ impl Config {
             bytes: bound("metrics_disk_mb", 64..=10_000_000).map_or(kept.bytes, |mb| u64::from(mb) << 20),
         };
         let egress = outgoing::egress(&mut settings);
+        let remote_write = outgoing::remote_write(&mut settings, metrics.days[0]);
         settings.finish()?;
         // Neither is missing: both have a default, and what could not be read has ended above.
         let none = || SettingsError {
@@ -180,6 +186,7 @@ impl Config {
             metrics,
             events,
             egress,
+            remote_write,
         })
     }
 

@@ -62,7 +62,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         store: store.clone(),
         data_dir: config.data_dir.clone(),
         clock,
-        random,
+        random: random.clone(),
         tasks: tasks.clone(),
         network: Network::default(),
         quic: config.quic,
@@ -119,6 +119,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         .clone()
         .run(config.data_dir.join("metrics"), config.metrics, stop.clone());
     tasks.spawn("telemetry", OnFailure::Log, history);
+    if let Some(options) = config.remote_write {
+        let started = options.start(&app, &tasks, config.data_dir.join("metrics"), random);
+        started.context("remote_write_url cannot be used")?;
+    }
     jobs.start(&app, &tasks, config.data_dir.join("setup-code"));
     crate::tasks::notify_ready(&tasks);
     tracing::info!(epoch = app.epoch(), http = %address, quic = %quic_address, "controller is ready");

@@ -32,7 +32,9 @@ mod disk;
 mod host;
 pub mod measure;
 pub mod query;
+pub mod remote;
 mod segment;
+mod since;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -68,6 +70,9 @@ struct Inner {
     /// Counts up with every batch that came.
     came: watch::Sender<u64>,
     figures: Mutex<Figures>,
+    /// Whether the history is open, or cannot be opened.
+    settled: watch::Sender<bool>,
+    remote: remote::Figures,
 }
 
 /// What was done since the start.
@@ -168,6 +173,8 @@ impl Telemetry {
             disk: Mutex::default(),
             came: watch::channel(0).0,
             figures: Mutex::default(),
+            settled: watch::channel(false).0,
+            remote: remote::Figures::default(),
         }))
     }
 
@@ -328,8 +335,18 @@ impl Telemetry {
     /// # Errors
     /// The folder cannot be used. What comes is then kept in memory, as far as there is room for it.
     pub async fn run(self, dir: PathBuf, retention: Retention, stop: Stop) -> io::Result<()> {
-        let opened = blocking(move || Disk::open(dir)).await?;
-        *lock(&self.0.disk) = Some(opened);
+        let opened = blocking(move || Disk::open(dir)).await;
+        let failed = match opened {
+            Ok(disk) => {
+                *lock(&self.0.disk) = Some(disk);
+                None
+            }
+            Err(error) => Some(error),
+        };
+        self.0.settled.send_replace(true);
+        if let Some(error) = failed {
+            return Err(error);
+        }
         loop {
             let over = stop.run(tokio::time::sleep(FLUSH)).await.is_none();
             let this = self.clone();

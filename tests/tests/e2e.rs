@@ -33,6 +33,8 @@ mod metrics;
 mod skew;
 #[path = "e2e/startup.rs"]
 mod startup;
+#[path = "e2e/stores.rs"]
+mod stores;
 #[path = "e2e/terminal.rs"]
 mod terminal;
 #[path = "e2e/waves.rs"]

@@ -11,6 +11,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use tokio::sync::watch;
 use windflow_engine::EngineHandle;
 use windflow_kit::{BackoffOptions, Chain, Clock, OnFailure, Random, Stop, TaskSet};
+use windflow_model::AgentId;
 use windflow_transport::Network;
 
 use crate::{
@@ -29,6 +30,13 @@ use crate::{
 const INVENTORY: Duration = Duration::from_secs(900);
 /// How often an engine that did not answer is looked for.
 const INVENTORY_MISSING: Duration = Duration::from_secs(15);
+
+/// The id of this host, if it has joined.
+pub(super) fn agent(state_dir: &Path) -> Result<Option<AgentId>, CommandError> {
+    let identity =
+        Identity::load(state_dir).map_err(|error| CommandError::failed(Chain(&error).to_string()))?;
+    Ok(identity.map(|identity| identity.membership.agent))
+}
 
 /// Starts the link if this host has an identity.
 pub(super) async fn start(

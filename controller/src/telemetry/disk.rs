@@ -196,6 +196,12 @@ impl Disk {
         raw.last(agent)
     }
 
+    /// Blocks of a host as they came, with points after this time, the oldest first.
+    pub(super) fn raw_since(&self, agent: AgentId, after: i64) -> Vec<Stored> {
+        let [raw, ..] = &self.tiers;
+        raw.blocks(agent, after.saturating_add(1), i64::MAX)
+    }
+
     /// Blocks of a host in a resolution that suits `step`, with their spans: coarse ones where there are, finer ones
     /// behind them, coarser ones before the others begin.
     pub(super) fn blocks(&self, agent: AgentId, from: i64, to: i64, step: i64) -> Vec<(Stored, i64, i64)> {

@@ -1,10 +1,13 @@
-//! The newest samples in the text format of Prometheus: counters as they are, in base units.
+//! Figures and the newest samples in the text format of Prometheus.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use windflow_model::{
     AgentId,
-    metrics::{KNOWN, Kind, Known, Scope, Subject, Unit},
+    metrics::{
+        Kind,
+        text::{write_head, write_samples},
+    },
 };
 
 use super::{STALE, Telemetry};
@@ -15,6 +18,7 @@ impl Telemetry {
     #[must_use]
     pub fn text(&self, names: &BTreeMap<AgentId, String>) -> String {
         let mut text = self.own_text();
+        text.push_str(&self.0.remote.text());
         let now_ms = self.0.clock.now_ms();
         let stale = i64::try_from(STALE.as_millis()).unwrap_or(i64::MAX);
         let mut hosts = Vec::new();
@@ -23,33 +27,20 @@ impl Telemetry {
             if let (Some(name), Some((_, newest))) = (names.get(&agent), host.pair())
                 && now_ms.saturating_sub(host.received_ms) <= stale
             {
-                hosts.push((labels(agent, name), newest));
+                hosts.push((agent.to_string(), name, newest));
             }
         }
-        hosts.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for known in KNOWN {
-            let mut lines = String::new();
-            for (labels, sample) in &hosts {
-                for (at, group) in sample
-                    .layout
-                    .placed()
-                    .filter(|(_, group)| group.scope == known.scope)
-                {
-                    let column = group.metrics.iter().position(|metric| *metric == known.metric);
-                    let Some(value) = column.and_then(|column| sample.values.get(at + column)) else {
-                        continue;
-                    };
-                    let value = *value as f64 / known.unit.per_base();
-                    let subject = subject(group.scope, &group.subject);
-                    // Writing to a String does not fail.
-                    let _ = writeln!(lines, "{}{{{labels}{subject}}} {value}", name(known));
-                }
-            }
-            if !lines.is_empty() {
-                head(&mut text, &name(known), known.kind, known.help);
-                text.push_str(&lines);
-            }
-        }
+        hosts.sort_by(|(a, _, _), (b, _, _)| a.cmp(b));
+        let hosts: Vec<_> = hosts
+            .iter()
+            .map(|(agent, name, newest)| {
+                (
+                    vec![("agent", agent.as_str()), ("host", name.as_str())],
+                    &**newest,
+                )
+            })
+            .collect();
+        write_samples(&mut text, &hosts);
         text
     }
 
@@ -101,10 +92,10 @@ impl Telemetry {
             ),
         ];
         for (name, kind, help, value) in rows {
-            head(&mut text, name, kind, help);
+            write_head(&mut text, name, kind, help);
             let _ = writeln!(text, "{name} {value}");
         }
-        head(
+        write_head(
             &mut text,
             "windflow_metrics_write_seconds",
             Kind::Gauge,
@@ -123,78 +114,58 @@ impl Telemetry {
     }
 }
 
-fn head(text: &mut String, name: &str, kind: Kind, help: &str) {
-    let kind = match kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-    };
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-/// The name that Prometheus expects: base units, and `_total` behind what only rises.
-fn name(known: &Known) -> String {
-    let base = match known.unit {
-        Unit::Milliseconds => known.name.trim_end_matches("_ms").to_owned() + "_seconds",
-        Unit::Microseconds => known.name.trim_end_matches("_us").to_owned() + "_seconds",
-        Unit::Millidegrees => known.name.trim_end_matches("_millidegrees").to_owned() + "_celsius",
-        Unit::Count | Unit::Bytes | Unit::Hundredths => known.name.to_owned(),
-    };
-    match known.kind {
-        Kind::Counter => format!("windflow_{base}_total"),
-        Kind::Gauge => format!("windflow_{base}"),
-    }
-}
-
-fn labels(agent: AgentId, name: &str) -> String {
-    format!("agent=\"{agent}\",host=\"{}\"", escaped(name))
-}
-
-fn subject(scope: Scope, subject: &Subject) -> String {
-    let key = escaped(&subject.key);
-    match scope {
-        Scope::Host | Scope::Other(_) => String::new(),
-        Scope::Disk => format!(",device=\"{key}\""),
-        Scope::Filesystem => format!(",mount=\"{key}\""),
-        Scope::Network => format!(",interface=\"{key}\""),
-        Scope::Temperature => format!(",sensor=\"{key}\""),
-        Scope::Container => format!(
-            ",container=\"{key}\",name=\"{}\",stack=\"{}\",service=\"{}\"",
-            escaped(&subject.name),
-            escaped(&subject.stack),
-            escaped(&subject.service)
-        ),
-    }
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+    use windflow_model::metrics::{KNOWN, text};
+
+    /// Texts of a document that are questions to a store.
+    fn questions(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    match value {
+                        Value::String(text) if matches!(key.as_str(), "expr" | "definition" | "query") => {
+                            found.push(text.clone());
+                        }
+                        _ => questions(value, found),
+                    }
+                }
+            }
+            Value::Array(values) => values.iter().for_each(|value| questions(value, found)),
+            _ => {}
+        }
+    }
 
     #[test]
-    fn names_and_labels_as_prometheus_wants_them() {
-        let check = |from: &str, to: &str| {
-            let known = KNOWN.iter().find(|known| known.name == from).unwrap();
-            assert_eq!(name(known), to);
-        };
-        check("cpu_user_ms", "windflow_cpu_user_seconds_total");
-        check("memory_total_bytes", "windflow_memory_total_bytes");
-        check("container_cpu_us", "windflow_container_cpu_seconds_total");
-        check("temperature_millidegrees", "windflow_temperature_celsius");
-        check("load_1", "windflow_load_1");
-        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
-        for known in KNOWN {
-            let name = name(known);
-            assert!(
-                name.bytes()
-                    .all(|byte| byte == b'_' || byte.is_ascii_alphanumeric()),
-                "{name}"
-            );
+    fn the_dashboard_asks_for_what_is_written() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/grafana/windflow.json");
+        let board: Value = serde_json::from_slice(&fs_err::read(path).unwrap()).unwrap();
+        let mut asked = Vec::new();
+        questions(&board, &mut asked);
+        assert!(asked.len() > 20, "{asked:?}");
+        let mut names: BTreeSet<String> = KNOWN.iter().map(|known| known.exposed()).collect();
+        names.insert(text::SAMPLE_TIME.to_owned());
+        for question in asked {
+            let word = |c: char| !c.is_ascii_alphanumeric() && c != '_';
+            for name in question.split(word).filter(|word| word.starts_with("windflow_")) {
+                assert!(names.contains(name), "{name} of {question:?} is not written");
+            }
+            // What is grouped by is a label that samples have.
+            for group in question
+                .split("by (")
+                .skip(1)
+                .filter_map(|rest| rest.split(')').next())
+            {
+                for label in group.split(", ") {
+                    assert!(
+                        text::LABELS.contains(&label),
+                        "{label} of {question:?} is no label"
+                    );
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 mod names;
+pub mod text;
 mod usage;
 
 pub use names::{KNOWN, Kind, Known, Metric, Unit};

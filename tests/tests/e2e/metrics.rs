@@ -13,14 +13,14 @@ const SOON: Duration = Duration::from_secs(30);
 const SAMPLES: usize = 4;
 
 /// Bytes of memory, as the kernel says it.
-fn memory_total() -> u64 {
+pub(super) fn memory_total() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
     let kib: u64 = line.unwrap().trim().trim_end_matches(" kB").parse().unwrap();
     kib * 1024
 }
 
-async fn watched(fleet: &Fleet) -> MetricsFeed {
+pub(super) async fn watched(fleet: &Fleet) -> MetricsFeed {
     let query = MetricsQuery {
         every_ms: Some(1000),
         ..MetricsQuery::default()
@@ -29,7 +29,7 @@ async fn watched(fleet: &Fleet) -> MetricsFeed {
 }
 
 /// The next samples of a host, each newer than the one before.
-async fn next(feed: &mut MetricsFeed, host: AgentId, after: i64) -> Vec<HostMetrics> {
+pub(super) async fn next(feed: &mut MetricsFeed, host: AgentId, after: i64) -> Vec<HostMetrics> {
     let (mut found, mut newest) = (Vec::new(), after);
     while found.len() < SAMPLES {
         let told = tokio::time::timeout(SOON, feed.next()).await;
@@ -47,7 +47,7 @@ async fn next(feed: &mut MetricsFeed, host: AgentId, after: i64) -> Vec<HostMetr
 }
 
 /// Values of the history between two moments, one a second.
-async fn kept(fleet: &Fleet, from: i64, to: i64) -> Vec<f64> {
+pub(super) async fn kept(fleet: &Fleet, from: i64, to: i64) -> Vec<f64> {
     let query = MetricsHistoryQuery {
         metric: "memory_total_bytes".to_owned(),
         function: Some("last".to_owned()),
