@@ -65,7 +65,7 @@ async fn start(name: &str) -> Option<(Fleet, Host, Project)> {
 
 #[tokio::test]
 async fn docker_events_of_containers_are_told_with_their_stack_and_the_engine_proves_itself() {
-    let Some((fleet, host, project)) = start("evt-told").await else {
+    let Some((fleet, mut host, project)) = start("evt-told").await else {
         return;
     };
     let deployed = fleet.deploy(project.name(), COMPOSE, &[&host]).await;
@@ -133,6 +133,8 @@ async fn docker_events_of_containers_are_told_with_their_stack_and_the_engine_pr
         "{}",
         shown.stdout
     );
+    // An agent that runs would put back what is removed.
+    host.agent.kill().await;
     project.sweep().await;
 }
 
