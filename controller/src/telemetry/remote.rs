@@ -11,6 +11,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use hyper::StatusCode;
 use thiserror::Error;
 use tokio::time::Instant;
 use windflow_kit::{Backoff, BackoffOptions, Chain, Random, Secret, Stop, TaskSet};
@@ -77,8 +78,8 @@ enum RoundError {
 /// What became of a request.
 enum Sent {
     Taken,
-    /// For good; whether taking it apart may help.
-    Refused(bool),
+    /// For good.
+    Refused,
 }
 
 /// The task.
@@ -269,9 +270,8 @@ impl RemoteWrite {
             }
             match self.send(&parcel).await? {
                 Sent::Taken => taken = true,
-                Sent::Refused(divisible) => {
-                    if divisible
-                        && self.fruitless < FRUITLESS
+                Sent::Refused => {
+                    if self.fruitless < FRUITLESS
                         && let Some((first, rest)) = parcel.clone().split()
                     {
                         apart = true;
@@ -329,7 +329,8 @@ impl RemoteWrite {
         }
     }
 
-    /// What an answer means: 2xx is taken, 429 and 5xx pass, and the rest is for good.
+    /// What an answer means: 2xx is taken. What is wrong with the values themselves is for good; everything else may be put right,
+    /// at the store or in the settings, and until then the values wait: a wrong token is to cost nothing.
     fn judge(&mut self, answer: Result<Answer, EgressError>) -> Result<Sent, RoundError> {
         let answer = answer?;
         let status = answer.status;
@@ -341,11 +342,15 @@ impl RemoteWrite {
             told: answer.told(200),
             after: answer.retry_after(),
         };
-        if status.is_server_error() || status == hyper::StatusCode::TOO_MANY_REQUESTS {
+        let of_values = matches!(
+            status,
+            StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY
+        );
+        if !of_values {
             return Err(refused);
         }
         self.tell(&refused.to_string());
-        Ok(Sent::Refused(status == hyper::StatusCode::BAD_REQUEST))
+        Ok(Sent::Refused)
     }
 
     /// Once until something was taken; each kind of trouble.

@@ -370,7 +370,7 @@ async fn a_store_that_refuses_one_value_gets_the_others() {
 
 #[tokio::test]
 async fn a_store_that_refuses_everything_is_not_asked_for_ever() {
-    for (status, most) in [(400, 40), (401, 20), (404, 20), (302, 20)] {
+    for status in [400, 413, 422] {
         let world = World::new(move |_| status).await;
         let mut task = world.task();
         for _ in 0..20 {
@@ -378,7 +378,7 @@ async fn a_store_that_refuses_everything_is_not_asked_for_ever() {
             task.round().await.unwrap();
         }
         assert!(
-            lock(&world.store.0).asked <= most,
+            lock(&world.store.0).asked <= 40,
             "{status}: {}",
             lock(&world.store.0).asked
         );
@@ -395,6 +395,22 @@ async fn a_store_that_refuses_everything_is_not_asked_for_ever() {
             (world.times("one").len(), task.told.clone(), task.fruitless),
             (1, None, 0)
         );
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_put_right_costs_nothing() {
+    for status in [302, 401, 403, 404, 408, 429, 500, 503] {
+        let world = World::new(move |_| status).await;
+        let mut task = world.task();
+        world.feed(1, 20);
+        let error = task.round().await.unwrap_err();
+        assert!(error.to_string().contains(&status.to_string()), "{error}");
+        assert_eq!(lock(&world.store.0).asked, 1, "{status}");
+        world.verdict(|_| 204);
+        task.round().await.unwrap();
+        assert_eq!(world.times("one").len(), 20, "{status}");
+        assert_eq!(world.figure("dropped_values_total{reason=\"refused\"}"), 0.0);
     }
 }
 
