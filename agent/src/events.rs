@@ -19,7 +19,7 @@ use windflow_engine::{EngineHandle, Happened};
 use windflow_kit::{Chain, Clock, Stop, blocking};
 use windflow_model::{HostEvent, HostEventKind, Timestamp};
 
-/// Events that wait for the controller, at most: some hours of a busy host, in less than 2 MiB.
+/// Events that wait for the controller, at most: some hours of a busy host, in 2 MiB as a rule.
 const ROOM: usize = 4_096;
 /// The note, in the state directory.
 const NOTE: &str = "events.json";
@@ -152,7 +152,7 @@ impl EventsHandle {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, kind: HostEventKind, at_ms: i64, engine_time: Option<i64>) {
+    pub(crate) fn push(&self, kind: HostEventKind, at_ms: i64, engine_time: Option<i64>) {
         let mut waiting = self.waiting();
         waiting.last += 1;
         let seq = waiting.last;

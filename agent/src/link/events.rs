@@ -126,14 +126,96 @@ impl Teller {
         }))
     }
 
-    /// The controller has events; those that wait are next.
+    /// The controller has events up to that number, 0 if it could not keep any now; those that wait are next.
     pub(super) fn acked(&mut self, life: u64, upto: u64) -> Option<AgentAction> {
         let (told, open) = (self.told.as_ref()?, self.open.as_mut()?);
-        if life != told.events.life() || open.sent.is_none_or(|sent| upto < sent) {
+        if life != told.events.life() || open.sent.take().is_none() {
             return None;
         }
-        open.sent = None;
         told.events.acked(upto);
         self.events()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use windflow_model::{HostEventKind, Timestamp};
+
+    use super::*;
+    use crate::events::Events;
+
+    fn sent(action: Option<AgentAction>) -> Vec<u64> {
+        let Some(AgentAction::Send(AgentFrame::Events { life: 4, events })) = action else {
+            assert!(action.is_none(), "{action:?}");
+            return Vec::new();
+        };
+        let list = events.open().unwrap();
+        list.events.iter().map(|event| event.seq).collect()
+    }
+
+    fn proof(at_ms: i64, problem: Option<&str>) -> Option<EngineProof> {
+        Some(EngineProof {
+            at: Timestamp::from_millis(at_ms),
+            took_us: 700,
+            problem: problem.map(str::to_owned),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_frame_is_under_way_and_what_was_not_kept_is_told_again() {
+        let clock = Clock::manual(9_000);
+        let (_, events) = Events::new(std::path::Path::new("/nowhere"), 4, clock.clone());
+        let (proofs, receiver) = watch::channel(None);
+        let told = Told {
+            events: events.clone(),
+            proof: receiver,
+        };
+        let push = |count| {
+            for _ in 0..count {
+                let version = "1".to_owned();
+                events.push(HostEventKind::Agent { version }, 0, None);
+            }
+        };
+        let mut teller = Teller::new(Some(&told), clock);
+        push(1);
+        assert!(
+            teller.due().is_empty(),
+            "a controller that takes none is told none"
+        );
+        teller.begin();
+        teller.changed().await;
+        assert_eq!(sent(teller.due().pop()), [1]);
+        push(200);
+        assert!(teller.due().is_empty(), "one at a time");
+        assert!(sent(teller.acked(9, 1)).is_empty(), "of another run");
+        assert_eq!(
+            sent(teller.acked(4, 0)).len(),
+            TOGETHER,
+            "it was not kept: from the begin"
+        );
+        let next = sent(teller.acked(4, 128));
+        assert_eq!((next[0], next.len()), (129, 73));
+        assert!(sent(teller.acked(4, 201)).is_empty());
+        assert!(sent(teller.acked(4, 201)).is_empty(), "nothing is under way");
+
+        // A proof that says the same goes along now and then; another one at once.
+        let frame = |teller: &mut Teller| match teller.proof() {
+            Some(AgentAction::Send(AgentFrame::EngineProof { age_ms, problem, .. })) => {
+                Some((age_ms, problem.unwrap_or_default()))
+            }
+            _ => None,
+        };
+        proofs.send_replace(proof(8_000, None));
+        teller.changed().await;
+        assert_eq!(frame(&mut teller), Some((1_000, String::new())));
+        proofs.send_replace(proof(9_000, None));
+        assert_eq!(frame(&mut teller), None, "it is young");
+        tokio::time::advance(PROOF_AFTER).await;
+        assert_eq!(frame(&mut teller), Some((0, String::new())));
+        tokio::time::advance(PROOF_AFTER).await;
+        assert_eq!(frame(&mut teller), None, "there is no newer one");
+        proofs.send_replace(proof(9_000, Some("gone")));
+        teller.changed().await;
+        assert_eq!(frame(&mut teller), Some((0, "gone".to_owned())));
     }
 }

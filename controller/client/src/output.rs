@@ -127,6 +127,12 @@ impl Output {
     #[must_use]
     pub fn presence(&self, presence: &Presence) -> Cell {
         match presence {
+            Presence::Connected {
+                engine: Some(proof), ..
+            } if proof.problem.is_some() => self.cell(
+                format!("connected, engine silent ({})", self.ago(proof.at)),
+                Tone::Bad,
+            ),
             Presence::Connected { proven_at, .. } => {
                 self.cell(format!("connected ({})", self.ago(*proven_at)), Tone::Good)
             }

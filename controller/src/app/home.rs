@@ -5,8 +5,8 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::sync::SemaphorePermit;
 use windflow_kit::Chain;
 use windflow_model::{
-    AgentId, Code, DeploymentId, HostEvent, Inventory, Progress, Timestamp, container::ContainerList,
-    metrics::Sample,
+    AgentId, Code, DeploymentId, FleetEventKind, HostEvent, Inventory, Progress, Timestamp,
+    container::ContainerList, metrics::Sample,
 };
 
 use super::{App, AppError, AppResult};
@@ -116,6 +116,10 @@ impl Home for App {
 
     fn agent_events(&self, agent: AgentId, life: u64, events: Vec<HostEvent>) -> Answer<'_, u64> {
         Box::pin(self.agent_events(agent, life, events))
+    }
+
+    fn agent_engine_changed(&self, agent: AgentId) {
+        self.publish(FleetEventKind::AgentChanged { agent });
     }
 
     fn agent_samples(&self, agent: AgentId, samples: Vec<Sample>) {

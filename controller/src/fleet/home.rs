@@ -173,6 +173,9 @@ pub trait Home: Send + Sync + 'static {
     /// said now.
     fn agent_events(&self, agent: AgentId, life: u64, events: Vec<HostEvent>) -> Answer<'_, u64>;
 
+    /// The host's container engine answers, or it does no longer: [`Presence`](windflow_model::Presence) says more. Never waits.
+    fn agent_engine_changed(&self, _agent: AgentId) {}
+
     /// What the host measured, in order. Never waits: it is called between the frames of the host.
     fn agent_samples(&self, _agent: AgentId, _samples: Vec<Sample>) {}
 

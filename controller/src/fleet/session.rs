@@ -413,11 +413,17 @@ impl Session {
             took_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
             problem,
         };
+        let mut changed = false;
         self.proofs.send_modify(|known| {
             if let Presence::Connected { engine, .. } = &mut known.presence {
-                *engine = Some(proof);
+                let answers = proof.problem.is_none();
+                let before = engine.replace(proof);
+                changed = before.is_none_or(|before| before.problem.is_none() != answers);
             }
         });
+        if changed {
+            self.shared.home.agent_engine_changed(self.greeted.agent);
+        }
     }
 
     fn prove(&mut self, rtt: Duration) {
