@@ -5,8 +5,8 @@
 //!                                                └─ kept (watch) ─► acknowledgements to hosts
 //! queries, readers that come back ◄──────────────────────────────────────── files
 //! ```
-//! The task is the only writer. What could not be written waits and is tried again; where there is no room for it, the oldest go
-//! and are counted.
+//! The task is the only writer. What could not be written waits and is tried again; where there is no room left, what comes
+//! then is counted.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -129,7 +129,6 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Waiting {
     events: VecDeque<Arc<FleetEvent>>,
-    lost: u64,
 }
 
 impl EventLog {
@@ -157,10 +156,22 @@ impl EventLog {
             return;
         }
         let mut waiting = lock(&self.0.waiting);
-        waiting.events.push_back(event);
-        if waiting.events.len() > ROOM {
-            waiting.events.pop_front();
-            waiting.lost += 1;
+        let full = waiting.events.len() >= ROOM;
+        // What waits is never dropped: a host may be told that it is on disk. What finds no room is counted behind it.
+        if full {
+            let before = waiting.events.back().map(|last| last.kind.clone());
+            let lost = match before {
+                Some(FleetEventKind::Gap { lost }) => {
+                    waiting.events.pop_back();
+                    lost + 1
+                }
+                _ => 1,
+            };
+            let kind = FleetEventKind::Gap { lost };
+            let (id, at) = (event.id, event.at);
+            waiting.events.push_back(Arc::new(FleetEvent { id, at, kind }));
+        } else {
+            waiting.events.push_back(event);
         }
         drop(waiting);
         self.0.wake.notify_one();
@@ -211,16 +222,13 @@ impl EventLog {
 
     /// Writes all that waits; it waits until it is on disk.
     async fn write(&self, writer: &mut Option<Writer>) -> io::Result<()> {
-        let (events, lost) = {
-            let waiting = lock(&self.0.waiting);
-            (waiting.events.iter().cloned().collect::<Vec<_>>(), waiting.lost)
-        };
+        let events: Vec<_> = lock(&self.0.waiting).events.iter().cloned().collect();
         let Some(last) = events.last().map(|event| event.id) else {
             return Ok(());
         };
         let (folder, mut held) = (self.0.folder.clone(), writer.take());
         let written = blocking::run(move || {
-            folder.write(&mut held, &events, lost)?;
+            folder.write(&mut held, &events)?;
             Ok::<_, io::Error>(held)
         });
         *writer = written.await.map_err(io::Error::other)??;
@@ -228,7 +236,6 @@ impl EventLog {
         while waiting.events.front().is_some_and(|event| event.id <= last) {
             waiting.events.pop_front();
         }
-        waiting.lost -= lost;
         drop(waiting);
         self.0.kept.send_replace(last);
         Ok(())

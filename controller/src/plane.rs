@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use windflow_kit::{Clock, OnFailure, Random, TaskSet};
-use windflow_model::FleetEventKind;
+use windflow_model::{FleetEventKind, OrgId};
 use windflow_store::SharedStore;
 use windflow_transport::{Network, identity, tls::LiveCertificate};
 
@@ -106,8 +106,10 @@ impl PlaneOptions {
         }
         .build();
         if let Some(retention) = self.events {
-            let (log, known) = EventLog::open(data_dir.join("events"), retention)
-                .context("the folder of events cannot be used")?;
+            // One log for each organisation; so far there is the first.
+            let dir = data_dir.join("events").join(OrgId::DEFAULT.to_string());
+            let (log, known) =
+                EventLog::open(dir, retention).context("the folder of events cannot be used")?;
             app.keep_events(log.clone(), known);
             tasks.spawn("event-log", OnFailure::Exit, log.run(tasks.stop().clone()));
         }

@@ -102,28 +102,12 @@ impl Folder {
         Ok(known)
     }
 
-    /// Appends events, which are on disk then; `lost` of them are missing before the first.
-    pub(super) fn write(
-        &self,
-        writer: &mut Option<Writer>,
-        events: &[Arc<FleetEvent>],
-        lost: u64,
-    ) -> io::Result<()> {
+    /// Appends events, which are on disk then.
+    pub(super) fn write(&self, writer: &mut Option<Writer>, events: &[Arc<FleetEvent>]) -> io::Result<()> {
         let Some(first) = events.first() else {
             return Ok(());
         };
         let mut text = Vec::new();
-        if lost > 0 {
-            let gap = FleetEvent {
-                kind: FleetEventKind::Gap { lost },
-                id: EventId {
-                    seq: first.id.seq.saturating_sub(1),
-                    ..first.id
-                },
-                at: first.at,
-            };
-            line(&mut text, &gap)?;
-        }
         for event in events {
             line(&mut text, event)?;
         }

@@ -62,6 +62,6 @@ impl EventFilter {
         }
         let name = kind.name();
         let subject = name.split('.').next().unwrap_or_default();
-        self.kinds.contains(&name) || self.kinds.contains(subject)
+        self.kinds.contains(name) || self.kinds.contains(subject)
     }
 }

@@ -206,10 +206,11 @@ fn page(
                 files.iter().find(|(one, _)| one > first).map(|(one, _)| *one),
             ));
         }
-        let mut here = Vec::new();
+        let (mut here, mut begins) = (Vec::new(), None);
         match Lines::open(path, 0) {
             Ok(mut lines) => {
                 while let Some(event) = lines.next()? {
+                    begins.get_or_insert(event.at);
                     if before.is_none_or(|before| event.id < before) && filter.holds(&event) {
                         here.push(event);
                     }
@@ -217,10 +218,10 @@ fn page(
             }
             Err(error) => tracing::warn!(file = %path.display(), %error, "events in this file are left out"),
         }
-        let begins = first_at(path)?;
         for event in here.into_iter().rev() {
             if found.len() == most {
-                return Ok((found.clone(), found.last().map(|last| last.id)));
+                let next = found.last().map(|last| last.id);
+                return Ok((found, next));
             }
             found.push(event);
         }

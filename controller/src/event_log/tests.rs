@@ -32,7 +32,7 @@ fn what_was_cut_off_or_damaged_is_left_out_and_goes_on_behind() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path().to_owned(), EventRetention::default()).unwrap();
     folder
-        .write(&mut None, &[event(1, 1, 0), event(1, 2, 0), event(1, 3, 0)], 0)
+        .write(&mut None, &[event(1, 1, 0), event(1, 2, 0), event(1, 3, 0)])
         .unwrap();
     let path = dir.path().join("1-1.log");
     assert_eq!(read(&path), [1, 2, 3]);
@@ -88,7 +88,7 @@ fn the_oldest_go_when_it_is_too_much_or_too_old() {
                     event(1, seq, *at)
                 })
                 .collect();
-            folder.write(&mut writer, &events, 0).unwrap();
+            folder.write(&mut writer, &events).unwrap();
         }
         assert_eq!(files(dir.path()), expected);
     };
@@ -172,4 +172,17 @@ fn what_filters_let_through() {
     check(&between(50, 51), &died, true);
     check(&between(51, 99), &died, false);
     check(&between(0, 50), &died, false);
+}
+
+#[test]
+fn what_waits_is_never_dropped_and_what_finds_no_room_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, _) = EventLog::open(dir.path().to_owned(), EventRetention::default()).unwrap();
+    let all = u64::try_from(ROOM).unwrap() + 5;
+    (1..=all).for_each(|seq| log.append(event(1, seq, 0)));
+    let waiting = lock(&log.0.waiting);
+    assert_eq!(waiting.events.len(), ROOM + 1);
+    assert_eq!(waiting.events.front().unwrap().id.seq, 1);
+    let last = waiting.events.back().unwrap();
+    assert_eq!((last.id.seq, &last.kind), (all, &FleetEventKind::Gap { lost: 5 }));
 }

@@ -117,10 +117,23 @@ pub enum FleetEventKind {
 impl FleetEventKind {
     /// What happened in one word, or two with a dot between for what happened on a host: `agent_connected`, `container.died`.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub const fn name(&self) -> &'static str {
         match self {
+            Self::AgentEnrolled { .. } => "agent_enrolled",
+            Self::AgentConnected { .. } => "agent_connected",
+            Self::AgentDisconnected { .. } => "agent_disconnected",
+            Self::AgentChanged { .. } => "agent_changed",
+            Self::AgentRemoved { .. } => "agent_removed",
+            Self::StackChanged { .. } => "stack_changed",
+            Self::StackDeleted { .. } => "stack_deleted",
+            Self::DeploymentChanged { .. } => "deployment_changed",
+            Self::RolloutChanged { .. } => "rollout_changed",
+            Self::GroupChanged { .. } => "group_changed",
+            Self::GroupDeleted { .. } => "group_deleted",
+            Self::ContainersChanged { .. } => "containers_changed",
             Self::Host { event, .. } => event.kind.name(),
-            other => word(other, "kind"),
+            Self::ControllerStarted { .. } => "controller_started",
+            Self::Gap { .. } => "gap",
         }
     }
 
@@ -157,13 +170,6 @@ impl FleetEventKind {
             _ => None,
         }
     }
-}
-
-/// The word that a value is written with in JSON.
-pub(crate) fn word<T: Serialize>(value: &T, key: &str) -> String {
-    let value = serde_json::to_value(value).unwrap_or_default();
-    let word = value.get(key).unwrap_or(&value);
-    word.as_str().unwrap_or_default().to_owned()
 }
 
 /// The place of an event among all of its controller: `RUN-NUMBER`. Later events have greater ones, over restarts, too.

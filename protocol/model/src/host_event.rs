@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{doc::Document, event::word, time::Timestamp};
+use crate::{doc::Document, time::Timestamp};
 
 /// An event with its place among those of its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,16 +169,47 @@ pub enum ResourceAction {
 impl HostEventKind {
     /// What happened in two words: `container.died`, `image.pulled`, `engine.silent`.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub const fn name(&self) -> &'static str {
         match self {
-            Self::Container { action, .. } => format!("container.{}", word(action, "")),
-            Self::Image { action, .. } => format!("image.{}", word(action, "")),
-            Self::Volume { action, .. } => format!("volume.{}", word(action, "")),
-            Self::Network { action, .. } => format!("network.{}", word(action, "")),
-            Self::Engine { answers: true, .. } => "engine.answers".to_owned(),
-            Self::Engine { answers: false, .. } => "engine.silent".to_owned(),
-            Self::Agent { .. } => "agent.started".to_owned(),
-            Self::Missed { .. } => "events.missed".to_owned(),
+            Self::Container { action, .. } => match action {
+                ContainerAction::Created => "container.created",
+                ContainerAction::Started => "container.started",
+                ContainerAction::Died => "container.died",
+                ContainerAction::Stopped => "container.stopped",
+                ContainerAction::Restarted => "container.restarted",
+                ContainerAction::Removed => "container.removed",
+                ContainerAction::Renamed => "container.renamed",
+                ContainerAction::Paused => "container.paused",
+                ContainerAction::Resumed => "container.resumed",
+                ContainerAction::OutOfMemory => "container.out_of_memory",
+                ContainerAction::Healthy => "container.healthy",
+                ContainerAction::Unhealthy => "container.unhealthy",
+                ContainerAction::Updated => "container.updated",
+                ContainerAction::Other => "container.other",
+            },
+            Self::Image { action, .. } => match action {
+                ImageAction::Pulled => "image.pulled",
+                ImageAction::Pushed => "image.pushed",
+                ImageAction::Tagged => "image.tagged",
+                ImageAction::Untagged => "image.untagged",
+                ImageAction::Removed => "image.removed",
+                ImageAction::Loaded => "image.loaded",
+                ImageAction::Other => "image.other",
+            },
+            Self::Volume { action, .. } => match action {
+                ResourceAction::Created => "volume.created",
+                ResourceAction::Removed => "volume.removed",
+                ResourceAction::Other => "volume.other",
+            },
+            Self::Network { action, .. } => match action {
+                ResourceAction::Created => "network.created",
+                ResourceAction::Removed => "network.removed",
+                ResourceAction::Other => "network.other",
+            },
+            Self::Engine { answers: true, .. } => "engine.answers",
+            Self::Engine { answers: false, .. } => "engine.silent",
+            Self::Agent { .. } => "agent.started",
+            Self::Missed { .. } => "events.missed",
         }
     }
 
@@ -254,5 +285,45 @@ mod tests {
                 ..
             }
         ));
+    }
+
+    /// A name is what JSON calls it: filters and readers use the same words.
+    #[test]
+    fn names_are_the_words_of_json() {
+        for word in [
+            "created",
+            "started",
+            "died",
+            "stopped",
+            "restarted",
+            "removed",
+            "renamed",
+            "paused",
+            "resumed",
+            "out_of_memory",
+            "healthy",
+            "unhealthy",
+            "updated",
+            "other",
+        ] {
+            let text = format!(r#"{{"subject":"container","action":"{word}","container":"c","name":"n"}}"#);
+            let kind: HostEventKind = serde_json::from_str(&text).unwrap();
+            assert_eq!(kind.name(), format!("container.{word}"));
+        }
+        for word in [
+            "pulled", "pushed", "tagged", "untagged", "removed", "loaded", "other",
+        ] {
+            let text = format!(r#"{{"subject":"image","action":"{word}","image":"i"}}"#);
+            let kind: HostEventKind = serde_json::from_str(&text).unwrap();
+            assert_eq!(kind.name(), format!("image.{word}"));
+        }
+        for (subject, word) in ["volume", "network"]
+            .into_iter()
+            .flat_map(|subject| ["created", "removed", "other"].map(|word| (subject, word)))
+        {
+            let text = format!(r#"{{"subject":"{subject}","action":"{word}","{subject}":"x"}}"#);
+            let kind: HostEventKind = serde_json::from_str(&text).unwrap();
+            assert_eq!(kind.name(), format!("{subject}.{word}"));
+        }
     }
 }
