@@ -67,6 +67,7 @@ use crate::{
     egress::Egress,
     event_log::{EventLog, Known},
     telemetry::Telemetry,
+    vault::Vault,
 };
 
 /// What the application is made of.
@@ -82,6 +83,8 @@ pub struct AppOptions {
     pub tasks: TaskSet,
     /// The only way out.
     pub egress: Egress,
+    /// What keeps secrets.
+    pub vault: Vault,
     /// Number of this start, durable and rising.
     pub epoch: u64,
 }
@@ -110,6 +113,7 @@ impl AppOptions {
             random: self.random,
             tasks: self.tasks,
             egress: self.egress,
+            vault: self.vault,
             epoch: self.epoch,
         }))
     }
@@ -126,6 +130,7 @@ struct Inner {
     random: Random,
     tasks: TaskSet,
     egress: Egress,
+    vault: Vault,
     epoch: u64,
     bus: EventBus,
     progress: ProgressHub,
@@ -180,6 +185,12 @@ impl App {
     #[must_use]
     pub fn egress(&self) -> &Egress {
         &self.0.egress
+    }
+
+    /// What keeps secrets.
+    #[must_use]
+    pub fn vault(&self) -> &Vault {
+        &self.0.vault
     }
 
     pub(crate) fn setup(&self) -> &SetupCodes {

@@ -18,3 +18,4 @@ pub mod serve;
 mod tasks;
 pub mod telemetry;
 mod ui;
+pub mod vault;

@@ -25,6 +25,7 @@ use crate::{
     event_log::{EventLog, EventRetention},
     fleet::{AdmissionOptions, FleetError, FleetOptions, Home},
     port::{self, Kind},
+    vault::Vault,
 };
 
 /// What a control plane is made of.
@@ -96,12 +97,15 @@ impl PlaneOptions {
         let live = certificate.live();
         let egress = self.egress.build();
         let egress = egress.context("egress_ca_file cannot be used")?;
+        let vault = Vault::open_or_create(&data_dir, random.clone());
+        let vault = vault.context("what is sealed cannot be opened")?;
         let app = AppOptions {
             store,
             clock: clock.clone(),
             random,
             tasks: tasks.clone(),
             egress,
+            vault,
             epoch,
         }
         .build();

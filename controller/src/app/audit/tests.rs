@@ -23,6 +23,7 @@ fn app() -> App {
         random,
         epoch: 1,
         egress: EgressOptions::default().build().unwrap(),
+        vault: crate::vault::Vault::passing(Random::system()).unwrap(),
     }
     .build()
 }

@@ -27,6 +27,7 @@ impl Run {
             random,
             epoch,
             egress: EgressOptions::default().build().unwrap(),
+            vault: crate::vault::Vault::passing(Random::system()).unwrap(),
         }
         .build();
         let task = dir.map(|dir| {

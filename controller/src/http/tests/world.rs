@@ -109,6 +109,7 @@ impl World {
             tasks: TaskSet::new(Stop::new(), Random::seeded(1)),
             epoch: 1,
             egress: EgressOptions::default().build().unwrap(),
+            vault: crate::vault::Vault::passing(Random::system()).unwrap(),
         }
         .build();
         let hosts = Arc::new(FakeHosts::default());

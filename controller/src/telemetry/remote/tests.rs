@@ -137,6 +137,7 @@ impl World {
             random,
             epoch: 1,
             egress: EgressOptions::default().build().unwrap(),
+            vault: crate::vault::Vault::passing(Random::system()).unwrap(),
         }
         .build();
         let store = Store(Arc::new(Mutex::new(Inner {
