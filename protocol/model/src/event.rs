@@ -5,9 +5,10 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    alert::Severity,
     doc::Document,
     host_event::HostEvent,
-    id::{AgentId, DeploymentId, GroupId, RolloutId, StackId},
+    id::{AgentId, AlertId, DeploymentId, GroupId, RolloutId, StackId},
     revision::Rev,
     time::Timestamp,
 };
@@ -102,6 +103,24 @@ pub enum FleetEventKind {
         /// What.
         event: HostEvent,
     },
+    /// An alert began to fire, or ended.
+    AlertChanged {
+        /// The alert.
+        alert: AlertId,
+        /// Name of its rule.
+        rule: String,
+        /// How bad it is.
+        severity: Severity,
+        /// Name of its state.
+        state: String,
+        /// The host, if it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentId>,
+        /// One sentence.
+        summary: String,
+    },
+    /// Rules, silences or channels were changed.
+    AlertingChanged,
     /// The controller has begun to run: what was shown before may be old.
     ControllerStarted {
         /// Its version.
@@ -132,6 +151,8 @@ impl FleetEventKind {
             Self::GroupDeleted { .. } => "group_deleted",
             Self::ContainersChanged { .. } => "containers_changed",
             Self::Host { event, .. } => event.kind.name(),
+            Self::AlertChanged { .. } => "alert_changed",
+            Self::AlertingChanged => "alerting_changed",
             Self::ControllerStarted { .. } => "controller_started",
             Self::Gap { .. } => "gap",
         }
@@ -149,11 +170,13 @@ impl FleetEventKind {
             | Self::DeploymentChanged { agent, .. }
             | Self::ContainersChanged { agent }
             | Self::Host { agent, .. } => Some(*agent),
+            Self::AlertChanged { agent, .. } => *agent,
             Self::StackChanged { .. }
             | Self::StackDeleted { .. }
             | Self::RolloutChanged { .. }
             | Self::GroupChanged { .. }
             | Self::GroupDeleted { .. }
+            | Self::AlertingChanged
             | Self::ControllerStarted { .. }
             | Self::Gap { .. } => None,
         }

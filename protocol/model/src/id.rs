@@ -196,6 +196,16 @@ ids! {
     GroupId = "grp";
     /// A terminal on a host. Not kept: it is gone with its process.
     TerminalId = "trm";
+    /// A rule of which alerts are made.
+    RuleId = "rul";
+    /// An alert, from its begin to its end.
+    AlertId = "alr";
+    /// Alerts of which nobody wants to be told for a while.
+    SilenceId = "sil";
+    /// Where notifications go.
+    ChannelId = "chn";
+    /// A notification; the same at each attempt.
+    NoticeId = "ntc";
 }
 
 impl OrgId {

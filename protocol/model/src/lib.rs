@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod alert;
 pub mod code;
 pub mod container;
 pub mod deployment;
@@ -27,6 +28,7 @@ pub mod terminal;
 pub mod time;
 
 pub use agent::{Absence, AgentRecord, Capability, EngineInfo, EngineKind, Inventory, Presence};
+pub use alert::{Alert, AlertRule, AlertState, Severity, Silence};
 pub use code::{CheckKind, Code, FailedCheck, Failure};
 pub use container::{ContainerState, ContainerSummary, Health, PortBinding};
 pub use deployment::{Deployment, DeploymentEvent, DeploymentState, IllegalTransition};
@@ -41,8 +43,8 @@ pub use host_event::{
     ResourceAction,
 };
 pub use id::{
-    AgentId, DeploymentId, GroupId, IdError, OpId, OrgId, RolloutId, SessionId, StackId, TerminalId, TokenId,
-    UserId,
+    AgentId, AlertId, ChannelId, DeploymentId, GroupId, IdError, NoticeId, OpId, OrgId, RolloutId, RuleId,
+    SessionId, SilenceId, StackId, TerminalId, TokenId, UserId,
 };
 pub use logs::{
     FieldOperator, FieldTest, FieldTestError, LogEvent, LogLevel, LogMatcher, LogQuery, LogSearch,

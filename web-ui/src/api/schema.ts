@@ -1043,6 +1043,16 @@ export interface components {
             name: string;
         };
         /**
+         * @description Id with the prefix `alr_`.
+         * @example alr_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        AlertId: string;
+        /**
+         * @description How bad something is.
+         * @enum {string}
+         */
+        AlertSeverity: "info" | "warning" | "critical";
+        /**
          * @description A number of hosts, or a share of all.
          * @example 25%
          */
@@ -1762,6 +1772,23 @@ export interface components {
              * @description Number of the run of its agent, by which its events are numbered.
              */
             life: number;
+        } | {
+            agent?: components["schemas"]["AgentId"] | null;
+            /** @description The alert. */
+            alert: components["schemas"]["AlertId"];
+            /** @enum {string} */
+            kind: "alert_changed";
+            /** @description Name of its rule. */
+            rule: string;
+            /** @description How bad it is. */
+            severity: components["schemas"]["AlertSeverity"];
+            /** @description Name of its state. */
+            state: string;
+            /** @description One sentence. */
+            summary: string;
+        } | {
+            /** @enum {string} */
+            kind: "alerting_changed";
         } | {
             /** @enum {string} */
             kind: "controller_started";

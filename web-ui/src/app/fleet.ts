@@ -24,8 +24,10 @@ const STALE: Record<FleetEvent["kind"], readonly string[]> = {
   group_deleted: ["groups"],
   containers_changed: ["containers"],
   host: [],
-  controller_started: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "containers", "rollouts", "rollout", "groups"],
-  gap: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "revisions", "containers", "tokens", "rollouts", "rollout", "groups"],
+  alert_changed: ["alerts"],
+  alerting_changed: ["alerts", "rules", "silences", "channels"],
+  controller_started: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "containers", "rollouts", "rollout", "groups", "alerts", "rules", "silences", "channels"],
+  gap: ["agents", "agent", "stacks", "stack", "deployments", "deployment", "revisions", "containers", "tokens", "rollouts", "rollout", "groups", "alerts", "rules", "silences", "channels"],
 };
 
 export function useFleet() {

@@ -166,12 +166,20 @@ fn what(kind: &FleetEventKind) -> String {
         FleetEventKind::RolloutChanged { rollout, state, .. } => format!("{rollout}: {state}"),
         FleetEventKind::GroupChanged { group } | FleetEventKind::GroupDeleted { group } => group.to_string(),
         FleetEventKind::ControllerStarted { version } => version.clone(),
+        FleetEventKind::AlertChanged {
+            rule,
+            severity,
+            state,
+            summary,
+            ..
+        } => format!("{rule} ({severity}) {state}: {summary}"),
         FleetEventKind::Gap { lost: 0 } => "events are missing here".to_owned(),
         FleetEventKind::Gap { lost } => format!("{lost} events are missing here"),
         FleetEventKind::Host { event, .. } => of_host(&event.kind),
         FleetEventKind::AgentConnected { .. }
         | FleetEventKind::AgentChanged { .. }
         | FleetEventKind::AgentRemoved { .. }
+        | FleetEventKind::AlertingChanged
         | FleetEventKind::ContainersChanged { .. } => String::new(),
     }
 }

@@ -10,7 +10,7 @@ export const KINDS = {
   container: ["container"], image: ["image"], storage: ["volume", "network"], engine: ["engine"],
   host: ["agent_enrolled", "agent_connected", "agent_disconnected", "agent_removed", "agent"],
   deployment: ["deployment_changed", "rollout_changed"], stack: ["stack_changed", "stack_deleted"], group: ["group_changed", "group_deleted"],
-  controller: ["controller_started"],
+  alert: ["alert_changed", "alerting_changed"], controller: ["controller_started"],
 } as const satisfies Record<string, readonly string[]>;
 export type Kind = keyof typeof KINDS;
 
@@ -66,7 +66,7 @@ export function exitCodeOf(event: FleetEvent): number | undefined {
 }
 /** When it happened: on a host by its own clock, although it may have been heard of later. */
 export const atOf = (event: FleetEvent): string => (event.kind === "host" ? event.event.at : event.at);
-export const agentOf = (event: FleetEvent): string | undefined => ("agent" in event ? event.agent : undefined);
+export const agentOf = (event: FleetEvent): string | undefined => ("agent" in event ? event.agent ?? undefined : undefined);
 /** What it is about, in words that need no translation. */
 export function aboutOf(event: FleetEvent): string {
   switch (event.kind) {
@@ -81,6 +81,7 @@ export function aboutOf(event: FleetEvent): string {
     }
     case "agent_enrolled": return event.name;
     case "agent_disconnected": return event.reason;
+    case "alert_changed": return `${event.rule}: ${event.summary}`;
     case "controller_started": return event.version;
     default: return "";
   }
