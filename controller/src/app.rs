@@ -23,6 +23,7 @@ pub mod agent;
 mod agent_enrol;
 mod agent_session;
 pub mod audit;
+pub mod channel;
 mod compose;
 pub mod container;
 mod db;
@@ -41,6 +42,7 @@ pub(crate) mod keys;
 pub mod logs;
 pub mod metrics;
 mod mint;
+pub mod notice;
 mod pins;
 pub mod plan;
 pub mod progress;
@@ -102,6 +104,7 @@ impl AppOptions {
             heard_before: OnceCell::new(),
             telemetry: Telemetry::new(self.clock.clone()),
             host_turns: Semaphore::new(home::HOST_TURNS),
+            notices: notice::Watch::default(),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
             terminals: Mutex::default(),
@@ -143,6 +146,7 @@ struct Inner {
     telemetry: Telemetry,
     /// Hosts that are worked for.
     host_turns: Semaphore,
+    notices: notice::Watch,
     rollouts: rollout::Watch,
     /// Held by the one check of the audit trail that runs.
     verifying: tokio::sync::Mutex<()>,

@@ -8,8 +8,8 @@ use windflow_kit::{
     seeded::{self, Bug},
 };
 use windflow_model::{
-    AgentId, AgentRecord, Deployment, DeploymentId, Document, Group, GroupId, OpId, OrgId, Revision, Rollout,
-    RolloutId, SessionId, Stack, StackId, TokenId, UserId,
+    AgentId, AgentRecord, ChannelId, Deployment, DeploymentId, Document, Group, GroupId, OpId, OrgId,
+    Revision, Rollout, RolloutId, SessionId, Stack, StackId, TokenId, UserId,
 };
 use windflow_store::{Committed, Entry, EntryPage, Key, Prefix, Table, Txn};
 
@@ -186,6 +186,10 @@ impl App {
 
     pub(crate) fn new_group_id(&self) -> AppResult<GroupId> {
         self.uuid().map(GroupId::from_uuid)
+    }
+
+    pub(crate) fn new_channel_id(&self) -> AppResult<ChannelId> {
+        self.uuid().map(ChannelId::from_uuid)
     }
 
     pub(crate) fn new_op_id(&self) -> AppResult<OpId> {

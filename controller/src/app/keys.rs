@@ -9,6 +9,8 @@
 //! ORG/rollout/~ROL          one rollout               ORG/rollout-of/STK        → the one that holds the stack
 //! ORG/order/ROL/N           its hosts by their turns  ORG/turn/ROL/N            a host whose turn came
 //! ORG/group/GRP             a group of hosts          ORG/group-name/NAME       → its id
+//! ORG/channel/CHN           where notifications go    ORG/channel-name/NAME     → its id
+//! ORG/notice/~NTC           one notification          ORG/notice-open/CHN/NTC   not sent and not given up yet
 //! ORG/agent/AGT             the host                  ORG/agent-name/NAME       → its id
 //! ORG/agent-key/AGT         key and generation        ORG/agent-gone/AGT        tombstone, kept for ever
 //! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
@@ -22,7 +24,8 @@
 //! `~DEP` is the inverted id: a scan gives the newest first.
 
 use windflow_model::{
-    AgentId, DeploymentId, GroupId, OpId, OrgId, Rev, RolloutId, StackId, StackName, TokenId, UserId,
+    AgentId, ChannelId, DeploymentId, GroupId, NoticeId, OpId, OrgId, Rev, RolloutId, StackId, StackName,
+    TokenId, UserId,
 };
 use windflow_store::{Key, Prefix};
 
@@ -42,6 +45,12 @@ fn newest_first(id: uuid::Uuid) -> String {
 
 fn inverted(id: DeploymentId) -> String {
     newest_first(id.uuid())
+}
+
+/// The notification whose inverted id is the last segment of a key.
+pub(crate) fn notice_of(key: &Key) -> Option<NoticeId> {
+    let value = u128::from_str_radix(&key.last(), 16).ok()?;
+    Some(NoticeId::from_uuid(uuid::Uuid::from_u128(!value)))
 }
 
 /// The deployment whose inverted id is the last segment of a key.
@@ -139,6 +148,27 @@ pub(crate) fn groups(org: OrgId) -> Prefix {
 }
 pub(crate) fn group_name(org: OrgId, name: &str) -> Key {
     key(org, &["group-name", name])
+}
+pub(crate) fn channel(org: OrgId, id: ChannelId) -> Key {
+    key(org, &["channel", &id.to_string()])
+}
+pub(crate) fn channels(org: OrgId) -> Prefix {
+    prefix(org, &["channel"])
+}
+pub(crate) fn channel_name(org: OrgId, name: &str) -> Key {
+    key(org, &["channel-name", name])
+}
+pub(crate) fn notice(org: OrgId, id: NoticeId) -> Key {
+    key(org, &["notice", &newest_first(id.uuid())])
+}
+pub(crate) fn notices(org: OrgId) -> Prefix {
+    prefix(org, &["notice"])
+}
+pub(crate) fn notice_open(org: OrgId, channel: ChannelId, id: NoticeId) -> Key {
+    key(org, &["notice-open", &channel.to_string(), &id.to_string()])
+}
+pub(crate) fn notices_open(org: OrgId) -> Prefix {
+    prefix(org, &["notice-open"])
 }
 pub(crate) fn agent(org: OrgId, id: AgentId) -> Key {
     key(org, &["agent", &id.to_string()])

@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
-    AgentId, DeploymentId, Document, GroupId, OpId, OrgId, Rev, RolloutId, SessionId, StackId, Timestamp,
-    TokenId, UserId, Want,
+    AgentId, ChannelId, DeploymentId, Document, GroupId, OpId, OrgId, Rev, RolloutId, SessionId, StackId,
+    Timestamp, TokenId, UserId, Want,
+    alert::{Delivery, Templates},
     org::User,
     rollout::{Before, Skip},
 };
@@ -21,6 +22,7 @@ macro_rules! documents {
 
 documents! {
     NameHolder = "name";
+    ChannelRecord = "channel";
     Placement = "placement";
     Fanout = "list of hosts to queue";
     Order = "order of hosts";
@@ -43,6 +45,25 @@ documents! {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NameHolder {
     pub(crate) id: String,
+}
+
+/// A channel as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChannelRecord {
+    pub(crate) id: ChannelId,
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    /// Host and port, for people.
+    pub(crate) place: String,
+    /// Its settings as JSON, sealed for `channel/ID`, in base64.
+    pub(crate) sealed: String,
+    pub(crate) delivery: Delivery,
+    pub(crate) templates: Templates,
+    pub(crate) standard: bool,
+    pub(crate) enabled: bool,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
+    pub(crate) updated_by: UserId,
 }
 
 /// The newest revision of one stack for one host.
@@ -201,6 +222,7 @@ pub(crate) enum Made {
     Deployments(Vec<DeploymentId>),
     Rollout(RolloutId),
     Group(GroupId),
+    Channel(ChannelId),
 }
 
 /// Who did what to which object.

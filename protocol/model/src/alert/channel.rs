@@ -158,16 +158,31 @@ impl ChannelSettings {
         if self.server() != before.server() || self.kind() != before.kind() {
             return;
         }
-        if let (Self::Webhook { headers, .. }, Self::Webhook { headers: old, .. }) = (&mut *self, before) {
+        if let (
+            Self::Webhook { url, key, headers },
+            Self::Webhook {
+                url: old_url,
+                key: old_key,
+                headers: old,
+            },
+        ) = (&mut *self, before)
+        {
+            // The address is itself secret, so it is left empty or it is another one; and what goes along must not go there.
+            if url.is_empty() {
+                url.clone_from(old_url);
+            } else if url != old_url {
+                return;
+            }
+            if key.is_empty() {
+                key.clone_from(old_key);
+            }
             for (name, value) in headers.iter_mut().filter(|(_, value)| value.is_empty()) {
                 *value = old.get(name).cloned().unwrap_or_default();
             }
+            return;
         }
         let mut old = before.clone();
-        let sealed = |settings: &Self| matches!(settings, Self::Webhook { .. });
-        // Headers are matched by name above, the rest by place.
-        let most = if sealed(self) { 2 } else { usize::MAX };
-        for (new, old) in self.secrets().into_iter().zip(old.secrets()).take(most) {
+        for (new, old) in self.secrets().into_iter().zip(old.secrets()) {
             if new.is_empty() {
                 new.clone_from(old);
             }
@@ -308,6 +323,12 @@ mod tests {
             &hook("https://h/s3cret", "s3cret", r#"{"A":"s3cret1","B":"s3cret2"}"#),
             &hook("", "", r#"{"B":"","C":""}"#),
             &hook("https://h/s3cret", "s3cret", r#"{"B":"s3cret2","C":""}"#),
+        );
+        // Another address gets neither the key nor the headers of the one before.
+        check(
+            &hook("https://h/s3cret", "s3cret", r#"{"A":"s3cret1"}"#),
+            &hook("https://evil/", "", r#"{"A":""}"#),
+            &hook("https://evil/", "", r#"{"A":""}"#),
         );
         let gotify = |server: &str, token: &str| {
             format!(r#"{{"kind":"gotify","server":"{server}","token":"{token}"}}"#)

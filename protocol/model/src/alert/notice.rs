@@ -208,6 +208,9 @@ pub enum NoticeState {
     Sent {
         /// When.
         at: Timestamp,
+        /// What it said to it, in a line.
+        #[serde(default)]
+        said: String,
     },
     /// It was given up.
     Failed {
@@ -230,6 +233,9 @@ pub struct Notice {
     pub attempts: u32,
     /// How it got on.
     pub state: NoticeState,
+    /// What was odd although it was sent: a template that failed, so that WindFlow's own words went out.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
 }
 
 impl Document for Notice {
