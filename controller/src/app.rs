@@ -22,11 +22,13 @@ use windflow_store::SharedStore;
 pub mod agent;
 mod agent_enrol;
 mod agent_session;
+pub mod alert;
+pub mod alert_rule;
 pub mod audit;
 pub mod channel;
 mod compose;
 pub mod container;
-mod db;
+pub(crate) mod db;
 pub mod deployment;
 pub mod error;
 mod event;
@@ -50,6 +52,7 @@ pub(crate) mod records;
 mod report;
 pub mod rollout;
 pub mod session;
+pub mod silence;
 mod spot;
 pub mod stack;
 mod sweep;
@@ -105,6 +108,7 @@ impl AppOptions {
             telemetry: Telemetry::new(self.clock.clone()),
             host_turns: Semaphore::new(home::HOST_TURNS),
             notices: notice::Watch::default(),
+            alerting: alert::Watch::default(),
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
             terminals: Mutex::default(),
@@ -147,6 +151,7 @@ struct Inner {
     /// Hosts that are worked for.
     host_turns: Semaphore,
     notices: notice::Watch,
+    alerting: alert::Watch,
     rollouts: rollout::Watch,
     /// Held by the one check of the audit trail that runs.
     verifying: tokio::sync::Mutex<()>,

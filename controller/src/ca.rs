@@ -118,6 +118,12 @@ impl Ca {
         })
     }
 
+    /// Life of the certificates of agents.
+    #[must_use]
+    pub const fn leaf_life(&self) -> Duration {
+        self.leaf_life
+    }
+
     /// Another life for the certificates of agents than [`LEAF_LIFE`].
     #[must_use]
     pub const fn with_leaf_life(mut self, life: Duration) -> Self {

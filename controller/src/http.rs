@@ -19,6 +19,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{app::App, jobs::Jobs};
 
 mod agent;
+mod alert;
+mod alert_rule;
 mod audit;
 mod deployment;
 mod error;
@@ -33,6 +35,7 @@ mod logs;
 mod metrics;
 mod rollout;
 mod session;
+mod silence;
 mod stack;
 mod system;
 mod terminal;
@@ -182,6 +185,22 @@ fn operations() -> OpenApiRouter<Web> {
             group::group_view,
             group::group_update,
             group::group_delete
+        ))
+        .routes(routes!(alert::alert_list))
+        .routes(routes!(alert::alert_view))
+        .routes(routes!(alert::alert_acknowledge, alert::alert_unacknowledge))
+        .routes(routes!(alert_rule::rule_list, alert_rule::rule_create))
+        .routes(routes!(alert_rule::rule_preview))
+        .routes(routes!(
+            alert_rule::rule_view,
+            alert_rule::rule_update,
+            alert_rule::rule_delete
+        ))
+        .routes(routes!(silence::silence_list, silence::silence_create))
+        .routes(routes!(
+            silence::silence_view,
+            silence::silence_update,
+            silence::silence_delete
         ))
         .routes(routes!(terminal::terminal_list, terminal::terminal_create))
         .routes(routes!(terminal::terminal_attach, terminal::terminal_delete))

@@ -120,6 +120,7 @@ impl PlaneOptions {
         app.publish(FleetEventKind::ControllerStarted {
             version: windflow_kit::build::VERSION.to_owned(),
         });
+        app.know_certificates(Arc::clone(&live), self.agent_certificate_life);
         let fleet = FleetOptions {
             listen: self.quic,
             network: self.network,

@@ -27,6 +27,7 @@ use windflow_transport::{
 };
 
 use crate::{
+    alerting,
     config::Config,
     http::{self, Facts, Web},
     jobs::Jobs,
@@ -97,6 +98,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         facts.quic,
         facts.ca_pin
     );
+    let url = facts.url.clone();
     let jobs = Jobs::default();
     let router = http::router(Web::new(app.clone(), facts, jobs.clone()));
     let tls = RustlsConfig::from_config(Arc::new(https_config(live)?));
@@ -123,6 +125,8 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let started = options.start(&app, &tasks, config.data_dir.join("metrics"), random);
         started.context("remote_write_url cannot be used")?;
     }
+    app.know_url(url);
+    alerting::start(&app, &tasks);
     jobs.start(&app, &tasks, config.data_dir.join("setup-code"));
     crate::tasks::notify_ready(&tasks);
     tracing::info!(epoch = app.epoch(), http = %address, quic = %quic_address, "controller is ready");

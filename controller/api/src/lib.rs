@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod alert;
 pub mod audit;
 pub mod deployment;
 pub mod error;
@@ -21,6 +22,10 @@ pub mod terminal;
 pub mod token;
 
 pub use agent::{Agent, AgentPatch, HostContainers};
+pub use alert::{
+    AlertAcknowledge, AlertQuery, AlertView, RulePreview, RuleSight, RuleTry, RuleView, SilenceCreate,
+    SilenceView,
+};
 pub use audit::{AuditEntry, AuditHead, AuditMove, AuditProblem, AuditProblemKind, AuditQuery, AuditVerdict};
 pub use deployment::{
     AgentPin, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest,

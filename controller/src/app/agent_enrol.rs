@@ -150,6 +150,7 @@ impl App {
             used: 0,
             session_epoch: 0,
             remote: None,
+            certificate_until: None,
         };
         let txn = put(txn, OP, keys::agent_key(op.org, id), &key)?;
         let txn = self.audited(txn, op, OP, id, format!("host {name}, token {}", token.value.id))?;

@@ -18,8 +18,14 @@ use crate::{
 };
 
 impl App {
-    /// Grants the next generation of a certificate; again the same one while it was not used yet.
-    pub(crate) async fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> AppResult<u64> {
+    /// Grants the next generation of a certificate that is good until `until`; again the same one while it was not used yet.
+    pub(crate) async fn agent_renew(
+        &self,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+        until: Timestamp,
+    ) -> AppResult<u64> {
         const OP: &str = "agent_renew";
         let op = OpContext::system(agent.to_string());
         self.retry(|| async {
@@ -31,6 +37,7 @@ impl App {
             let next = AgentKey {
                 generation: known.value.generation + 1,
                 used: known.value.used.max(generation),
+                certificate_until: Some(until),
                 ..known.value.clone()
             };
             let txn = replace(Txn::new(), OP, &known, &next)?;
@@ -102,6 +109,7 @@ impl App {
                     last => last + 1,
                 },
                 remote: Some(facts.remote),
+                certificate_until: key.value.certificate_until.max(Some(facts.certificate_until)),
                 ..key.value.clone()
             };
             let seen = AgentRecord {

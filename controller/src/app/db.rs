@@ -8,8 +8,8 @@ use windflow_kit::{
     seeded::{self, Bug},
 };
 use windflow_model::{
-    AgentId, AgentRecord, ChannelId, Deployment, DeploymentId, Document, Group, GroupId, OpId, OrgId,
-    Revision, Rollout, RolloutId, SessionId, Stack, StackId, TokenId, UserId,
+    AgentId, AgentRecord, AlertId, ChannelId, Deployment, DeploymentId, Document, Group, GroupId, OpId,
+    OrgId, Revision, Rollout, RolloutId, RuleId, SessionId, SilenceId, Stack, StackId, TokenId, UserId,
 };
 use windflow_store::{Committed, Entry, EntryPage, Key, Prefix, Table, Txn};
 
@@ -186,6 +186,18 @@ impl App {
 
     pub(crate) fn new_group_id(&self) -> AppResult<GroupId> {
         self.uuid().map(GroupId::from_uuid)
+    }
+
+    pub(crate) fn new_rule_id(&self) -> AppResult<RuleId> {
+        self.uuid().map(RuleId::from_uuid)
+    }
+
+    pub(crate) fn new_alert_id(&self) -> AppResult<AlertId> {
+        self.uuid().map(AlertId::from_uuid)
+    }
+
+    pub(crate) fn new_silence_id(&self) -> AppResult<SilenceId> {
+        self.uuid().map(SilenceId::from_uuid)
     }
 
     pub(crate) fn new_channel_id(&self) -> AppResult<ChannelId> {

@@ -55,8 +55,18 @@ impl Home for App {
         Box::pin(async move { self.agent_enrol(request).await.map_err(refusal) })
     }
 
-    fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<u64, Refusal>> {
-        Box::pin(async move { self.agent_renew(agent, key, generation).await.map_err(refusal) })
+    fn agent_renew(
+        &self,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+        until: Timestamp,
+    ) -> Answer<'_, Result<u64, Refusal>> {
+        Box::pin(async move {
+            self.agent_renew(agent, key, generation, until)
+                .await
+                .map_err(refusal)
+        })
     }
 
     fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>> {

@@ -15,6 +15,10 @@
 //! ORG/agent-key/AGT         key and generation        ORG/agent-gone/AGT        tombstone, kept for ever
 //! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
 //! ORG/heard/N               when the hosts of a shard were last heard
+//! ORG/rule/RUL              a rule of alerts          ORG/rule-name/NAME        → its id
+//! ORG/silence/SIL           a silence                 ORG/rules-made            WindFlow's own rules were made
+//! ORG/alert/~ALR            one alert                 ORG/alert-open/ALR        pending or firing
+//! ORG/told/CHN/HASH         what a channel was told of a group of alerts
 //! ORG/user/USR              a user with its password  ORG/user-name/NAME        → its id
 //! ORG/audit/TIME-UUID       audit record              ORG/audit-open/TIME-UUID  not under a seal yet
 //! ORG/audit-seal/N          seal over records         ORG/audit-head            the newest seal
@@ -24,8 +28,8 @@
 //! `~DEP` is the inverted id: a scan gives the newest first.
 
 use windflow_model::{
-    AgentId, ChannelId, DeploymentId, GroupId, NoticeId, OpId, OrgId, Rev, RolloutId, StackId, StackName,
-    TokenId, UserId,
+    AgentId, AlertId, ChannelId, DeploymentId, GroupId, NoticeId, OpId, OrgId, Rev, RolloutId, RuleId,
+    SilenceId, StackId, StackName, TokenId, UserId,
 };
 use windflow_store::{Key, Prefix};
 
@@ -169,6 +173,42 @@ pub(crate) fn notice_open(org: OrgId, channel: ChannelId, id: NoticeId) -> Key {
 }
 pub(crate) fn notices_open(org: OrgId) -> Prefix {
     prefix(org, &["notice-open"])
+}
+pub(crate) fn rule(org: OrgId, id: RuleId) -> Key {
+    key(org, &["rule", &id.to_string()])
+}
+pub(crate) fn rules(org: OrgId) -> Prefix {
+    prefix(org, &["rule"])
+}
+pub(crate) fn rule_name(org: OrgId, name: &str) -> Key {
+    key(org, &["rule-name", name])
+}
+pub(crate) fn rules_made(org: OrgId) -> Key {
+    key(org, &["rules-made"])
+}
+pub(crate) fn silence(org: OrgId, id: SilenceId) -> Key {
+    key(org, &["silence", &id.to_string()])
+}
+pub(crate) fn silences(org: OrgId) -> Prefix {
+    prefix(org, &["silence"])
+}
+pub(crate) fn alert(org: OrgId, id: AlertId) -> Key {
+    key(org, &["alert", &newest_first(id.uuid())])
+}
+pub(crate) fn alerts(org: OrgId) -> Prefix {
+    prefix(org, &["alert"])
+}
+pub(crate) fn alert_open(org: OrgId, id: AlertId) -> Key {
+    key(org, &["alert-open", &id.to_string()])
+}
+pub(crate) fn alerts_open(org: OrgId) -> Prefix {
+    prefix(org, &["alert-open"])
+}
+pub(crate) fn told(org: OrgId, channel: ChannelId, group: &str) -> Key {
+    key(org, &["told", &channel.to_string(), group])
+}
+pub(crate) fn all_told(org: OrgId) -> Prefix {
+    prefix(org, &["told"])
 }
 pub(crate) fn agent(org: OrgId, id: AgentId) -> Key {
     key(org, &["agent", &id.to_string()])

@@ -286,7 +286,7 @@ fn view(newest: Newest, name: &str, detail: bool) -> HostMetrics {
     }
 }
 
-fn function(word: &str) -> AppResult<Function> {
+pub(crate) fn function(word: &str) -> AppResult<Function> {
     Ok(match word {
         "mean" | "avg" | "rate" => Function::Mean,
         "max" => Function::Highest,

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fmt, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use windflow_model::{
-    AgentId, ChannelId, DeploymentId, Document, GroupId, OpId, OrgId, Rev, RolloutId, SessionId, StackId,
-    Timestamp, TokenId, UserId, Want,
-    alert::{Delivery, Templates},
+    AgentId, ChannelId, DeploymentId, Document, GroupId, NoticeId, OpId, OrgId, Rev, RolloutId, RuleId,
+    SessionId, SilenceId, StackId, Timestamp, TokenId, UserId, Want,
+    alert::{Delivery, Templates, notice::Told},
     org::User,
     rollout::{Before, Skip},
 };
@@ -39,6 +39,8 @@ documents! {
     AuditSeal = "audit seal";
     SealHead = "newest audit seal";
     Epoch = "controller epoch";
+    ToldGroup = "group of alerts";
+    RulesMade = "rules made";
 }
 
 /// Who holds a unique name.
@@ -135,6 +137,9 @@ pub(crate) struct AgentKey {
     /// Where it came from.
     #[serde(default)]
     pub(crate) remote: Option<SocketAddr>,
+    /// End of the newest certificate that was granted or shown.
+    #[serde(default)]
+    pub(crate) certificate_until: Option<Timestamp>,
 }
 
 /// Which host a public key belongs to; stays when the host is removed, so that the key stays banned.
@@ -223,6 +228,8 @@ pub(crate) enum Made {
     Rollout(RolloutId),
     Group(GroupId),
     Channel(ChannelId),
+    Rule(RuleId),
+    Silence(SilenceId),
 }
 
 /// Who did what to which object.
@@ -270,6 +277,23 @@ pub(crate) struct AuditSeal {
 pub(crate) struct SealHead {
     pub(crate) number: u64,
     pub(crate) hash: String,
+}
+
+/// The rules that WindFlow brings along were made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RulesMade {
+    pub(crate) at: Timestamp,
+}
+
+/// What the receivers of a channel were told of one group of alerts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToldGroup {
+    pub(crate) channel: ChannelId,
+    /// What its alerts have in common.
+    pub(crate) name: BTreeMap<String, String>,
+    pub(crate) told: Told,
+    /// The newest notification: another one waits until it has arrived or was given up.
+    pub(crate) notice: Option<NoticeId>,
 }
 
 /// Number of this start of the controller.

@@ -105,6 +105,8 @@ impl App {
             self.commit(OP, chunk.iter().cloned().fold(Txn::new(), Txn::delete))
                 .await?;
         }
+        self.alerts_sweep(op.org).await?;
+        self.silences_sweep(op.org).await?;
         for entry in self.all::<Fanout>(OP, &keys::fanouts(op.org)).await? {
             self.fan_out(&op, entry.value.op).await?;
         }

@@ -156,7 +156,12 @@ async fn grant(
             let (facts, key) = known(shared, &csr, &certificate)?;
             let generation = shared
                 .home
-                .agent_renew(facts.agent, KeyHash(key), facts.generation)
+                .agent_renew(
+                    facts.agent,
+                    KeyHash(key),
+                    facts.generation,
+                    shared.now().plus(shared.ca.leaf_life()),
+                )
                 .await?;
             (csr, facts.agent, generation)
         }

@@ -111,6 +111,8 @@ pub struct SessionFacts {
     pub key: KeyHash,
     /// Generation of that certificate.
     pub generation: u64,
+    /// Its end.
+    pub certificate_until: Timestamp,
     /// Host clock minus controller clock in milliseconds.
     pub clock_skew_ms: i64,
     /// When.
@@ -134,8 +136,14 @@ pub trait Home: Send + Sync + 'static {
 
     /// A new certificate for the same key: gives the next generation (the generation after `generation`, durably, or
     /// again the same one if that reply was lost). Refused for a removed agent, another key, or a generation below
-    /// the highest one used.
-    fn agent_renew(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<u64, Refusal>>;
+    /// the highest one used. `until` is the end of the certificate that is signed then.
+    fn agent_renew(
+        &self,
+        agent: AgentId,
+        key: KeyHash,
+        generation: u64,
+        until: Timestamp,
+    ) -> Answer<'_, Result<u64, Refusal>>;
 
     /// The host with this key leaves: it is removed as if a person had done it.
     fn agent_leave(&self, agent: AgentId, key: KeyHash, generation: u64) -> Answer<'_, Result<(), Refusal>>;

@@ -127,6 +127,7 @@ async fn hello(shared: &Shared, connection: Connection, facts: AgentFacts) -> Op
         protocol: hello.versions.max.min(VersionRange::SUPPORTED.max).0,
         key: KeyHash(facts.key),
         generation: facts.generation,
+        certificate_until: facts.not_after,
         clock_skew_ms: hello.wall_ms.saturating_sub(shared.clock.now_ms()),
         at: shared.now(),
     };

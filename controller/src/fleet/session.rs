@@ -466,7 +466,12 @@ impl Session {
         }
         let home = &self.shared.home;
         let renewed = home
-            .agent_renew(facts.agent, KeyHash(facts.key), facts.generation)
+            .agent_renew(
+                facts.agent,
+                KeyHash(facts.key),
+                facts.generation,
+                self.shared.now().plus(self.shared.ca.leaf_life()),
+            )
             .await;
         match renewed {
             Ok(generation) => match self.shared.ca.sign_agent(csr, facts.agent, generation) {

@@ -1,6 +1,7 @@
 //! The real router over a real store, with hosts that only remember what they were told.
 
 mod access;
+mod alerts;
 mod audit;
 mod bad_input;
 mod deploy;

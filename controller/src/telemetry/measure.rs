@@ -1,6 +1,6 @@
 //! What can be asked for: the metrics as they are measured, and what is made of several of them.
 
-use windflow_model::metrics::{Metric, Scope};
+use windflow_model::metrics::{Metric, Scope, Unit};
 
 /// What is asked for: one column, or what is made of several columns of the same thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +98,17 @@ impl Measure {
 
     pub(super) fn is_counter(&self) -> bool {
         self.plus.first().is_some_and(|metric| metric.is_counter())
+    }
+
+    /// Whether its values are so much a second.
+    pub(crate) fn is_rate(&self) -> bool {
+        self.is_counter() && !self.is_share()
+    }
+
+    /// What it counts.
+    pub(crate) fn unit(&self) -> Unit {
+        let known = self.plus.first().and_then(|metric| metric.known());
+        known.map_or(Unit::Count, |known| known.unit)
     }
 
     pub(super) fn per_base(&self) -> f64 {

@@ -75,6 +75,7 @@ impl Home for Memory {
         agent: AgentId,
         _key: KeyHash,
         generation: u64,
+        _until: Timestamp,
     ) -> Answer<'_, Result<u64, Refusal>> {
         let mut state = self.0.lock().unwrap();
         state.generation.insert(agent, generation + 1);

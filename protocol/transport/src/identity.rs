@@ -251,6 +251,16 @@ pub fn agent_facts(der: &[u8]) -> Result<AgentFacts, IdentityError> {
     })
 }
 
+/// End of a certificate's validity.
+///
+/// # Errors
+/// [`IdentityError::Certificate`].
+pub fn not_after(certificate: &[u8]) -> Result<Timestamp, IdentityError> {
+    Ok(timestamp(
+        parse(certificate)?.tbs_certificate().validity().not_after,
+    ))
+}
+
 /// SHA-256 of a certificate's public key (SubjectPublicKeyInfo).
 ///
 /// # Errors

@@ -222,6 +222,8 @@ pub struct AlertRule {
     pub id: RuleId,
     /// What it says.
     pub spec: RuleSpec,
+    /// Since when it is about what it is about; alerts from before are ended.
+    pub since: Timestamp,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it was saved last.
