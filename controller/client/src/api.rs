@@ -28,6 +28,7 @@ macro_rules! calls {
     };
 }
 
+mod alert;
 mod audit;
 mod event;
 mod files;

@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use crate::output::Format;
 
 mod agent;
+mod alert;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
@@ -20,6 +21,7 @@ mod terminal;
 mod value;
 
 pub use agent::{AgentCommand, TokenCommand};
+pub use alert::{AlertCommand, AlertListArgs, RuleCommand, SilenceCommand, SilenceCreateArgs};
 pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
@@ -81,6 +83,15 @@ pub enum Command {
     /// Saved choices of hosts.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// What is wrong, and who knows.
+    #[command(subcommand)]
+    Alert(AlertCommand),
+    /// Rules that alerts are made of.
+    #[command(subcommand)]
+    Rule(RuleCommand),
+    /// When nobody is told of alerts.
+    #[command(subcommand)]
+    Silence(SilenceCommand),
     /// What was done, by whom, and whether that record is whole.
     #[command(subcommand)]
     Audit(AuditCommand),

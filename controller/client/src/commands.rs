@@ -1,6 +1,7 @@
 //! The commands: each reads its arguments, calls the API and prints.
 
 pub mod agent;
+pub mod alert;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
@@ -72,6 +73,9 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Deployment(command) => deployment::run(&session, command).await,
         Command::Rollout(command) => Box::pin(rollout::run(&session, command)).await,
         Command::Group(command) => group::run(&session, command).await,
+        Command::Alert(command) => alert::run(&session, command).await,
+        Command::Rule(command) => alert::rule(&session, command).await,
+        Command::Silence(command) => alert::silence(&session, command).await,
         Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
         Command::Events(args) => event::run(&session, args).await,

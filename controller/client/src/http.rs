@@ -136,6 +136,11 @@ impl Client {
 
     /// All pages of a list. `path` may already hold a query.
     pub(crate) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>> {
+        self.list_some(path, usize::MAX).await
+    }
+
+    /// The same, but no more than so many.
+    pub(crate) async fn list_some<T: DeserializeOwned>(&self, path: &str, most: usize) -> Result<Vec<T>> {
         let mut items = Vec::new();
         let mut cursor: Option<String> = None;
         loop {
@@ -147,7 +152,8 @@ impl Client {
             let page: Page<T> = self.json(request).await?;
             items.extend(page.items);
             // A cursor that repeats would never end.
-            if page.next_cursor.is_none() || page.next_cursor == cursor {
+            if page.next_cursor.is_none() || page.next_cursor == cursor || items.len() >= most {
+                items.truncate(most);
                 return Ok(items);
             }
             cursor = page.next_cursor;

@@ -126,6 +126,112 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alert-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rules in the order of their creation. */
+        get: operations["rule_list"];
+        put?: never;
+        /** Makes a rule. */
+        post: operations["rule_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-rules/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a rule would see at this moment, without making it. */
+        post: operations["rule_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-rules/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One rule. */
+        get: operations["rule_view"];
+        /** Saves a rule. Its alerts go on, unless it is about something else now: then they end. */
+        put: operations["rule_update"];
+        post?: never;
+        /** Deletes a rule. Its alerts end. */
+        delete: operations["rule_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts, the newest first. */
+        get: operations["alert_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One alert. */
+        get: operations["alert_view"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/acknowledgement": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Says that somebody knows of an alert: nobody is told of it again, unless it ends. */
+        put: operations["alert_acknowledge"];
+        post?: never;
+        /** Takes that back. */
+        delete: operations["alert_unacknowledge"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit-records": {
         parameters: {
             query?: never;
@@ -645,6 +751,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/silences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Silences in the order of their creation. */
+        get: operations["silence_list"];
+        put?: never;
+        /** Makes a silence. */
+        post: operations["silence_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/silences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One silence. */
+        get: operations["silence_view"];
+        /** Saves a silence. */
+        put: operations["silence_update"];
+        post?: never;
+        /** Deletes a silence: alerts that it covered and that still fire are told of. */
+        delete: operations["silence_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/stacks": {
         parameters: {
             query?: never;
@@ -982,6 +1125,15 @@ export interface components {
          * @enum {string}
          */
         Absence: "never_connected" | "not_since_start" | "closed" | "silent" | "restarted" | "other";
+        /** @description Somebody knows of an alert: it is not told again, unless it ends. */
+        Acknowledgement: {
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Who. */
+            by: components["schemas"]["Person"];
+            /** @description What they said. */
+            note?: string;
+        };
         /**
          * @description What a step does.
          * @enum {string}
@@ -1042,16 +1194,235 @@ export interface components {
             /** @description Name shown to people, unique in the organisation; the host name unless chosen. */
             name: string;
         };
+        /** @description One alert: a rule's condition holding for one subject, from its begin to its end. */
+        Alert: components["schemas"]["AlertState"] & {
+            acknowledged?: components["schemas"]["Acknowledgement"] | null;
+            /** @description Name of the host at that time, if it is about one. */
+            host?: string;
+            /** @description Id, never reused. */
+            id: components["schemas"]["AlertId"];
+            /** @description Its rule. */
+            rule: components["schemas"]["RuleId"];
+            /** @description The rule's name at that time. */
+            rule_name: string;
+            /** @description How bad it is. */
+            severity: components["schemas"]["AlertSeverity"];
+            /** @description What it is about. */
+            subject: components["schemas"]["AlertSubject"];
+            /** @description One sentence, as of the last change: `CPU is 0.97, above 0.9`. */
+            summary: string;
+            /**
+             * Format: double
+             * @description The value that was seen then, if the condition has one.
+             */
+            value?: number | null;
+        };
+        /** @description Somebody knows. */
+        AlertAcknowledge: {
+            /**
+             * @description For the others, at most 500 characters.
+             * @default
+             */
+            note: string;
+        };
+        /**
+         * @description On which side of a threshold a value is bad.
+         * @enum {string}
+         */
+        AlertCompare: "above" | "below";
+        /** @description When an alert is due. Each host, container, file system, stack, … for which it holds is an alert of its own. */
+        AlertCondition: {
+            /**
+             * Format: double
+             * @description Once an alert is there, the value must be on the other side of this one for it to end; absent: of the threshold.
+             */
+            clear?: number | null;
+            /** @description On which side it is bad. */
+            compare: components["schemas"]["AlertCompare"];
+            /** @description Of containers: only these. */
+            containers?: components["schemas"]["AlertContainers"];
+            /** @description What of its values within the window: `mean`, `max`, `min`, `last`, `p95`, … */
+            function?: string;
+            /** @description Only this disk, file system, interface or container. */
+            key?: string;
+            /** @description Which: as in questions about the history, e.g. `cpu`, `memory_share`, `filesystem_share`, `container_memory`. */
+            metric: string;
+            /** @enum {string} */
+            on: "metric";
+            /**
+             * Format: double
+             * @description The threshold, in the unit of the metric; shares are 0 to 1.
+             */
+            threshold: number;
+            /**
+             * Format: int32
+             * @description Seconds that are looked at, up to now. 30 to 86,400.
+             */
+            window_s: number;
+        } | {
+            /** @enum {string} */
+            on: "disk_full";
+            /**
+             * Format: int32
+             * @description Seconds that are looked at, up to now. 600 to 86,400.
+             */
+            window_s: number;
+            /**
+             * Format: int32
+             * @description Soon: within so many seconds. 600 to 2,592,000.
+             */
+            within_s: number;
+        } | {
+            /** @enum {string} */
+            on: "host_offline";
+        } | {
+            /** @enum {string} */
+            on: "engine_silent";
+        } | {
+            /** @description Which containers. */
+            containers?: components["schemas"]["AlertContainers"];
+            /** @enum {string} */
+            on: "container_unhealthy";
+        } | {
+            /** @description Which containers. */
+            containers?: components["schemas"]["AlertContainers"];
+            /** @enum {string} */
+            on: "container_down";
+        } | {
+            /** @description Which containers. */
+            containers?: components["schemas"]["AlertContainers"];
+            /** @enum {string} */
+            on: "container_restarts";
+            /**
+             * Format: int32
+             * @description At least so many times. 2 to 100.
+             */
+            times: number;
+            /**
+             * Format: int32
+             * @description Within so many seconds. 60 to 86,400.
+             */
+            within_s: number;
+        } | {
+            /** @enum {string} */
+            on: "deployment_failed";
+            stack?: components["schemas"]["StackId"] | null;
+        } | {
+            /** @enum {string} */
+            on: "rollout_failed";
+            stack?: components["schemas"]["StackId"] | null;
+        } | {
+            /** @enum {string} */
+            on: "certificate_expiry";
+            /**
+             * Format: int32
+             * @description So near: seconds. 60 to 31,536,000. Certificates of hosts live a day and are renewed after half of it, unless the
+             *     controller's settings say otherwise.
+             */
+            within_s: number;
+        } | {
+            /** @description Of containers: only these. */
+            containers?: components["schemas"]["AlertContainers"];
+            /**
+             * Format: int32
+             * @description The alert ends if it did not happen again for so many seconds. 60 to 86,400.
+             */
+            hold_s: number;
+            /** @description Their names, e.g. `container.out_of_memory`, `agent_removed`. */
+            kinds: string[];
+            /** @enum {string} */
+            on: "event";
+        };
+        /** @description Which containers are meant. What says nothing fits all. */
+        AlertContainers: {
+            /**
+             * @description Those of this service.
+             * @default
+             */
+            service: string;
+            /**
+             * @description Those of this stack (Compose project).
+             * @default
+             */
+            stack: string;
+        };
         /**
          * @description Id with the prefix `alr_`.
          * @example alr_01jd4x2m8v7f3k9q0zt5n6r1wc
          */
         AlertId: string;
+        /** @description A rule. */
+        AlertRule: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Id, never reused. */
+            id: components["schemas"]["RuleId"];
+            /** @description Since when it is about what it is about; alerts from before are ended. */
+            since: components["schemas"]["Timestamp"];
+            /** @description What it says. */
+            spec: components["schemas"]["RuleSpec"];
+            /** @description When it was saved last. */
+            updated_at: components["schemas"]["Timestamp"];
+            updated_by?: components["schemas"]["UserId"] | null;
+        };
         /**
          * @description How bad something is.
          * @enum {string}
          */
         AlertSeverity: "info" | "warning" | "critical";
+        /** @description Where an alert stands. */
+        AlertState: {
+            /** @description Since when it holds. */
+            since: components["schemas"]["Timestamp"];
+            /** @enum {string} */
+            state: "pending";
+        } | {
+            clearing?: components["schemas"]["Timestamp"] | null;
+            /** @description Since when it fires. */
+            fired: components["schemas"]["Timestamp"];
+            /** @description Since when its condition held. */
+            since: components["schemas"]["Timestamp"];
+            /** @enum {string} */
+            state: "firing";
+        } | {
+            /** @description When it ended. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Since when it fired. */
+            fired: components["schemas"]["Timestamp"];
+            /** @description Since when its condition held. */
+            since: components["schemas"]["Timestamp"];
+            /** @enum {string} */
+            state: "resolved";
+            /** @description Why. */
+            why: components["schemas"]["Resolution"];
+        };
+        /** @description What an alert is about. Of one rule there is at most one open alert for each. */
+        AlertSubject: {
+            /** @default null */
+            agent: components["schemas"]["AgentId"] | null;
+            /**
+             * @description What of it: a container, a file system, an interface, …
+             * @default
+             */
+            part: string;
+            /**
+             * @description The service.
+             * @default
+             */
+            service: string;
+            /**
+             * @description The stack's name (Compose project).
+             * @default
+             */
+            stack: string;
+            /** @default null */
+            stack_id: components["schemas"]["StackId"] | null;
+        };
+        /** @description An alert as it is shown. */
+        AlertView: components["schemas"]["Alert"] & {
+            /** @description Silences that cover it at this moment: nobody is told of it. */
+            silenced: components["schemas"]["SilenceId"][];
+        };
         /**
          * @description A number of hosts, or a share of all.
          * @example 25%
@@ -1187,6 +1558,11 @@ export interface components {
             /** @description The value before, as text; absent if there was none or it cannot be told. Never a secret. */
             old?: string | null;
         };
+        /**
+         * @description Id with the prefix `chn_`.
+         * @example chn_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        ChannelId: string;
         /**
          * @description What a container can fail.
          * @enum {string}
@@ -2317,6 +2693,16 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_AlertView: {
+            /** @description The entries. */
+            items: (components["schemas"]["Alert"] & {
+                /** @description Silences that cover it at this moment: nobody is told of it. */
+                silenced: components["schemas"]["SilenceId"][];
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_AuditEntry: {
             /** @description The entries. */
             items: {
@@ -2515,6 +2901,43 @@ export interface components {
                 version: number;
                 /** @description The same per wave, in order; only of a single rollout, not in lists. */
                 wave_summaries?: components["schemas"]["Summary"][];
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_RuleView: {
+            /** @description The entries. */
+            items: (components["schemas"]["AlertRule"] & {
+                /**
+                 * Format: int32
+                 * @description Alerts of it that fire.
+                 */
+                firing: number;
+                /**
+                 * Format: int32
+                 * @description Alerts of it that wait for their time.
+                 */
+                pending: number;
+                /**
+                 * Format: int64
+                 * @description Version of the record for `If-Match`.
+                 */
+                version: number;
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_SilenceView: {
+            /** @description The entries. */
+            items: (components["schemas"]["Silence"] & {
+                active_until?: components["schemas"]["Timestamp"] | null;
+                /**
+                 * Format: int64
+                 * @description Version of the record for `If-Match`.
+                 */
+                version: number;
             })[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
@@ -2827,6 +3250,11 @@ export interface components {
          * @enum {string}
          */
         ReplaceOrder: "auto" | "start_first" | "stop_first";
+        /**
+         * @description Why an alert ended.
+         * @enum {string}
+         */
+        Resolution: "cleared" | "gone" | "rule";
         /**
          * @description What happens to volumes and networks.
          * @enum {string}
@@ -3191,6 +3619,96 @@ export interface components {
             waves: number[];
         };
         /**
+         * @description Id with the prefix `rul_`.
+         * @example rul_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        RuleId: string;
+        /** @description What a rule sees at this moment. */
+        RulePreview: {
+            /**
+             * Format: int32
+             * @description For so many it does not.
+             */
+            clear: number;
+            /**
+             * Format: int32
+             * @description For so many its condition holds.
+             */
+            holds: number;
+            /** @description At most 200 of them, those first for which it holds. */
+            sights: components["schemas"]["RuleSight"][];
+            /**
+             * Format: int32
+             * @description Of so many nobody can tell.
+             */
+            unknown: number;
+        };
+        /** @description What a rule sees of one subject. */
+        RuleSight: {
+            /** @description Whether the condition holds; absent if nobody can tell. */
+            holds?: boolean | null;
+            /** @description Name of the host, if it is about one. */
+            host: string;
+            /** @description What it is about. */
+            subject: components["schemas"]["AlertSubject"];
+            /** @description One sentence. */
+            summary: string;
+            /**
+             * Format: double
+             * @description The value, if the condition has one.
+             */
+            value?: number | null;
+        };
+        /** @description What a person says of a rule. */
+        RuleSpec: {
+            /** @description Who is told; empty: the standard channels. */
+            channels?: components["schemas"]["ChannelId"][];
+            /**
+             * Format: int32
+             * @description Seconds that it must not hold before the alert ends. 0 to 604,800.
+             */
+            clear_s?: number;
+            /** @description When an alert is due. */
+            condition: components["schemas"]["AlertCondition"];
+            /** @description Whether it is used. */
+            enabled?: boolean;
+            /**
+             * Format: int32
+             * @description Seconds that the condition must hold before the alert fires. 0 to 604,800.
+             */
+            for_s?: number;
+            /** @description Unique in the organisation, 1–64 characters. */
+            name: string;
+            /** @description For whoever is told: what it means, what to do. At most 4,096 characters. */
+            note?: string;
+            /** @description How bad that is. */
+            severity?: components["schemas"]["AlertSeverity"];
+            targets?: components["schemas"]["Targets"] | null;
+        };
+        /** @description A rule that is tried out. */
+        RuleTry: {
+            /** @description What it would say. */
+            spec: components["schemas"]["RuleSpec"];
+        };
+        /** @description A rule as it is shown. */
+        RuleView: components["schemas"]["AlertRule"] & {
+            /**
+             * Format: int32
+             * @description Alerts of it that fire.
+             */
+            firing: number;
+            /**
+             * Format: int32
+             * @description Alerts of it that wait for their time.
+             */
+            pending: number;
+            /**
+             * Format: int64
+             * @description Version of the record for `If-Match`.
+             */
+            version: number;
+        };
+        /**
          * @description What ends a search before all is read.
          * @enum {string}
          */
@@ -3230,6 +3748,91 @@ export interface components {
          * @enum {string}
          */
         Severity: "error" | "warning";
+        /** @description Alerts of which nobody wants to be told. They are still there, and shown as silenced. */
+        Silence: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Id, never reused. */
+            id: components["schemas"]["SilenceId"];
+            /** @description Which alerts. */
+            matcher: components["schemas"]["SilenceMatcher"];
+            /** @description What it is for. */
+            note: string;
+            /** @description When. */
+            schedule: components["schemas"]["SilenceSchedule"];
+            /** @description When it was saved last. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description By whom. */
+            updated_by: components["schemas"]["UserId"];
+        };
+        /** @description What a person says of a silence. */
+        SilenceCreate: {
+            /** @description Which alerts; empty: all. */
+            matcher?: components["schemas"]["SilenceMatcher"];
+            /** @description What it is for, 1–500 characters. */
+            note: string;
+            /** @description When. */
+            schedule: components["schemas"]["SilenceSchedule"];
+        };
+        /**
+         * @description A day of the week.
+         * @enum {string}
+         */
+        SilenceDay: "monday" | "tuesday" | "wednesday" | "thursday" | "friday" | "saturday" | "sunday";
+        /**
+         * @description Id with the prefix `sil_`.
+         * @example sil_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        SilenceId: string;
+        /** @description What a silence is about. Everything that is said must fit; what says nothing fits everything. */
+        SilenceMatcher: {
+            /** @default null */
+            rule: components["schemas"]["RuleId"] | null;
+            /** @default null */
+            severity: components["schemas"]["AlertSeverity"] | null;
+            /**
+             * @description Alerts of this stack (Compose project).
+             * @default
+             */
+            stack: string;
+            /** @default null */
+            targets: components["schemas"]["Targets"] | null;
+        };
+        /** @description When a silence holds. */
+        SilenceSchedule: {
+            /** @description From then. */
+            from: components["schemas"]["Timestamp"];
+            /** @enum {string} */
+            kind: "once";
+            /** @description Until then. */
+            until: components["schemas"]["Timestamp"];
+        } | (components["schemas"]["SilenceWindow"] & {
+            /** @enum {string} */
+            kind: "weekly";
+        });
+        /** @description A silence as it is shown. */
+        SilenceView: components["schemas"]["Silence"] & {
+            active_until?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description Version of the record for `If-Match`.
+             */
+            version: number;
+        };
+        /** @description A time that comes again each week. */
+        SilenceWindow: {
+            /** @description It begins at this time of the day, `HH:MM`. */
+            at: string;
+            /** @description On these days; empty: on every day. */
+            days?: components["schemas"]["SilenceDay"][];
+            /**
+             * Format: int32
+             * @description It lasts so many minutes, 1 to 10,079.
+             */
+            minutes: number;
+            /** @description Time zone by its name in the IANA database, e.g. `Europe/Paris`; empty: UTC. */
+            zone?: string;
+        };
         SpecDigest: string;
         /** @description One file of a stack, as text. The path is relative to the project directory and never leaves it. */
         SpecFile: {
@@ -4060,6 +4663,337 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page_VolumeSummary"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rule_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RuleView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rule_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleSpec"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rule_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleTry"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulePreview"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rule_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rule_update: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that was read. */
+                "If-Match": string;
+            };
+            path: {
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RuleSpec"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuleView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    rule_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["RuleId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    alert_list: {
+        parameters: {
+            query?: {
+                /** @description `pending`, `firing`, `resolved`, or `open` for the first two. */
+                state?: string;
+                /** @description Of at least this severity. */
+                severity?: "info" | "warning" | "critical";
+                /** @description Of this host. */
+                agent?: components["schemas"]["AgentId"];
+                /** @description Of this stack, by its name. */
+                stack?: string;
+                /** @description Of this rule. */
+                rule?: components["schemas"]["RuleId"];
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_AlertView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    alert_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["AlertId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    alert_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["AlertId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertAcknowledge"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    alert_unacknowledge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["AlertId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertView"];
                 };
             };
             /** @description A refusal or a failure. */
@@ -5336,6 +6270,168 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Session"];
                 };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    silence_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_SilenceView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    silence_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    silence_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SilenceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    silence_update: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that was read. */
+                "If-Match": string;
+            };
+            path: {
+                id: components["schemas"]["SilenceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SilenceCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SilenceView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    silence_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["SilenceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A refusal or a failure. */
             default: {

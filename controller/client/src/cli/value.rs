@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use windflow_model::Timestamp;
+use windflow_model::{Severity, Timestamp};
 
 /// Lines to begin with; `None` means all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub(super) fn parse_tail(text: &str) -> Result<Tail, String> {
 }
 
 /// `90`, `90s`, `5m`, `2h`, `1h30m`.
+pub(super) fn parse_severity(text: &str) -> Result<Severity, String> {
+    [Severity::Info, Severity::Warning, Severity::Critical]
+        .into_iter()
+        .find(|one| one.name() == text)
+        .ok_or_else(|| "use info, warning or critical".to_owned())
+}
+
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("`{text}` is no duration: use forms like 90s, 5m or 1h30m");
     let mut seconds = 0_u64;
