@@ -433,13 +433,50 @@ LimitNOFILE=65536
 [Install]
 WantedBy=multi-user.target
 UNIT
+    # Terminals on the host itself: put there, and not enabled. That is the word of the host's owner.
+    cat >"$work/socket" <<'SOCKET'
+[Unit]
+Description=Terminals on this host through WindFlow, for the users that /etc/windflow/policy.toml names
+
+[Socket]
+ListenStream=/run/windflow-host-terminal.sock
+SocketUser=root
+SocketGroup=root
+SocketMode=0600
+RemoveOnStop=yes
+Accept=yes
+MaxConnections=64
+
+[Install]
+WantedBy=sockets.target
+SOCKET
+    cat >"$work/part" <<'PART'
+[Unit]
+Description=WindFlow terminal on this host
+CollectMode=inactive-or-failed
+
+[Service]
+# One connection of the agent, one process. It becomes a user of the policy, so it keeps the rights of root until then; what
+# runs in it may be anything that a login may.
+ExecStart=/usr/local/bin/windflow-agent host-terminal
+StandardInput=socket
+StandardOutput=journal
+StandardError=journal
+# It ends its session itself; what a user has taken out of it (tmux, nohup) is theirs.
+KillMode=process
+TimeoutStopSec=10
+PART
     if [ "$bin" != "$root/usr/local/bin" ]; then
-        sed "s|^ExecStart=/usr/local/bin/|ExecStart=${bin#"$root"}/|" "$work/unit" >"$work/unit.moved"
-        mv "$work/unit.moved" "$work/unit"
+        for file in unit part; do
+            sed "s|^ExecStart=/usr/local/bin/|ExecStart=${bin#"$root"}/|" "$work/$file" >"$work/$file.moved"
+            mv "$work/$file.moved" "$work/$file"
+        done
     fi
     _wf_make_folder "$units" 755
     _wf_will_undo reload
     _wf_put "$work/unit" "$units/windflow-agent.service" 644
+    _wf_put "$work/socket" "$units/windflow-host-terminal.socket" 644
+    _wf_put "$work/part" "$units/windflow-host-terminal@.service" 644
 }
 
 _wf_initd() {
@@ -519,7 +556,11 @@ main() {
     if [ -z "$root" ] || [ -n "${WINDFLOW_TEST_SYSTEMCTL:-}" ]; then systemctl=systemctl; fi
     if [ -e "$root/etc/systemd/system/windflow-agent.service" ]; then
         [ -z "$systemctl" ] || systemctl disable --now windflow-agent.service || true
-        rm -f "$root/etc/systemd/system/windflow-agent.service"
+        if [ -e "$root/etc/systemd/system/windflow-host-terminal.socket" ]; then
+            [ -z "$systemctl" ] || systemctl disable --now windflow-host-terminal.socket || true
+        fi
+        rm -f "$root/etc/systemd/system/windflow-agent.service" "$root/etc/systemd/system/windflow-host-terminal.socket" \
+            "$root/etc/systemd/system/windflow-host-terminal@.service"
         [ -z "$systemctl" ] || systemctl daemon-reload || true
     fi
     if [ -e "$root/etc/init.d/windflow-agent" ]; then

@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::local::args::LocalArgs;
+use crate::{host_terminal::HostTerminalArgs, local::args::LocalArgs};
 
 /// The WindFlow agent: runs stacks on this host, under a controller or alone.
 #[derive(Debug, Parser)]
@@ -37,6 +37,9 @@ pub enum Command {
     Config(ConfigCommand),
     /// Deploy Compose projects on this host without a controller, with docker compose's flags.
     Local(Box<LocalArgs>),
+    /// The privileged part that opens a terminal on the host; started by systemd or the agent.
+    #[command(hide = true)]
+    HostTerminal(HostTerminalArgs),
 }
 
 /// `enroll`.

@@ -4,8 +4,10 @@ use rustix::system::uname;
 use windflow_engine::EngineHandle;
 use windflow_model::{Capability, EngineKind, Inventory, TargetKind};
 
+use crate::policy::PolicyFile;
+
 /// Looks at the host and asks the engine who it is.
-pub async fn inventory(engine: &EngineHandle) -> Inventory {
+pub async fn inventory(engine: &EngineHandle, policy: &PolicyFile) -> Inventory {
     let (info, problem) = match engine.target_info().await {
         Ok(info) => (Some(info), None),
         Err(failure) => (None, Some(failure.message)),
@@ -25,9 +27,16 @@ pub async fn inventory(engine: &EngineHandle) -> Inventory {
         targets: targets.collect(),
         engine: info,
         engine_problem: problem,
-        capabilities: [Capability::DEPLOY, Capability::LOGS, Capability::PLAN]
-            .map(|word| Capability(word.to_owned()))
-            .to_vec(),
+        capabilities: [
+            Capability::DEPLOY,
+            Capability::LOGS,
+            Capability::PLAN,
+            Capability::HOST_TERMINAL,
+        ]
+        .map(|word| Capability(word.to_owned()))
+        .to_vec(),
+        // A policy with a mistake in it allows nobody.
+        host_terminal_users: policy.read().map(|rules| rules.host_users).unwrap_or_default(),
         agent_version: windflow_kit::build::VERSION.to_owned(),
     }
 }

@@ -20,6 +20,7 @@ pub mod events;
 pub mod exposition;
 pub mod failure;
 pub mod host;
+pub mod host_terminal;
 #[cfg(feature = "link")]
 pub mod joining;
 #[cfg(feature = "link")]

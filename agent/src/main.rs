@@ -11,6 +11,7 @@ use windflow_agent::{
     cli::{Cli, Command, ConfigCommand, RunArgs},
     config, doctor,
     failure::CommandError,
+    host_terminal,
     local::{self, Caller},
     status, tasks,
 };
@@ -41,7 +42,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), CommandError> {
-    let filter = if matches!(cli.command, Command::Run(_)) {
+    if let Command::HostTerminal(args) = &cli.command
+        && args.exec
+    {
+        // Before anything that may begin a thread.
+        return Err(host_terminal::enter());
+    }
+    let filter = if matches!(cli.command, Command::Run(_) | Command::HostTerminal(_)) {
         "info"
     } else {
         "error"
@@ -74,6 +81,7 @@ fn run(cli: Cli) -> Result<(), CommandError> {
             let config = config::load(&args, &variable)?;
             runtime.block_on(Box::pin(tasks::run(config, clock, random)))
         }
+        Command::HostTerminal(args) => runtime.block_on(Box::pin(host_terminal::serve(args))),
         Command::Status(args) => runtime.block_on(status::command(args)),
         Command::Doctor(args) => {
             let args = RunArgs {

@@ -32,6 +32,12 @@ pub const RULES: &[Setting] = &[
         "Only in containers of these stacks; a * stands for any characters. Without it: in all containers of the host.",
     ),
     rule(
+        "host_terminal_users",
+        "",
+        Form::List,
+        "Users of the host as whom terminals and commands may be run on the host itself. Without it: as nobody.",
+    ),
+    rule(
         "volume_browser",
         "",
         Form::Text,
@@ -79,6 +85,8 @@ pub struct Policy {
     container_exec: bool,
     /// `None`: all.
     stacks: Option<Vec<String>>,
+    /// As whom terminals on the host itself may be opened.
+    pub host_users: Vec<String>,
     /// `None`: what commands may be run in may be written.
     files: Option<FileAccess>,
     /// Bytes that may be written at once.
@@ -107,6 +115,12 @@ impl PolicyFile {
         Self(path)
     }
 
+    /// Its path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// The rules as they are now.
     ///
     /// # Errors
@@ -124,6 +138,7 @@ impl PolicyFile {
         rules.file(path, false);
         let container_exec = rules.value("container_exec", |text| Ok(text == "true"));
         let stacks = rules.given_list("container_exec_stacks");
+        let host_users = rules.given_list("host_terminal_users").unwrap_or_default();
         let files = rules.value("volume_browser", |text| match text {
             "off" => Ok(FileAccess::Off),
             "ro" => Ok(FileAccess::Read),
@@ -143,6 +158,7 @@ impl PolicyFile {
             file: path.clone(),
             container_exec: container_exec.unwrap_or(false),
             stacks,
+            host_users: host_users.into_iter().filter(|user| !user.is_empty()).collect(),
             files,
             files_upload: upload.unwrap_or_default(),
             terminal_idle: idle.unwrap_or_default(),
@@ -183,6 +199,49 @@ impl Policy {
 }
 
 impl Policy {
+    /// As whom a terminal on the host itself may be opened: as this user, or as the only one if none is asked for.
+    ///
+    /// # Errors
+    /// [`Code::PolicyRefused`] with the rule's name; [`Code::BadRequest`] if several are allowed and none is asked for.
+    pub fn may_host_terminal(&self, user: Option<&str>) -> Result<String, Failure> {
+        let names = self.host_users.join(", ");
+        let asked = match (user, self.host_users.as_slice()) {
+            (Some(user), allowed) if allowed.iter().any(|name| name == user) => return Ok(user.to_owned()),
+            (None, [only]) => return Ok(only.clone()),
+            (None, [_, ..]) => {
+                return Err(Failure {
+                    hint: format!("Name one of these users: {names}."),
+                    ..Failure::new(
+                        Code::BadRequest,
+                        "a terminal on the host needs the name of a user",
+                    )
+                });
+            }
+            (user, _) => user,
+        };
+        let line = format!("host_terminal_users = [\"{}\"]", asked.unwrap_or("NAME"));
+        let file = self.file.display();
+        let (text, hint) = if self.host_users.is_empty() {
+            let text = "the policy of this host forbids terminals on the host itself (host_terminal_users names nobody)";
+            let hint =
+                format!("The owner of the host can allow them with {line} in {file}; the controller cannot.");
+            (text.to_owned(), hint)
+        } else {
+            let text = format!(
+                "the policy of this host forbids terminals on the host itself as {:?} (host_terminal_users names {names})",
+                asked.unwrap_or_default()
+            );
+            (
+                text,
+                format!("The owner of the host can change {file}; the controller cannot."),
+            )
+        };
+        Err(Failure {
+            hint,
+            ..Failure::new(Code::PolicyRefused, text)
+        })
+    }
+
     /// May this be done with files of a place that belongs to this stack (`None`: to no stack)?
     ///
     /// # Errors
@@ -278,196 +337,4 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use super::*;
-
-    /// `Err` holds what the refusal must say.
-    fn check(text: &str, mode: u32, stack: Option<&str>, expected: Result<(), &str>) {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("policy.toml");
-        fs_err::write(&file, text).unwrap();
-        fs_err::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
-        let answer = PolicyFile::new(file)
-            .read()
-            .and_then(|policy| policy.may_exec(stack));
-        match (answer, expected) {
-            (Ok(()), Ok(())) => {}
-            (Err(failure), Err(says)) => {
-                assert_eq!(failure.code, Code::PolicyRefused.as_str());
-                assert!(failure.message.contains(says), "{text}: {failure}");
-                assert!(failure.hint.contains("policy.toml"), "{}", failure.hint);
-            }
-            (answer, _) => panic!("{text:?} for {stack:?}: {answer:?}"),
-        }
-    }
-
-    #[test]
-    fn rules_of_commands_in_containers() {
-        let web = Some("web");
-        check("", 0o644, web, Ok(()));
-        check("", 0o644, None, Ok(()));
-        check("container_exec = true", 0o644, web, Ok(()));
-        check(
-            "container_exec = false",
-            0o644,
-            web,
-            Err("container_exec = false"),
-        );
-        check(
-            "container_exec = false",
-            0o644,
-            None,
-            Err("container_exec = false"),
-        );
-        check("container_exec_stacks = [\"web\"]", 0o644, web, Ok(()));
-        check("container_exec_stacks = [\"w*\"]", 0o600, web, Ok(()));
-        check("container_exec_stacks = [\"a\", \"*b\"]", 0o644, web, Ok(()));
-        check(
-            "container_exec_stacks = [\"shop\", \"db-*\"]",
-            0o644,
-            web,
-            Err("stack web (container_exec_stacks names shop, db-*)"),
-        );
-        check(
-            "container_exec_stacks = [\"*\"]",
-            0o644,
-            None,
-            Err("containers outside of stacks"),
-        );
-        for none in ["[]", "[\"\"]"] {
-            let text = format!("container_exec_stacks = {none}");
-            check(
-                &text,
-                0o644,
-                web,
-                Err("stack web (container_exec_stacks names none)"),
-            );
-            check(&text, 0o644, None, Err("containers outside of stacks"));
-        }
-        check(
-            "container_exec = false\ncontainer_exec_stacks = [\"web\"]",
-            0o644,
-            web,
-            Err("container_exec = false"),
-        );
-    }
-
-    #[test]
-    fn rules_of_files() {
-        use FileAccess::{Read, Write};
-        let check = |text: &str, wanted: FileAccess, stack: Option<&str>, expected: Result<(), &str>| {
-            let dir = tempfile::tempdir().unwrap();
-            let file = dir.path().join("policy.toml");
-            fs_err::write(&file, text).unwrap();
-            let answer = PolicyFile::new(file)
-                .read()
-                .and_then(|policy| policy.may_access(wanted, stack));
-            match (answer, expected) {
-                (Ok(()), Ok(())) => {}
-                (Err(failure), Err(says)) => assert!(failure.message.contains(says), "{text}: {failure}"),
-                (answer, _) => panic!("{text:?} for {wanted:?}: {answer:?}"),
-            }
-        };
-        check("", Write, None, Ok(()));
-        check(
-            "container_exec = false",
-            Read,
-            None,
-            Err("container_exec = false"),
-        );
-        check("container_exec_stacks = [\"web\"]", Write, Some("web"), Ok(()));
-        check(
-            "container_exec_stacks = [\"web\"]",
-            Read,
-            Some("db"),
-            Err("stack db"),
-        );
-        check(
-            "volume_browser = \"off\"",
-            Read,
-            None,
-            Err("volume_browser = \"off\""),
-        );
-        check("volume_browser = \"ro\"", Read, Some("db"), Ok(()));
-        check(
-            "volume_browser = \"ro\"",
-            Write,
-            None,
-            Err("volume_browser = \"ro\""),
-        );
-        check(
-            "container_exec = false\nvolume_browser = \"rw\"",
-            Write,
-            None,
-            Ok(()),
-        );
-        check(
-            "volume_browser = \"on\"",
-            Read,
-            None,
-            Err("none of off, ro and rw"),
-        );
-        check("files_upload_mib = 0", Read, None, Err("no number of MiB"));
-    }
-
-    #[test]
-    fn a_file_with_a_mistake_allows_nothing() {
-        check(
-            "container_exec = \"yes\"",
-            0o644,
-            None,
-            Err("must be true or false"),
-        );
-        check("exec = true", 0o644, None, Err("unknown key `exec`"));
-        check("terminal_idle_s = 0", 0o644, None, Err("no number of seconds"));
-        check("container_exec =", 0o644, None, Err("policy.toml:1:"));
-        check("container_exec = true", 0o666, None, Err("may write"));
-        check("container_exec = true", 0o664, None, Err("may write"));
-    }
-
-    #[test]
-    fn without_a_file_the_usual_holds() {
-        let policy = PolicyFile::new("/nowhere/policy.toml".into()).read().unwrap();
-        assert_eq!(policy.may_exec(None), Ok(()));
-        assert_eq!(policy.terminal_idle, Duration::from_secs(1_800));
-
-        let dir = tempfile::tempdir().unwrap();
-        let link = dir.path().join("policy.toml");
-        fs_err::os::unix::fs::symlink(dir.path().join("moved.toml"), &link).unwrap();
-        let refused = PolicyFile::new(link).read().unwrap_err();
-        assert!(
-            refused.message.contains("a link to a file that is not there"),
-            "{refused}"
-        );
-    }
-
-    #[test]
-    fn patterns() {
-        let check = |pattern: &str, text: &str, fits: bool| {
-            assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
-        };
-        check("web", "web", true);
-        check("web", "web2", false);
-        check("web", "aweb", false);
-        check("web*", "web2", true);
-        check("*web", "aweb", true);
-        check("*web", "webs", false);
-        check("a*b*c", "a-b-c", true);
-        check("a*b*c", "a-c-b", false);
-        check("a*a", "a", false);
-        check("*", "", true);
-        check("", "", true);
-    }
-
-    #[test]
-    fn the_guide_has_a_row_for_every_rule() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/terminals.md");
-        let guide = fs_err::read_to_string(path).unwrap();
-        for rule in RULES {
-            let row = format!("| `{}` |", rule.key);
-            assert!(guide.contains(&row), "docs/terminals.md has no row {row}");
-        }
-    }
-}
+mod tests;

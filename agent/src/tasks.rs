@@ -31,6 +31,7 @@ use crate::{
     exposition::Page,
     failure::CommandError,
     host,
+    policy::PolicyFile,
     sampler::SamplerOptions,
     status::{self, LinkStatus},
 };
@@ -89,22 +90,21 @@ pub async fn run(config: Config, clock: Clock, random: Random) -> Result<(), Com
             page.serve(address, tasks.stop().clone()),
         );
     }
-    #[cfg(feature = "link")]
-    let policy = crate::policy::PolicyFile::new(config.policy_file.clone());
+    let policy = PolicyFile::new(config.policy_file.clone());
     #[cfg(feature = "link")]
     linked::start(
         &tasks,
         &config.state_dir,
         &handle,
         (clock, random),
-        policy,
+        policy.clone(),
         (link, measured),
     )
     .await?;
     #[cfg(not(feature = "link"))]
     let _nobody_reads = (link, measured);
     tasks.spawn("watchdog", OnFailure::Log, watchdog(tasks.stop().clone()));
-    greet(&handle).await;
+    greet(&handle, &policy).await;
     notify(&[NotifyState::Ready]);
 
     let signal = tasks.stop().run(signals.next()).await;
@@ -152,8 +152,8 @@ pub fn target(config: &Config) -> Result<Arc<dyn Target>, CommandError> {
 }
 
 /// Says what was found; a missing engine is no reason not to run.
-async fn greet(engine: &EngineHandle) {
-    let found = host::inventory(engine).await;
+async fn greet(engine: &EngineHandle, policy: &PolicyFile) {
+    let found = host::inventory(engine, policy).await;
     tracing::info!(host = %found.hostname, os = %found.os, version = %found.agent_version, "agent runs");
     if let Some(problem) = found.engine_problem {
         tracing::warn!(%problem, "no container engine answers; `windflow-agent doctor` tells more");

@@ -1,7 +1,7 @@
 //! Processes that people sit in front of, and that outlive a lost connection for a while.
 //!
 //! ```text
-//! Terminals (table by id) ── one task per terminal ── Process of the engine
+//! Terminals (table by id) ── one task per terminal ── process of the engine, or of the host (`host_terminal`)
 //!    process output ──► Tape (last 256 KiB, or 1 MiB of a pipe; by position) ──► Reader: the one who types, and any number of watchers
 //!    keys ──► mpsc 8 ──► process input        size ──► watch
 //! ```
@@ -20,18 +20,23 @@ use std::{
 };
 
 use tokio::sync::oneshot;
-use windflow_engine::{EngineHandle, Place, targets::ExecRequest};
+use windflow_engine::EngineHandle;
 use windflow_kit::task::{TaskHandle, spawn_scoped};
 use windflow_model::{Code, Failure, TerminalCause, TerminalEnd, TerminalId, TerminalOpened, TerminalQuery};
 
-use crate::policy::{Policy, PolicyFile};
+use crate::{
+    host_terminal::Opener,
+    policy::{Policy, PolicyFile},
+};
 
 mod live;
+mod process;
 mod run;
 mod tape;
 
 use live::Live;
 pub use live::{Piece, Reader};
+use process::Where;
 use run::Limits;
 
 /// Terminals of one host at once. Each keeps at most 256 KiB of output, or 1 MiB between pipes.
@@ -49,13 +54,14 @@ pub struct Terminals(Arc<Inner>);
 
 struct Inner {
     engine: EngineHandle,
+    host: Opener,
     policy: PolicyFile,
     table: Mutex<BTreeMap<TerminalId, Entry>>,
     stopping: AtomicBool,
 }
 
 struct Entry {
-    /// `None` until the engine has started the process.
+    /// `None` until the process is started.
     live: Option<Arc<Live>>,
     _task: TaskHandle<()>,
 }
@@ -72,6 +78,7 @@ impl Terminals {
     pub fn new(engine: EngineHandle, policy: PolicyFile) -> Self {
         Self(Arc::new(Inner {
             engine,
+            host: Opener::new(policy.path().to_owned()),
             policy,
             table: Mutex::default(),
             stopping: AtomicBool::new(false),
@@ -86,12 +93,11 @@ impl Terminals {
     /// Starts a process and keeps it for whoever attaches.
     ///
     /// # Errors
-    /// What the host's policy or the engine says.
+    /// What the host's policy, the engine or the host says.
     pub async fn open(&self, query: TerminalQuery) -> Result<TerminalOpened, Failure> {
         let inner = &self.0;
         let rules = inner.policy.read()?;
-        let place = inner.engine.place(&query.place).await?;
-        rules.may_exec(place.stack.as_deref())?;
+        let place = process::allowed(&inner.engine, &rules, &query).await?;
         let (reply, answer) = oneshot::channel();
         {
             let mut table = self.table();
@@ -100,7 +106,7 @@ impl Terminals {
                 return Err(Failure::new(Code::Conflict, text));
             }
             let id = query.id;
-            // Of this table, not of the stream that asks: a process that the engine has begun is never without an owner.
+            // Of this table, not of the stream that asks: a process that has begun is never without an owner.
             let life = self.clone().life(query, place, rules, reply);
             let task = spawn_scoped("terminal", life);
             // An id that was there already goes with its process: ids are never used twice.
@@ -125,22 +131,13 @@ impl Terminals {
     async fn life(
         self,
         query: TerminalQuery,
-        place: Place,
+        place: Where,
         rules: Policy,
         reply: oneshot::Sender<Result<TerminalOpened, Failure>>,
     ) {
-        let id = query.id;
-        let request = ExecRequest {
-            command: query.command,
-            env: query.env,
-            working_dir: query.working_dir,
-            user: query.user,
-            tty: query.tty,
-            stdin: query.stdin,
-            ..ExecRequest::default()
-        };
-        let mut process = match self.0.engine.exec(&place, request).await {
-            Ok(process) => process,
+        let (id, tty, size, grace_s) = (query.id, query.tty, query.size, query.grace_s);
+        let running = match process::start(&self.0.engine, &self.0.host, place, query).await {
+            Ok(running) => running,
             Err(failure) => {
                 // Whoever asked may be gone.
                 let _answered = reply.send(Err(failure));
@@ -148,28 +145,22 @@ impl Terminals {
                 return;
             }
         };
-        let opened = TerminalOpened {
-            container: place.name,
-            command: std::mem::take(&mut process.command),
-            tty: query.tty,
-            position: 0,
-            input: 0,
-        };
+        let opened = running.opened.clone();
         let limits = Limits {
-            idle: query.tty.then_some(rules.terminal_idle),
+            idle: tty.then_some(rules.terminal_idle),
             longest: rules.terminal_longest,
             first: FIRST,
-            grace: Duration::from_secs(u64::from(query.grace_s)).min(LONGEST_GRACE),
+            grace: Duration::from_secs(u64::from(grace_s)).min(LONGEST_GRACE),
         };
-        let (live, keys) = Live::new(opened.clone(), query.size);
+        let (live, keys) = Live::new(opened.clone(), size);
         if let Some(entry) = self.table().get_mut(&id) {
             entry.live = Some(Arc::clone(&live));
         }
-        tracing::info!(terminal = %id.short(), container = opened.container, "terminal opened");
+        tracing::info!(terminal = %id.short(), container = opened.container, user = opened.host_user, "terminal opened");
         if self.0.stopping.load(Ordering::Acquire) || reply.send(Ok(opened)).is_err() {
             live.close(TerminalEnd::of(TerminalCause::Abandoned));
         }
-        run::run(&live, process, keys, limits).await;
+        run::run(&live, running, keys, limits).await;
         self.table().remove(&id);
     }
 

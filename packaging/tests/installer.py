@@ -205,6 +205,10 @@ def case_installs_enrols_and_waits(host):
     assert host.leftovers() == []
     unit = (host.root / "etc/systemd/system/windflow-agent.service").read_text()
     assert unit == (ROOT / "systemd/windflow-agent.service").read_text(), "the unit in install.sh is not systemd/windflow-agent.service"
+    for name in ("windflow-host-terminal.socket", "windflow-host-terminal@.service"):
+        unit = (host.root / "etc/systemd/system" / name).read_text()
+        assert unit == (ROOT / "systemd" / name).read_text(), f"the unit in install.sh is not systemd/{name}"
+    assert not any("host-terminal" in call for call in calls), "terminals on the host are the owner's to enable"
 
 
 def case_openrc_gets_a_service(host):

@@ -19,6 +19,8 @@ mod delivery;
 mod events;
 #[path = "e2e/files.rs"]
 mod files;
+#[path = "e2e/host_terminal.rs"]
+mod host_terminal;
 #[path = "e2e/identity.rs"]
 mod identity;
 #[path = "e2e/kill.rs"]

@@ -84,6 +84,11 @@ pub(crate) async fn find(target: &dyn Target, place: &TerminalPlace) -> Result<P
             };
             running(place, found.state)
         }
+        // Whoever serves the host does not ask the engine.
+        TerminalPlace::Host => Err(Failure::new(
+            Code::Unsupported,
+            "the container engine runs commands in containers, not on the host",
+        )),
     }
 }
 

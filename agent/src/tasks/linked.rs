@@ -28,7 +28,7 @@ use crate::{
 
 /// How often the slow facts of a healthy host are looked at.
 const INVENTORY: Duration = Duration::from_secs(900);
-/// How often an engine that did not answer is looked for.
+/// How often an engine that did not answer is looked for, and the policy looked at.
 const INVENTORY_MISSING: Duration = Duration::from_secs(15);
 
 /// The id of this host, if it has joined.
@@ -64,7 +64,8 @@ pub(super) async fn start(
         controller: controller.clone(),
         last_error: None,
     });
-    let (facts, inventory) = watch::channel(Arc::new(host::inventory(engine).await));
+    let of_inventory = policy.clone();
+    let (facts, inventory) = watch::channel(Arc::new(host::inventory(engine, &policy).await));
     let of_proof = clock.clone();
     let options = LinkOptions {
         clock,
@@ -97,23 +98,32 @@ pub(super) async fn start(
     tasks.spawn(
         "inventory",
         OnFailure::Log,
-        refresh(engine.clone(), facts, stop.clone()),
+        refresh(engine.clone(), of_inventory, facts, stop.clone()),
     );
     Ok(())
 }
 
-/// Looks at the host again from time to time; the link sends only what changed.
-async fn refresh(engine: EngineHandle, facts: watch::Sender<Arc<windflow_model::Inventory>>, stop: Stop) {
+/// Looks at the host again from time to time, and soon when its policy has changed; the link sends only what changed.
+async fn refresh(
+    engine: EngineHandle,
+    policy: PolicyFile,
+    facts: watch::Sender<Arc<windflow_model::Inventory>>,
+    stop: Stop,
+) {
+    let mut waited = Duration::ZERO;
     loop {
-        let pause = if facts.borrow().engine.is_some() {
-            INVENTORY
-        } else {
-            INVENTORY_MISSING
-        };
-        if stop.run(tokio::time::sleep(pause)).await.is_none() {
+        if stop.run(tokio::time::sleep(INVENTORY_MISSING)).await.is_none() {
             return;
         }
-        let found = Arc::new(host::inventory(&engine).await);
+        waited += INVENTORY_MISSING;
+        // The file is small; the engine is asked more rarely.
+        let users = policy.read().map(|rules| rules.host_users).unwrap_or_default();
+        let same = users == facts.borrow().host_terminal_users;
+        if same && facts.borrow().engine.is_some() && waited < INVENTORY {
+            continue;
+        }
+        waited = Duration::ZERO;
+        let found = Arc::new(host::inventory(&engine, &policy).await);
         facts.send_if_modified(|held| {
             let changed = *held != found;
             *held = found;

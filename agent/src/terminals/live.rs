@@ -341,6 +341,7 @@ mod tests {
     async fn who_is_replaced_while_waiting_has_typed_nothing() {
         let opened = TerminalOpened {
             container: "web".to_owned(),
+            host_user: None,
             command: Vec::new(),
             tty: true,
             position: 0,

@@ -3,11 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
-use tokio::{io::AsyncWriteExt as _, sync::mpsc, time::Instant};
-use windflow_engine::{Process, ProcessControl, targets::Output};
+use tokio::{sync::mpsc, time::Instant};
+use windflow_engine::targets::Output;
 use windflow_model::{TerminalCause, TerminalEnd};
 
-use super::live::{Key, Live};
+use super::{
+    live::{Key, Live},
+    process::{Control, Input, Running},
+};
 
 /// How often the end of a process is asked for that has closed its outputs and goes on.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -26,15 +29,16 @@ pub(super) struct Limits {
 }
 
 /// Runs until the process has ended and somebody has heard of it, or nobody can any more.
-pub(super) async fn run(live: &Arc<Live>, process: Process, keys: mpsc::Receiver<Key>, limits: Limits) {
-    let Process {
+pub(super) async fn run(live: &Arc<Live>, running: Running, keys: mpsc::Receiver<Key>, limits: Limits) {
+    let Running {
         mut output,
         input,
         control,
         ..
-    } = process;
+    } = running;
     let since = Instant::now();
-    let carry = async {
+    // The output goes with it: who ends the process reads what is left.
+    let carry = async move {
         loop {
             while !live.has_room() {
                 live.room.notified().await;
@@ -44,7 +48,7 @@ pub(super) async fn run(live: &Arc<Live>, process: Process, keys: mpsc::Receiver
                 Some(Ok(Output::Stderr(bytes))) => live.wrote(true, &bytes),
                 Some(Err(error)) => {
                     return TerminalEnd {
-                        detail: error.to_string(),
+                        detail: error,
                         ..TerminalEnd::of(TerminalCause::Broken)
                     };
                 }
@@ -93,7 +97,7 @@ pub(super) async fn run(live: &Arc<Live>, process: Process, keys: mpsc::Receiver
 }
 
 /// How a process ended whose outputs are closed. One that only closed them goes on, within the same limits.
-async fn exited(live: &Live, control: &ProcessControl, since: Instant, limits: Limits) -> TerminalEnd {
+async fn exited(live: &Live, control: &Control, since: Instant, limits: Limits) -> TerminalEnd {
     loop {
         match control.code().await {
             Ok(Some(code)) => {
@@ -118,18 +122,15 @@ async fn exited(live: &Live, control: &ProcessControl, since: Instant, limits: L
 }
 
 /// Hands keys to the process until it takes no more; never ends before its channel does.
-async fn typed(
-    mut input: std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>,
-    mut keys: mpsc::Receiver<Key>,
-) {
+async fn typed(mut input: Input, mut keys: mpsc::Receiver<Key>) {
     let mut open = true;
     while let Some(key) = keys.recv().await {
         // What a process that has closed its input does not read is dropped: it says itself when it ends.
         open = open
             && match key {
-                Key::Bytes(bytes) => input.write_all(&bytes).await.is_ok() && input.flush().await.is_ok(),
+                Key::Bytes(bytes) => input.write(&bytes).await.is_ok(),
                 Key::End => {
-                    let _closed = input.shutdown().await;
+                    input.end().await;
                     false
                 }
             };

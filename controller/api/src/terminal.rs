@@ -46,13 +46,17 @@ pub struct TerminalCreate {
     /// In this container (id or name), instead of `stack` and `service`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// Program and arguments; none means a shell of the container. No shell reads them.
+    /// On the host itself, as `user`, instead of in a container. The host's policy names the users for whom this is allowed;
+    /// without `user` it is the only one that it names.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub host: bool,
+    /// Program and arguments; none means a shell of the container, or the login shell of the host's user. No shell reads them.
     #[serde(default)]
     pub command: Vec<String>,
-    /// Instead of the container's user.
+    /// Instead of the container's user; on the host, a user of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Instead of the container's working directory.
+    /// Instead of the container's working directory, or of the user's home.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<String>,
     /// `KEY=value`. Only the keys are in the audit trail.
@@ -72,6 +76,11 @@ pub struct TerminalCreate {
     pub grace_s: u32,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
 const fn usual_grace() -> u32 {
     GRACE_S
 }
@@ -83,8 +92,11 @@ pub struct TerminalView {
     pub id: TerminalId,
     /// On which host.
     pub agent: AgentId,
-    /// In which container.
+    /// In which container; empty on the host itself.
     pub container: String,
+    /// On the host itself: as which user of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_user: Option<String>,
     /// What runs.
     pub command: Vec<String>,
     /// With a terminal.

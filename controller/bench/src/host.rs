@@ -183,6 +183,7 @@ impl Host {
 
     fn inventory(&self) -> Inventory {
         Inventory {
+            host_terminal_users: Vec::new(),
             hostname: format!("bench-{:05}", self.number),
             os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
             kernel: "6.1.0-28-amd64".to_owned(),

@@ -101,7 +101,7 @@ pub enum Command {
     Events(EventsArgs),
     /// Run a command in a container of a service.
     Exec(ExecArgs),
-    /// Open a terminal in a container on a host.
+    /// Open a terminal in a container on a host, or on the host itself.
     Terminal(TerminalArgs),
     /// Copy files out of a container or volume of a host, or into one.
     Cp(CpArgs),

@@ -19,8 +19,8 @@ use std::{
 use windflow_api::{TerminalCreate, TerminalParams, TerminalView};
 use windflow_kit::{Chain, OnFailure};
 use windflow_model::{
-    AgentId, Code, Failure, TerminalAttach, TerminalCause, TerminalEnd, TerminalId, TerminalPlace,
-    TerminalQuery,
+    AgentId, Capability, Code, Failure, TerminalAttach, TerminalCause, TerminalEnd, TerminalId,
+    TerminalPlace, TerminalQuery,
 };
 
 use super::{App, AppError, AppResult, lock};
@@ -165,6 +165,13 @@ impl App {
         fits(&request)?;
         let agent = self.need_agent(OP, op.org, request.agent).await?.value;
         let place = self.terminal_place(op, &request).await?;
+        if place == TerminalPlace::Host && !agent.inventory.can(Capability::HOST_TERMINAL) {
+            let text = format!(
+                "the agent on {} cannot open terminals on the host itself yet",
+                agent.name
+            );
+            return Err(AppError::conflict(text, "Update the agent on this host."));
+        }
         if lock(&self.0.terminals).len() >= MOST {
             let text = format!("{MOST} terminals are open");
             return Err(AppError::conflict(text, "Close one that nobody needs."));
@@ -197,6 +204,7 @@ impl App {
             id,
             agent: agent.id,
             container: opened.container,
+            host_user: opened.host_user,
             command: opened.command,
             tty: opened.tty,
             user: op.user,
@@ -219,6 +227,15 @@ impl App {
     }
 
     async fn terminal_place(&self, op: &OpContext, request: &TerminalCreate) -> AppResult<TerminalPlace> {
+        if request.host {
+            let inside = request.stack.is_some() || request.service.is_some() || request.container.is_some();
+            if inside || request.number.is_some() {
+                return Err(AppError::bad(
+                    "give host alone, without stack, service, number or container",
+                ));
+            }
+            return Ok(TerminalPlace::Host);
+        }
         match (&request.stack, &request.service, &request.container) {
             (Some(stack), Some(service), None) => Ok(TerminalPlace::Service {
                 stack: self
@@ -233,7 +250,7 @@ impl App {
             (None, None, Some(container)) if request.number.is_none() => Ok(TerminalPlace::Container {
                 container: container.clone(),
             }),
-            _ => Err(AppError::bad("give stack and service, or container")),
+            _ => Err(AppError::bad("give stack and service, or container, or host")),
         }
     }
 

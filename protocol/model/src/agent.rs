@@ -19,6 +19,8 @@ impl Capability {
     pub const LOGS: &'static str = "logs";
     /// Makes plans without carrying them out.
     pub const PLAN: &'static str = "plan";
+    /// Opens terminals on the host itself, for the users that its policy names.
+    pub const HOST_TERMINAL: &'static str = "host_terminal";
 }
 
 /// Which engine answers on the socket.
@@ -76,6 +78,17 @@ pub struct Inventory {
     pub capabilities: Vec<Capability>,
     /// Version of the agent.
     pub agent_version: String,
+    /// Users of the host that its policy allows terminals for (`host_terminal_users`), as they were at the last look.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub host_terminal_users: Vec<String>,
+}
+
+impl Inventory {
+    /// Whether it can do this.
+    #[must_use]
+    pub fn can(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|known| known.0 == capability)
+    }
 }
 
 impl Document for Inventory {

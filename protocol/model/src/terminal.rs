@@ -24,6 +24,9 @@ pub enum TerminalPlace {
         /// Its id, or its name.
         container: String,
     },
+    /// On the host itself, as the user that [`TerminalQuery::user`] names. Only for agents that say
+    /// [`Capability::HOST_TERMINAL`](crate::Capability::HOST_TERMINAL); older ones refuse the whole query.
+    Host,
 }
 
 /// Columns and rows.
@@ -43,13 +46,13 @@ pub struct TerminalQuery {
     pub id: TerminalId,
     /// Where.
     pub place: TerminalPlace,
-    /// Program and arguments; none means a shell of the container.
+    /// Program and arguments; none means a shell of the container, or the login shell of the host's user.
     #[serde(default)]
     pub command: Vec<String>,
-    /// Instead of the container's user.
+    /// Instead of the container's user; on the host, one of those that its policy names.
     #[serde(default)]
     pub user: Option<String>,
-    /// Instead of the container's working directory.
+    /// Instead of the container's working directory, or of the user's home.
     #[serde(default)]
     pub working_dir: Option<String>,
     /// `KEY=value`.
@@ -96,8 +99,11 @@ impl Document for TerminalAttach {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
 pub struct TerminalOpened {
-    /// Name of the container.
+    /// Name of the container; empty on the host itself.
     pub container: String,
+    /// The user of the host that it runs as; nobody in a container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_user: Option<String>,
     /// Program and arguments that run.
     pub command: Vec<String>,
     /// With a terminal.
@@ -134,7 +140,7 @@ pub enum TerminalCause {
     TakenOver,
     /// The agent was stopped.
     AgentStopped,
-    /// The container's engine broke it off.
+    /// The container's engine broke it off, or what started it on the host.
     Broken,
     /// A cause of a newer version.
     #[serde(other)]

@@ -71,6 +71,7 @@ impl World {
             service: Some("web".to_owned()),
             number: None,
             container: None,
+            host: false,
             command: command.iter().map(|word| (*word).to_owned()).collect(),
             user: None,
             working_dir: None,
@@ -109,7 +110,7 @@ impl World {
 }
 
 /// Output until it holds `word`; the end, if it comes before.
-async fn shows(terminal: &mut Terminal, word: &str) -> Result<String, TerminalEnd> {
+pub(crate) async fn shows(terminal: &mut Terminal, word: &str) -> Result<String, TerminalEnd> {
     let mut text = Vec::new();
     let reading = async {
         loop {
@@ -130,7 +131,7 @@ async fn shows(terminal: &mut Terminal, word: &str) -> Result<String, TerminalEn
     }
 }
 
-async fn ends(terminal: &mut Terminal) -> TerminalEnd {
+pub(crate) async fn ends(terminal: &mut Terminal) -> TerminalEnd {
     shows(terminal, "\u{0}never").await.unwrap_err()
 }
 

@@ -241,9 +241,10 @@ async fn host(machine: &Machine) -> Result<(), BoxError> {
         .unwrap()
         .agents
         .insert(machine.name.clone(), id);
+    let policy = windflow_agent::policy::PolicyFile::new("/nowhere".into());
     let (_facts, inventory) = watch::channel(Arc::new(Inventory {
         hostname: machine.name.clone(),
-        ..windflow_agent::host::inventory(&handle).await
+        ..windflow_agent::host::inventory(&handle, &policy).await
     }));
     let options = LinkOptions {
         clock,
@@ -252,7 +253,7 @@ async fn host(machine: &Machine) -> Result<(), BoxError> {
         backoff: BackoffOptions::default(),
         network,
         // Nobody opens a terminal here.
-        policy: windflow_agent::policy::PolicyFile::new("/nowhere".into()),
+        policy,
         intake: "/nowhere".into(),
     };
     let (link, _status) = options.build(handle, identity, inventory);

@@ -2471,6 +2471,11 @@ export interface components {
              */
             engine_problem: string | null;
             /**
+             * @description Users of the host that its policy allows terminals for (`host_terminal_users`), as they were at the last look.
+             * @default []
+             */
+            host_terminal_users: string[];
+            /**
              * @description Host name.
              * @default
              */
@@ -2965,8 +2970,10 @@ export interface components {
                 attached: boolean;
                 /** @description What runs. */
                 command: string[];
-                /** @description In which container. */
+                /** @description In which container; empty on the host itself. */
                 container: string;
+                /** @description On the host itself: as which user of it. */
+                host_user?: string | null;
                 /** @description Id. */
                 id: components["schemas"]["TerminalId"];
                 /** @description When. */
@@ -4098,7 +4105,7 @@ export interface components {
         TerminalCreate: {
             /** @description On this host. */
             agent: components["schemas"]["AgentId"];
-            /** @description Program and arguments; none means a shell of the container. No shell reads them. */
+            /** @description Program and arguments; none means a shell of the container, or the login shell of the host's user. No shell reads them. */
             command?: string[];
             /** @description In this container (id or name), instead of `stack` and `service`. */
             container?: string | null;
@@ -4109,6 +4116,11 @@ export interface components {
              * @description Seconds the process is kept after its reader was lost, at most 600.
              */
             grace_s?: number;
+            /**
+             * @description On the host itself, as `user`, instead of in a container. The host's policy names the users for whom this is allowed;
+             *     without `user` it is the only one that it names.
+             */
+            host?: boolean;
             /**
              * Format: int32
              * @description Number of the container within its service; without one, the first that runs.
@@ -4122,9 +4134,9 @@ export interface components {
             stdin?: boolean;
             /** @description With a terminal. */
             tty?: boolean;
-            /** @description Instead of the container's user. */
+            /** @description Instead of the container's user; on the host, a user of it. */
             user?: string | null;
-            /** @description Instead of the container's working directory. */
+            /** @description Instead of the container's working directory, or of the user's home. */
             working_dir?: string | null;
         };
         /** @description The end of a terminal. */
@@ -4189,8 +4201,10 @@ export interface components {
         TerminalOpened: {
             /** @description Program and arguments that run. */
             command: string[];
-            /** @description Name of the container. */
+            /** @description Name of the container; empty on the host itself. */
             container: string;
+            /** @description The user of the host that it runs as; nobody in a container. */
+            host_user?: string | null;
             /**
              * Format: int64
              * @description Bytes of input that the host has taken: whoever comes back goes on behind them.
@@ -4225,8 +4239,10 @@ export interface components {
             attached: boolean;
             /** @description What runs. */
             command: string[];
-            /** @description In which container. */
+            /** @description In which container; empty on the host itself. */
             container: string;
+            /** @description On the host itself: as which user of it. */
+            host_user?: string | null;
             /** @description Id. */
             id: components["schemas"]["TerminalId"];
             /** @description When. */

@@ -6,8 +6,11 @@ use clap::Args;
 #[derive(Debug, Args)]
 pub struct ExecArgs {
     /// STACK/SERVICE.
-    #[arg(value_name = "STACK/SERVICE", value_parser = parse_service)]
-    pub service: Service,
+    #[arg(value_name = "STACK/SERVICE", value_parser = parse_service, required_unless_present = "on_host", conflicts_with = "on_host")]
+    pub service: Option<Service>,
+    /// On the host itself (--on), not in a container: as --user, if its policy allows that user.
+    #[arg(long = "host", requires = "on")]
+    pub on_host: bool,
     /// On this host; without it, on the one that has the stack.
     #[arg(long, value_name = "HOST")]
     pub on: Option<String>,
@@ -20,7 +23,7 @@ pub struct ExecArgs {
     /// Read nothing from standard input.
     #[arg(short = 'n', long)]
     pub no_stdin: bool,
-    /// Program and arguments; none means a shell of the container.
+    /// Program and arguments; none means a shell of the container, or the login shell of the host's user.
     #[arg(last = true)]
     pub command: Vec<String>,
 }
@@ -31,15 +34,18 @@ pub struct TerminalArgs {
     /// Name or id of the host.
     pub host: String,
     /// STACK/SERVICE.
-    #[arg(value_name = "STACK/SERVICE", value_parser = parse_service, required_unless_present = "container", conflicts_with = "container")]
+    #[arg(value_name = "STACK/SERVICE", value_parser = parse_service, required_unless_present_any = ["container", "on_host"], conflicts_with_all = ["container", "on_host"])]
     pub service: Option<Service>,
     /// In this container (name or id), whoever made it.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "on_host")]
     pub container: Option<String>,
+    /// On the host itself, not in a container: as --user, if the host's policy allows that user.
+    #[arg(long = "host")]
+    pub on_host: bool,
     /// How it is run.
     #[command(flatten)]
     pub how: HowArgs,
-    /// Program and arguments; none means a shell of the container.
+    /// Program and arguments; none means a shell of the container, or the login shell of the host's user.
     #[arg(last = true)]
     pub command: Vec<String>,
 }
@@ -50,10 +56,10 @@ pub struct HowArgs {
     /// Number of the container within its service.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub index: Option<u32>,
-    /// Instead of the container's user: name or number, `:GROUP` behind it.
+    /// Instead of the container's user: name or number, `:GROUP` behind it. On the host: name of a user of it.
     #[arg(short, long)]
     pub user: Option<String>,
-    /// Instead of the container's working directory.
+    /// Instead of the container's working directory, or of the user's home.
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Set a variable; repeat it for more.

@@ -35,15 +35,22 @@ const INTERRUPT: u8 = 3;
 /// `windflow exec`.
 pub(super) async fn exec(session: &Session<'_>, args: ExecArgs) -> Result<()> {
     let client = session.client()?;
-    let stack = client.stack_find(&args.service.stack).await?.stack;
-    let agent = match &args.on {
-        Some(host) => client.agent_find(host).await?.record.id,
-        None => only_host(&client, stack.id, stack.name.as_str(), &args.service.service).await?,
+    let stack = match &args.service {
+        Some(service) => Some(client.stack_find(&service.stack).await?.stack),
+        None => None,
+    };
+    let agent = match (&args.on, &args.service, &stack) {
+        (Some(host), ..) => client.agent_find(host).await?.record.id,
+        (None, Some(service), Some(stack)) => {
+            only_host(&client, stack.id, stack.name.as_str(), &service.service).await?
+        }
+        _ => return Err(Error::usage("say on which host").hint("Name it with --on.")),
     };
     let tty = !args.no_tty && !args.no_stdin && terminal::is_there();
     let request = TerminalCreate {
-        stack: Some(stack.id),
-        service: Some(args.service.service),
+        stack: stack.map(|stack| stack.id),
+        service: args.service.map(|service| service.service),
+        host: args.on_host,
         number: args.how.index,
         command: args.command,
         user: args.how.user,
@@ -74,6 +81,7 @@ pub(super) async fn open(session: &Session<'_>, args: TerminalArgs) -> Result<()
         stack,
         service,
         container: args.container,
+        host: args.on_host,
         number: args.how.index,
         command: args.command,
         user: args.how.user,
@@ -92,6 +100,7 @@ fn blank(agent: AgentId, tty: bool) -> TerminalCreate {
         service: None,
         number: None,
         container: None,
+        host: false,
         command: Vec::new(),
         user: None,
         working_dir: None,
@@ -240,7 +249,7 @@ fn finish(end: TerminalEnd, tty: bool) -> Result<()> {
         TerminalCause::Abandoned => "the connection was lost for too long",
         TerminalCause::TakenOver => "it was opened at another place",
         TerminalCause::AgentStopped => "the agent on the host was stopped",
-        TerminalCause::Broken => "the container's engine broke it off",
+        TerminalCause::Broken => "it was broken off on the host",
         TerminalCause::Other => "the host ended it",
     };
     let what = if tty { "the terminal" } else { "the command" };

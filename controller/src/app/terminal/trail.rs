@@ -22,16 +22,17 @@ pub(super) fn told(place: &TerminalPlace, host: &str, request: &TerminalCreate) 
             number,
         } => {
             let number = number.map_or_else(String::new, |number| format!("-{number}"));
-            format!("{stack}/{service}{number}")
+            format!("{stack}/{service}{number} on {host}")
         }
-        TerminalPlace::Container { container } => format!("container {container}"),
+        TerminalPlace::Container { container } => format!("container {container} on {host}"),
+        TerminalPlace::Host => format!("the host {host} itself"),
     };
     let command = if request.command.is_empty() {
         "a shell".to_owned()
     } else {
         shortened(&format!("{:?}", request.command))
     };
-    let mut text = format!("{place} on {host}: {command}");
+    let mut text = format!("{place}: {command}");
     if let Some(user) = &request.user {
         text.push_str(&format!(", as {user:?}"));
     }

@@ -8,7 +8,8 @@ import type { TerminalAction, TerminalEnd, TerminalEvent } from "@/api/types";
 import { Exchange } from "./exchange";
 import type { Screen } from "./screen";
 
-export interface Place { agent: string; container: string; user?: string | undefined }
+/** In a container, or, without one, on the host itself. */
+export interface Place { agent: string; container?: string | undefined; user?: string | undefined }
 export type State = "connecting" | "open" | "waiting" | "over" | "failed";
 
 /** The host keeps the process so long. */
@@ -43,7 +44,7 @@ export function useTerminal(place: () => Place) {
   let turn = 0;
   const encoder = new TextEncoder();
 
-  const kept = () => `wf-terminal:${place().agent}:${place().container}:${place().user ?? ""}`;
+  const kept = () => `wf-terminal:${place().agent}:${place().container ?? ""}:${place().user ?? ""}`;
   function send(data: string | Uint8Array) {
     if (socket?.readyState === WebSocket.OPEN) socket.send(data as string | Uint8Array<ArrayBuffer>);
   }
@@ -146,7 +147,7 @@ export function useTerminal(place: () => Place) {
     const { agent, container, user } = place();
     const size = screen ? { columns: screen.term.cols, rows: screen.term.rows } : null;
     try {
-      const made = await unwrap(client.POST("/api/v1/terminals", { body: { agent, container, user: user || null, tty: true, stdin: true, command: [], env: ["TERM=xterm-256color"], size, grace_s: GRACE_S } }));
+      const made = await unwrap(client.POST("/api/v1/terminals", { body: { agent, container: container || null, host: !container, user: user || null, tty: true, stdin: true, command: [], env: ["TERM=xterm-256color"], size, grace_s: GRACE_S } }));
       if (mine !== turn) return void client.DELETE("/api/v1/terminals/{id}", { params: { path: { id: made.id } } });
       id = made.id;
       sessionStorage.setItem(kept(), id);
