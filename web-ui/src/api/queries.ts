@@ -101,6 +101,26 @@ export const useGroups = () => useQuery({
   queryKey: ["groups"], refetchInterval: HEAL_MS,
   queryFn: () => every((query) => unwrap(client.GET("/api/v1/groups", { params: { query } }))),
 });
+export interface AlertAsk { state?: string; severity?: "info" | "warning" | "critical"; agent?: string; rule?: string }
+/** Alerts, newest first, a page at a time. */
+export const useAlerts = (ask: MaybeRefOrGetter<AlertAsk>) => useInfiniteQuery({
+  queryKey: computed(() => ["alerts", toValue(ask)]), refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,
+  queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/alerts", { params: { query: { limit: SHOWN, cursor, ...toValue(ask) } } })),
+  getNextPageParam: (last) => last.next_cursor ?? undefined,
+});
+/** How many fire, for the mark in the navigation. */
+export const useFiring = () => useQuery({
+  queryKey: ["alerts", "firing"], refetchInterval: HEAL_MS,
+  queryFn: async () => (await unwrap(client.GET("/api/v1/alerts", { params: { query: { state: "firing", limit: 100 } } }))).items,
+});
+export const useRules = () => useQuery({
+  queryKey: ["rules"], refetchInterval: HEAL_MS,
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/alert-rules", { params: { query } }))),
+});
+export const useSilences = () => useQuery({
+  queryKey: ["silences"], refetchInterval: HEAL_MS,
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/silences", { params: { query } }))),
+});
 /** The audit trail, newest first, a page at a time. */
 export const useAudit = (ask: MaybeRefOrGetter<AuditAsk>, on: MaybeRefOrGetter<boolean>) => useInfiniteQuery({
   queryKey: computed(() => ["audit", toValue(ask)]), enabled: () => toValue(on), refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,
