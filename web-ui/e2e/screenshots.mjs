@@ -204,6 +204,16 @@ try {
   await shot("stack-waves", ["light", "phone-dark"], `/stacks/${photos}`, "[data-test=stack-rollout]");
   await call("post", `rollouts/${waves.id}/cancel`, {});
   await shot("events", ["light", "dark", "phone"], "/events", "[data-test=event]");
+  await shot("alerts", ["light", "dark", "phone"], "/alerts", "[data-test=alert][data-state=firing]");
+  await shot("rules", ["light", "phone-dark"], "/alerts/rules", "[data-test=rule]");
+  await shot("rule", ["light", "phone"], "/alerts/rules", "[data-test=rule]", async (page) => {
+    await page.click("[data-test=rule-new]");
+    await page.fill("[name=rule-name]", "Processors busy on web hosts");
+    await page.click("[data-test=rule-try]");
+    await page.waitForSelector("[data-test=rule-seen]");
+  });
+  await call("post", "silences", { note: "Backups", schedule: { kind: "weekly", days: ["sunday"], at: "02:30", minutes: 90, zone: "Europe/Paris" } });
+  await shot("silences", ["light", "phone-dark"], "/alerts/silences", "[data-test=silence]");
   await shot("audit", ["light", "phone-dark"], "/audit", "[data-test=record]", async (page) => {
     await page.click("[data-test=verify]");
     await page.waitForSelector("[data-problems]");
