@@ -48,6 +48,7 @@ pub mod notice;
 mod pins;
 pub mod plan;
 pub mod progress;
+pub mod recording;
 pub(crate) mod records;
 mod report;
 pub mod rollout;
@@ -71,6 +72,7 @@ use crate::{
     auth::{limit::Limits, password::Passwords, setup::SetupCodes},
     egress::Egress,
     event_log::{EventLog, Known},
+    recordings::Recordings,
     telemetry::Telemetry,
     vault::Vault,
 };
@@ -112,6 +114,7 @@ impl AppOptions {
             rollouts: rollout::Watch::new(Timestamp::from_millis(self.clock.now_ms())),
             verifying: tokio::sync::Mutex::default(),
             terminals: Mutex::default(),
+            recordings: OnceLock::new(),
             passwords: Passwords::default(),
             setup: SetupCodes::new(self.clock.clone(), self.random.clone()),
             limits: Limits::new(self.clock.clone()),
@@ -157,6 +160,7 @@ struct Inner {
     verifying: tokio::sync::Mutex<()>,
     /// Terminals that are open; they are not kept.
     terminals: Mutex<terminal::Table>,
+    recordings: OnceLock<Recordings>,
     passwords: Passwords,
     setup: SetupCodes,
     limits: Limits,

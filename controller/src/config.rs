@@ -15,6 +15,7 @@ use crate::{
     egress::EgressOptions,
     event_log::EventRetention,
     fleet::AdmissionOptions,
+    recordings::{Recorded, RecordingOptions},
     telemetry::{Retention, remote::RemoteWriteOptions},
 };
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub metrics: Retention,
     /// How long and how much of what happened is kept.
     pub events: EventRetention,
+    /// Which terminals are recorded, and for how long that is kept.
+    pub recordings: RecordingOptions,
     /// What the controller may call.
     pub egress: EgressOptions,
     /// Where metrics are sent.
@@ -159,6 +162,10 @@ impl Config {
             days: bound("events_days", 1..=3_650).unwrap_or(kept.days),
             bytes: bound("events_disk_mb", 16..=1_000_000).map_or(kept.bytes, |mb| u64::from(mb) << 20),
         };
+        let recorded = RecordingOptions::default();
+        let days = bound("recordings_days", 1..=3_650).unwrap_or(recorded.days);
+        let bytes =
+            bound("recordings_disk_mb", 16..=10_000_000).map_or(recorded.bytes, |mb| u64::from(mb) << 20);
         let metrics = Retention {
             days: [
                 bound("metrics_days", 1..=3_650).unwrap_or(raw),
@@ -168,6 +175,14 @@ impl Config {
             bytes: bound("metrics_disk_mb", 64..=10_000_000).map_or(kept.bytes, |mb| u64::from(mb) << 20),
         };
         let egress = outgoing::egress(&mut settings);
+        let recordings = RecordingOptions {
+            days,
+            bytes,
+            which: settings
+                .value("terminal_recording", recorded_of)
+                .unwrap_or_default(),
+            required: settings.value("terminal_recording_required", |text| Ok(text == "true")) == Some(true),
+        };
         let remote_write = outgoing::remote_write(&mut settings, metrics.days[0]);
         settings.finish()?;
         // Neither is missing: both have a default, and what could not be read has ended above.
@@ -185,6 +200,7 @@ impl Config {
             admission,
             metrics,
             events,
+            recordings,
             egress,
             remote_write,
         })
@@ -217,6 +233,15 @@ pub fn reference() -> String {
 fn address(text: &str) -> Result<SocketAddr, String> {
     let found = text.parse().ok().or_else(|| text.to_socket_addrs().ok()?.next());
     found.ok_or_else(|| format!("{text:?} is not an address with a port, like 0.0.0.0:8443"))
+}
+
+fn recorded_of(text: &str) -> Result<Recorded, String> {
+    match text {
+        "off" => Ok(Recorded::Off),
+        "host" => Ok(Recorded::Host),
+        "all" => Ok(Recorded::All),
+        other => Err(format!("`{other}` is none of off, host and all")),
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,7 @@ mod install;
 mod live;
 mod logs;
 mod metrics;
+mod recording;
 mod rollout;
 mod session;
 mod silence;
@@ -203,6 +204,9 @@ fn operations() -> OpenApiRouter<Web> {
             silence::silence_delete
         ))
         .routes(routes!(terminal::terminal_list, terminal::terminal_create))
+        .routes(routes!(recording::recording_list))
+        .routes(routes!(recording::recording_view))
+        .routes(routes!(recording::recording_cast))
         .routes(routes!(terminal::terminal_attach, terminal::terminal_delete))
         .routes(routes!(audit::audit_list))
         .routes(routes!(audit::audit_verify))

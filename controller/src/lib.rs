@@ -15,6 +15,7 @@ pub mod http;
 pub mod jobs;
 pub mod plane;
 mod port;
+pub mod recordings;
 pub mod serve;
 mod tasks;
 pub mod telemetry;

@@ -25,6 +25,7 @@ use crate::{
     event_log::{EventLog, EventRetention},
     fleet::{AdmissionOptions, FleetError, FleetOptions, Home},
     port::{self, Kind},
+    recordings::{RecordingOptions, Recordings},
     vault::Vault,
 };
 
@@ -55,6 +56,8 @@ pub struct PlaneOptions {
     pub egress: EgressOptions,
     /// How long what happens is kept on disk; `None` keeps the newest of it in memory alone.
     pub events: Option<EventRetention>,
+    /// Which terminals are recorded; `None` has no place for recordings.
+    pub recordings: Option<RecordingOptions>,
 }
 
 /// A control plane that runs.
@@ -116,6 +119,13 @@ impl PlaneOptions {
                 EventLog::open(dir, retention).context("the folder of events cannot be used")?;
             app.keep_events(log.clone(), known);
             tasks.spawn("event-log", OnFailure::Exit, log.run(tasks.stop().clone()));
+        }
+        if let Some(options) = self.recordings {
+            let dir = data_dir.join("recordings").join(OrgId::DEFAULT.to_string());
+            let secrets = (app.vault().clone(), app.random().clone());
+            let recordings = Recordings::open(dir, OrgId::DEFAULT, secrets, options)
+                .context("the folder of recordings cannot be used")?;
+            app.keep_recordings(recordings);
         }
         app.publish(FleetEventKind::ControllerStarted {
             version: windflow_kit::build::VERSION.to_owned(),

@@ -72,6 +72,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         admission: config.admission,
         egress: config.egress.clone(),
         events: Some(config.events),
+        recordings: Some(config.recordings),
     };
     let plane = plane.start().await?;
     let (app, live, quic_address) = (plane.app, plane.certificate, plane.quic);

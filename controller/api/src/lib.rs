@@ -14,6 +14,7 @@ pub mod files;
 pub mod live;
 pub mod metrics;
 pub mod page;
+pub mod recording;
 pub mod rollout;
 pub mod session;
 pub mod stack;
@@ -37,6 +38,7 @@ pub use files::FileParams;
 pub use live::{LogFrame, LogParams};
 pub use metrics::{HostMetrics, MetricsHistory, MetricsHistoryQuery, MetricsQuery, MetricsSeries};
 pub use page::{Page, PageQuery};
+pub use recording::{RecordingQuery, RecordingState, RecordingVerdict, RecordingView};
 pub use rollout::{
     GroupCreate, GroupView, RolloutCancel, RolloutCreate, RolloutHost, RolloutHostQuery, RolloutMember,
     RolloutPreview, RolloutQuery, RolloutView, RolloutWaves,

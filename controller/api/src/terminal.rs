@@ -111,6 +111,9 @@ pub struct TerminalView {
     pub attached: bool,
     /// How many others watch.
     pub watchers: u32,
+    /// What it shows is recorded.
+    #[serde(default)]
+    pub recorded: bool,
 }
 
 /// How to attach.

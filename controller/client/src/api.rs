@@ -33,6 +33,7 @@ mod audit;
 mod event;
 mod files;
 mod metrics;
+mod recording;
 mod rollout;
 mod terminal;
 

@@ -15,6 +15,7 @@ mod bench;
 mod event;
 mod files;
 mod group;
+mod recording;
 mod rollout;
 mod stack;
 mod terminal;
@@ -28,6 +29,7 @@ pub use bench::{BenchCommand, FleetArgs, ProfileArg};
 pub use event::EventsArgs;
 pub use files::{CpArgs, FilesArgs, Here, Spot, There};
 pub use group::{GroupCommand, GroupUpdateArgs};
+pub use recording::RecordingCommand;
 pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
 pub use terminal::{ExecArgs, TerminalArgs};
@@ -103,6 +105,9 @@ pub enum Command {
     Exec(ExecArgs),
     /// Open a terminal in a container on a host, or on the host itself.
     Terminal(TerminalArgs),
+    /// Recordings of terminals.
+    #[command(subcommand)]
+    Recording(RecordingCommand),
     /// Copy files out of a container or volume of a host, or into one.
     Cp(CpArgs),
     /// Show what is in a container or volume of a host.

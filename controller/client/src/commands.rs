@@ -11,7 +11,8 @@ mod files;
 pub mod group;
 pub mod logs;
 mod meant;
-pub mod rollout;
+pub mod recording;
+mod rollout;
 pub mod session;
 pub mod stack;
 mod terminal;
@@ -83,6 +84,7 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Files(args) => files::show(&session, args).await,
         Command::Exec(args) => Box::pin(terminal::exec(&session, args)).await,
         Command::Terminal(args) => Box::pin(terminal::open(&session, args)).await,
+        Command::Recording(command) => recording::run(&session, command).await,
         Command::Top(args) => top::run(&session, args).await,
         #[cfg(feature = "bench")]
         Command::Bench(command) => Box::pin(bench::run(&session, command, clock)).await,

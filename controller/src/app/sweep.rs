@@ -115,6 +115,7 @@ impl App {
                 self.agent_clean(&op, id).await?;
             }
         }
+        self.recordings_tidy().await?;
         self.0.progress.sweep();
         Ok(old.len())
     }

@@ -11,13 +11,14 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64},
     },
     time::Duration,
 };
 
+use tokio::sync::watch;
 use windflow_api::{TerminalCreate, TerminalParams, TerminalView};
-use windflow_kit::{Chain, OnFailure};
+use windflow_kit::OnFailure;
 use windflow_model::{
     AgentId, Capability, Code, Failure, TerminalAttach, TerminalCause, TerminalEnd, TerminalId,
     TerminalPlace, TerminalQuery,
@@ -29,9 +30,15 @@ use crate::{
     fleet::{TerminalShown, TerminalStream},
 };
 
+mod attached;
+mod record;
 mod request;
 mod trail;
 
+pub use attached::Attached;
+#[cfg(test)]
+use attached::count;
+use record::Recording;
 use request::fits;
 use trail::{said, told};
 
@@ -58,6 +65,9 @@ pub(super) struct Known {
     /// Its end is in the audit trail, and kept for whoever comes back for it.
     over: bool,
     moved: Arc<Moved>,
+    recording: Option<Recording>,
+    /// Why it must not go on, if it must not.
+    doom: watch::Receiver<Option<String>>,
 }
 
 /// Bytes that went through.
@@ -65,93 +75,6 @@ pub(super) struct Known {
 struct Moved {
     typed: AtomicU64,
     shown: AtomicU64,
-}
-
-/// Somebody is attached. Dropping it says that they left.
-#[derive(Debug)]
-pub struct Attached {
-    app: App,
-    id: TerminalId,
-    /// `None` for one who watches.
-    typist: Option<u64>,
-    moved: Arc<Moved>,
-    closing: AtomicBool,
-    /// There is nothing more to say.
-    said: bool,
-}
-
-impl Attached {
-    /// Whether what they type counts.
-    #[must_use]
-    pub const fn may_type(&self) -> bool {
-        self.typist.is_some()
-    }
-
-    /// Counts bytes that were typed.
-    pub fn typed(&self, bytes: usize) {
-        count(&self.moved.typed, bytes);
-    }
-
-    /// Counts bytes that were shown to the one who types.
-    pub fn shown(&self, bytes: usize) {
-        if self.may_type() {
-            count(&self.moved.shown, bytes);
-        }
-    }
-
-    /// They asked for its end.
-    pub fn closing(&self) {
-        self.closing.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether they asked for its end.
-    #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.closing.load(Ordering::Relaxed)
-    }
-
-    /// It has ended; when this returns, the audit trail has it. It is kept until somebody has heard of it.
-    pub async fn ended(&self, end: TerminalEnd) {
-        let Some(typist) = self.typist else { return };
-        if let Err(error) = self.app.terminal_ended(self.id, typist, end).await {
-            tracing::error!(error = %Chain(&error), "the end of a terminal is not in the audit trail");
-        }
-    }
-
-    /// Its end was heard: nobody comes back.
-    pub fn heard(mut self) {
-        if let Some(typist) = self.typist {
-            self.app.terminal_gone(self.id, typist);
-        }
-        self.said = true;
-    }
-
-    /// It has ended, and nobody comes back; when this returns, the audit trail has it.
-    pub async fn over(self, end: TerminalEnd) {
-        self.ended(end).await;
-        self.heard();
-    }
-}
-
-fn count(counter: &AtomicU64, bytes: usize) {
-    counter.fetch_add(u64::try_from(bytes).unwrap_or(0), Ordering::Relaxed);
-}
-
-impl Drop for Attached {
-    fn drop(&mut self) {
-        let Some(typist) = self.typist else {
-            if let Some(known) = lock(&self.app.0.terminals).get_mut(&self.id) {
-                known.view.watchers = known.view.watchers.saturating_sub(1);
-            }
-            return;
-        };
-        if self.said {
-            return;
-        }
-        if let Some(grace) = self.app.terminal_vacant(self.id, typist) {
-            self.app.terminal_left(self.id, typist, grace);
-        }
-    }
 }
 
 impl App {
@@ -178,6 +101,7 @@ impl App {
         }
         let id = self.uuid().map(TerminalId::from_uuid)?;
         let what = told(&place, &agent.name, &request);
+        let recorded = self.recorded(&place);
         // Before it happens: what cannot be recorded is not done.
         self.audit(op, OP, id, what.clone()).await?;
         let query = TerminalQuery {
@@ -212,6 +136,14 @@ impl App {
             opened_at: self.now(),
             attached: false,
             watchers: 0,
+            recorded: recorded.is_some(),
+        };
+        let (recording, doom) = match recorded {
+            Some(shelf) => {
+                self.terminal_record(shelf, op, &view, (&agent.name, request.size))
+                    .await?
+            }
+            None => (None, watch::channel(None).1),
         };
         let known = Known {
             op: op.clone(),
@@ -220,6 +152,8 @@ impl App {
             typist: 0,
             over: false,
             moved: Arc::default(),
+            recording,
+            doom,
         };
         lock(&self.0.terminals).insert(id, known);
         self.terminal_left(id, 0, FIRST);
@@ -320,6 +254,8 @@ impl App {
                 id,
                 typist: who(known)?,
                 moved: Arc::clone(&known.moved),
+                sizes: known.recording.as_ref().map(Recording::sizes),
+                doom: known.doom.clone(),
                 closing: AtomicBool::new(false),
                 said: false,
             };
@@ -421,7 +357,7 @@ impl App {
 
     /// Notes the end in the audit trail, once; from the one who types now.
     async fn terminal_ended(&self, id: TerminalId, typist: u64, end: TerminalEnd) -> AppResult<()> {
-        let (op, detail) = {
+        let (op, detail, recording) = {
             let mut table = lock(&self.0.terminals);
             let known = table
                 .get_mut(&id)
@@ -429,8 +365,14 @@ impl App {
             let Some(known) = known else { return Ok(()) };
             known.over = true;
             let detail = said(&end, known.view.opened_at, self.now(), &known.moved);
-            (known.op.clone(), detail)
+            (known.op.clone(), detail, known.recording.take())
         };
+        // Its digest is part of the record.
+        let recorded = match recording {
+            Some(recording) => recording.finish().await,
+            None => String::new(),
+        };
+        let detail = detail + &recorded;
         self.audit(&op, "terminal_close", id, detail).await
     }
 

@@ -41,6 +41,8 @@ const PING: Duration = Duration::from_secs(20);
 const SILENT: Duration = Duration::from_secs(60);
 /// For a host to take the wish that a terminal be closed.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// For a host to end a process that must not go on.
+const DOOMED_WITHIN: Duration = Duration::from_secs(10);
 /// For a reader to say that it has heard the end.
 const HEARD_WITHIN: Duration = Duration::from_secs(10);
 /// What may be typed, or pasted, in one message.
@@ -159,6 +161,10 @@ async fn pump(
             }
             None
         }
+        why = attached.doomed() => {
+            let end = doomed(&mut typing, &mut output, &attached, why).await;
+            Some(TerminalEvent::Ended(end))
+        }
     };
     match &last {
         // In the audit trail before the reader hears of it, and kept until they have.
@@ -183,6 +189,31 @@ async fn pump(
     }
     let closed = tokio::time::timeout(STALLED, sink.close()).await;
     tracing::debug!(in_order = closed.is_ok(), "a terminal's reader has left");
+}
+
+/// Ends a terminal that must not go on; who types in it hears why.
+async fn doomed(
+    typing: &mut TerminalTyping,
+    output: &mut TerminalOutput,
+    attached: &Attached,
+    why: String,
+) -> TerminalEnd {
+    let ended = async {
+        if attached.may_type() && typing.close().await.is_err() {
+            return;
+        }
+        while !matches!(
+            output.next().await,
+            TerminalShown::Ended(_) | TerminalShown::Lost(_)
+        ) {}
+    };
+    if tokio::time::timeout(DOOMED_WITHIN, ended).await.is_err() {
+        tracing::warn!("a terminal that must not go on did not end in time");
+    }
+    TerminalEnd {
+        detail: why,
+        ..TerminalEnd::of(TerminalCause::Closed)
+    }
 }
 
 /// Shows output until it is over; `None` if the reader has gone.
@@ -254,7 +285,10 @@ async fn take(source: &mut SplitStream<WebSocket>, typing: &mut TerminalTyping, 
             }
             // What a newer reader says beyond this is left out.
             Message::Text(text) => match serde_json::from_str(&text) {
-                Ok(TerminalAction::Resize(size)) => typing.resize(size).await,
+                Ok(TerminalAction::Resize(size)) => {
+                    attached.resized(size);
+                    typing.resize(size).await
+                }
                 Ok(TerminalAction::Seen { position }) => typing.seen(position).await,
                 Ok(TerminalAction::EndOfInput) => typing.end_of_input().await,
                 Ok(TerminalAction::Close) => {

@@ -30,7 +30,11 @@ struct World {
 
 impl World {
     async fn start(name: &str) -> Self {
-        let fleet = Fleet::start().await;
+        Self::start_with(name, &[]).await
+    }
+
+    async fn start_with(name: &str, env: &[(&str, &str)]) -> Self {
+        let fleet = Fleet::start_with(env).await;
         let proxy = UdpProxy::start(fleet.quic()).await;
         let mut host = fleet.enrol_by(name, Target::Fake, proxy.address()).await;
         let policy = host.scratch().join("policy.toml");
@@ -233,4 +237,120 @@ async fn a_killed_agent_leaves_no_process_on_the_host() {
         (!alive(&pid)).then_some(())
     })
     .await;
+}
+
+/// The output in a recording, and the sizes.
+fn played(cast: &str) -> (String, Vec<String>) {
+    let (mut text, mut sizes) = (String::new(), Vec::new());
+    for line in cast.lines().skip(1) {
+        let (_, kind, what): (f64, String, String) = serde_json::from_str(line).unwrap();
+        match kind.as_str() {
+            "o" => text += &what,
+            "r" => sizes.push(what),
+            other => panic!("an event of kind {other}: {what}"),
+        }
+    }
+    (text, sizes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recording_shows_what_was_seen() {
+    let world = World::start_with("hostrec", &[("WINDFLOW_TERMINAL_RECORDING", "host")]).await;
+    world.allow(&format!("[\"{}\"]", world.user));
+    let (view, mut terminal) = world
+        .open(&[
+            "sh",
+            "-c",
+            "read a; echo h\u{e9}llo $a; stty size; read b; exit 5",
+        ])
+        .await;
+    assert!(view.recorded);
+    terminal.input(b"secret\n");
+    let mut seen = shows(&mut terminal, "30 100").await.unwrap();
+    // The browser goes away; the recorder stays.
+    drop(terminal);
+    let mut terminal = Terminal::new(world.fleet.client().clone(), view.id, WITHIN);
+    terminal.resize(TerminalSize {
+        columns: 120,
+        rows: 40,
+    });
+    shows(&mut terminal, "30 100").await.unwrap();
+    terminal.input(b"x\n");
+    let end = loop {
+        match terminal.next().await.unwrap() {
+            windflow_client::terminal::Seen::Output { bytes, .. } => seen += &String::from_utf8_lossy(&bytes),
+            windflow_client::terminal::Seen::Ended(end) => break end,
+            _ => {}
+        }
+    };
+    assert_eq!(end.exit_code, Some(5));
+    let closed = world.audited("terminal_close").await;
+    assert!(
+        matches!(closed.as_slice(), [one] if one.contains(", recording SHA-256 ")),
+        "{closed:?}"
+    );
+
+    let cast = world
+        .line
+        .run(&["recording", "save", &view.id.to_string()])
+        .await
+        .ok();
+    assert!(
+        cast.starts_with("{\"version\":2,\"width\":100,\"height\":30,"),
+        "{cast}"
+    );
+    let (text, sizes) = played(&cast);
+    assert!(
+        text.starts_with(&seen) || seen.starts_with(&text),
+        "{text:?} {seen:?}"
+    );
+    assert!(text.contains("h\u{e9}llo secret\r\n30 100\r\n"), "{text:?}");
+    assert_eq!(sizes.last().map(String::as_str), Some("120x40"));
+    let shown = world
+        .line
+        .run(&["recording", "show", &view.id.to_string(), "-o", "json"])
+        .await
+        .ok();
+    assert!(
+        shown.contains("\"verdict\": \"matches\"") && shown.contains("\"complete\": true"),
+        "{shown}"
+    );
+    assert_eq!(world.audited("recording_read").await.len(), 1);
+
+    // Encrypted where it lies; changed there, it is said.
+    let dir = world.fleet.data_dir().join("recordings");
+    let org = fs_err::read_dir(&dir).unwrap().next().unwrap().unwrap().path();
+    let file = org.join(format!("{}.rec", view.id));
+    let mut bytes = fs_err::read(&file).unwrap();
+    assert!(!bytes.windows(6).any(|part| part == b"secret"));
+    *bytes.last_mut().unwrap() ^= 1;
+    fs_err::write(&file, bytes).unwrap();
+    let changed = world.fleet.client().recording_view(view.id).await.unwrap();
+    assert_eq!(changed.verdict, Some(windflow_api::RecordingVerdict::Differs));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_controller_leaves_a_recording_that_plays() {
+    let mut world = World::start_with("hostrecskill", &[("WINDFLOW_TERMINAL_RECORDING", "all")]).await;
+    world.allow(&format!("[\"{}\"]", world.user));
+    let (view, mut terminal) = world.open(&["sh", "-c", "echo before the kill; read a"]).await;
+    shows(&mut terminal, "before the kill").await.unwrap();
+    let begun = world.fleet.client().recording_view(view.id).await.unwrap().bytes;
+    let client = world.fleet.client().clone();
+    until("a chunk is written", WITHIN, async || {
+        let now = client.recording_view(view.id).await.unwrap();
+        (now.bytes > begun).then_some(())
+    })
+    .await;
+    world.fleet.controller.kill().await;
+    world.fleet.restart_controller().await;
+    let left = world.fleet.client().recording_view(view.id).await.unwrap();
+    assert_eq!(left.state, windflow_api::RecordingState::NotEnded);
+    assert!(!left.complete && left.verdict == Some(windflow_api::RecordingVerdict::Unknown));
+    let cast = world
+        .line
+        .run(&["recording", "save", &view.id.to_string()])
+        .await
+        .ok();
+    assert!(played(&cast).0.contains("before the kill"), "{cast}");
 }

@@ -170,6 +170,7 @@ async fn control(machine: &Machine) -> Result<(), BoxError> {
         admission: AdmissionOptions::default(),
         egress: EgressOptions::default(),
         events: None,
+        recordings: None,
     };
     let plane = plane.start().await?;
     Jobs::default().start(&plane.app, &tasks, machine.dir.join("setup-code"));

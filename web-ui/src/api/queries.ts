@@ -133,6 +133,16 @@ export const useEvents = (ask: MaybeRefOrGetter<EventAsk>) => useInfiniteQuery({
   queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/events", { params: { query: { limit: SHOWN, cursor, ...toValue(ask) } } })),
   getNextPageParam: (last) => last.next_cursor ?? undefined,
 });
+/** Recordings of terminals, newest first, a page at a time. */
+export const useRecordings = (agent: MaybeRefOrGetter<string | undefined>) => useInfiniteQuery({
+  queryKey: computed(() => ["recordings", toValue(agent)]), initialPageParam: undefined as string | undefined,
+  queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/recordings", { params: { query: { limit: SHOWN, cursor, agent: toValue(agent) } } })),
+  getNextPageParam: (last) => last.next_cursor ?? undefined,
+});
+export const useRecording = (id: Id) => useQuery({
+  queryKey: computed(() => ["recording", toValue(id)]), enabled: has(id),
+  queryFn: () => unwrap(client.GET("/api/v1/recordings/{id}", { params: byId(id) })),
+});
 /** Whether the trail is whole: asked when somebody looks, and not by itself. */
 export const useAuditVerdict = () => useQuery({
   queryKey: ["audit-verdict"], gcTime: 0, retry: false, refetchOnWindowFocus: false, refetchOnReconnect: false,

@@ -562,6 +562,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Recordings of terminals, newest first. */
+        get: operations["recording_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One recording, and whether its file is what the audit trail says. */
+        get: operations["recording_view"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{id}/cast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a recording shows, as asciicast v2. The audit trail has who asked for it. */
+        get: operations["recording_read"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rollouts": {
         parameters: {
             query?: never;
@@ -2834,6 +2885,47 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description One page of a list. */
+        Page_RecordingView: {
+            /** @description The entries. */
+            items: {
+                /** @description On which host. */
+                agent: components["schemas"]["AgentId"];
+                /** @description Its name at that time. */
+                agent_name: string;
+                /**
+                 * Format: int64
+                 * @description Bytes on disk.
+                 */
+                bytes: number;
+                /** @description What ran. */
+                command: string[];
+                /** @description Nothing is missing; `false` as long as it has no end. */
+                complete: boolean;
+                /** @description In which container; empty on the host itself. */
+                container: string;
+                /** @description SHA-256 of the file; in the view of one that has ended, not in lists. */
+                digest?: string | null;
+                ended_at?: components["schemas"]["Timestamp"] | null;
+                /** @description On the host itself: as which user of it. */
+                host_user?: string | null;
+                /** @description Id of the terminal, which is the object of its audit records. */
+                id: components["schemas"]["TerminalId"];
+                /** @description When. */
+                started_at: components["schemas"]["Timestamp"];
+                /** @description How far it is. */
+                state: components["schemas"]["RecordingState"];
+                /** @description With a terminal. */
+                tty: boolean;
+                /** @description Who opened it. */
+                user: components["schemas"]["UserId"];
+                /** @description Their name. */
+                user_name: string;
+                verdict?: components["schemas"]["RecordingVerdict"] | null;
+            }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
         Page_Revision: {
             /** @description The entries. */
             items: {
@@ -2978,6 +3070,8 @@ export interface components {
                 id: components["schemas"]["TerminalId"];
                 /** @description When. */
                 opened_at: components["schemas"]["Timestamp"];
+                /** @description What it shows is recorded. */
+                recorded?: boolean;
                 /** @description With a terminal. */
                 tty: boolean;
                 /** @description Who opened it: only they can type. */
@@ -3244,6 +3338,52 @@ export interface components {
             old?: string | null;
             /** @description One sentence, e.g. `image changed` or `service is new`. */
             text: string;
+        };
+        /**
+         * @description How far a recording is.
+         * @enum {string}
+         */
+        RecordingState: "running" | "ended" | "not_ended";
+        /**
+         * @description What the audit trail says of the file.
+         * @enum {string}
+         */
+        RecordingVerdict: "matches" | "differs" | "unknown";
+        /** @description A recording of a terminal; it has the terminal's id. */
+        RecordingView: {
+            /** @description On which host. */
+            agent: components["schemas"]["AgentId"];
+            /** @description Its name at that time. */
+            agent_name: string;
+            /**
+             * Format: int64
+             * @description Bytes on disk.
+             */
+            bytes: number;
+            /** @description What ran. */
+            command: string[];
+            /** @description Nothing is missing; `false` as long as it has no end. */
+            complete: boolean;
+            /** @description In which container; empty on the host itself. */
+            container: string;
+            /** @description SHA-256 of the file; in the view of one that has ended, not in lists. */
+            digest?: string | null;
+            ended_at?: components["schemas"]["Timestamp"] | null;
+            /** @description On the host itself: as which user of it. */
+            host_user?: string | null;
+            /** @description Id of the terminal, which is the object of its audit records. */
+            id: components["schemas"]["TerminalId"];
+            /** @description When. */
+            started_at: components["schemas"]["Timestamp"];
+            /** @description How far it is. */
+            state: components["schemas"]["RecordingState"];
+            /** @description With a terminal. */
+            tty: boolean;
+            /** @description Who opened it. */
+            user: components["schemas"]["UserId"];
+            /** @description Their name. */
+            user_name: string;
+            verdict?: components["schemas"]["RecordingVerdict"] | null;
         };
         /** @description Removes the stack from hosts; the stack itself and its history stay. */
         RemoveRequest: {
@@ -4247,6 +4387,8 @@ export interface components {
             id: components["schemas"]["TerminalId"];
             /** @description When. */
             opened_at: components["schemas"]["Timestamp"];
+            /** @description What it shows is recorded. */
+            recorded?: boolean;
             /** @description With a terminal. */
             tty: boolean;
             /** @description Who opened it: only they can type. */
@@ -5861,6 +6003,103 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    recording_list: {
+        parameters: {
+            query?: {
+                /** @description Only on this host. */
+                agent?: components["schemas"]["AgentId"];
+                /** @description Only of this user (name or id). */
+                user?: string;
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_RecordingView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    recording_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["TerminalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecordingView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    recording_read: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["TerminalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": string;
                 };
             };
             /** @description A refusal or a failure. */

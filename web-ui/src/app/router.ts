@@ -44,6 +44,8 @@ export const router = createRouter({
         { path: "alerts/rules", name: "rules", component: () => import("@/features/alerts/RulesPage.vue") },
         { path: "alerts/silences", name: "silences", component: () => import("@/features/alerts/SilencesPage.vue") },
         { path: "events", name: "events", component: () => import("@/features/events/EventsPage.vue") },
+        { path: "recordings", name: "recordings", component: () => import("@/features/recordings/RecordingsPage.vue") },
+        { path: "recordings/:id", name: "recording", component: () => import("@/features/recordings/RecordingPage.vue"), props: true },
         { path: "audit", name: "audit", component: () => import("@/features/audit/AuditPage.vue") },
         { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
       ],

@@ -149,6 +149,9 @@ async fn run(client: Client, request: TerminalCreate) -> Result<()> {
     let (tty, stdin) = (request.tty, request.stdin);
     let mut signals = Signals::listen()?;
     let view = client.terminal_create(&request).await?;
+    if view.recorded {
+        note("windflow: what this shows is recorded");
+    }
     let raw = tty.then(Raw::enter).transpose();
     let raw = raw.map_err(|error| Error::failed(format!("the terminal cannot be set up: {error}")))?;
     let terminal = Terminal::new(client, view.id, GRACE).kept_by_reader();

@@ -93,3 +93,28 @@ export function screenIn(element: HTMLElement, label: string, leave: () => void)
     },
   };
 }
+
+export interface Player {
+  write: (text: string) => void;
+  resize: (columns: number, rows: number) => void;
+  reset: (columns: number, rows: number) => void;
+  dispose: () => void;
+}
+
+/** A screen of this size that only shows. */
+export function playerIn(element: HTMLElement, label: string, columns: number, rows: number): Player {
+  allowStyles();
+  const term = new Terminal({
+    theme: colours(), scrollback: SCROLLBACK, fontSize: FONT_PX, minimumContrastRatio: 4.5, disableStdin: true, cols: columns, rows,
+    fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--wf-mono").trim(), lineHeight: 1.2,
+    linkHandler: { activate: () => undefined },
+  });
+  term.open(element);
+  term.textarea?.setAttribute("aria-label", label);
+  return {
+    write: (text) => term.write(text),
+    resize: (width, height) => term.resize(width, height),
+    reset: (width, height) => { term.reset(); term.resize(width, height); },
+    dispose: () => term.dispose(),
+  };
+}

@@ -28,6 +28,7 @@ export function useTerminal(place: () => Place) {
   /** Bytes of output that are missing, since the last start. */
   const missing = ref(0);
   const command = ref("");
+  const recorded = ref(false);
   let screen: Screen | null = null;
   let exchange = new Exchange();
   let id = "";
@@ -150,6 +151,7 @@ export function useTerminal(place: () => Place) {
       const made = await unwrap(client.POST("/api/v1/terminals", { body: { agent, container: container || null, host: !container, user: user || null, tty: true, stdin: true, command: [], env: ["TERM=xterm-256color"], size, grace_s: GRACE_S } }));
       if (mine !== turn) return void client.DELETE("/api/v1/terminals/{id}", { params: { path: { id: made.id } } });
       id = made.id;
+      recorded.value = made.recorded ?? false;
       sessionStorage.setItem(kept(), id);
       connect();
     } catch (cause) {
@@ -181,5 +183,5 @@ export function useTerminal(place: () => Place) {
     clearInterval(looks);
     drop();
   });
-  return { state, end, error, missing, command, show, start, close };
+  return { state, end, error, missing, recorded, command, show, start, close };
 }
