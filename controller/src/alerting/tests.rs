@@ -7,7 +7,7 @@ use windflow_model::{
     AgentId, AgentRecord, AlertRule, ContainerState, ContainerSummary, EngineProof, FleetEvent,
     FleetEventKind, Health, Presence, Rev, RuleId, Severity, StackId, Timestamp,
     agent::Absence,
-    alert::{Condition, RuleSpec, Seen},
+    alert::{RuleSpec, Seen},
     container::ContainerList,
 };
 

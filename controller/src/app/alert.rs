@@ -306,10 +306,10 @@ impl App {
         let all = self.keys_below(OP, &keys::alerts(org)).await?;
         // The newest first: what is behind the limit is judged, and what is old at the end of the list.
         let excess = all.len().saturating_sub(KEPT);
-        let mut oldest = all.into_iter().rev().peekable();
+        let oldest = all.into_iter().rev();
         let (mut txn, mut count, now) = (Txn::new(), 0, self.now());
         let mut looked_at = 0;
-        while let Some(key) = oldest.next() {
+        for key in oldest {
             looked_at += 1;
             let Some(entry) = self.find::<Alert>(OP, &key).await? else {
                 continue;

@@ -116,7 +116,7 @@ pub enum SilenceCommand {
     #[command(alias = "ls")]
     List,
     /// Tell nobody of some alerts for a while, or each week at a time of maintenance.
-    Create(SilenceCreateArgs),
+    Create(Box<SilenceCreateArgs>),
     /// Remove a silence; what it covered and still fires is told of.
     #[command(alias = "rm")]
     Remove {

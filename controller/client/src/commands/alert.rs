@@ -279,7 +279,7 @@ pub(super) async fn silence(session: &Session<'_>, command: SilenceCommand) -> R
             session.out.show(&silences, |out| silences_table(out, &silences))
         }
         SilenceCommand::Create(args) => {
-            let request = wanted(&client, args, session.out.now).await?;
+            let request = wanted(&client, *args, session.out.now).await?;
             let view = client.silence_create(&request).await?;
             session.out.show(&view, |_| format!("made {}", view.silence.id))
         }
