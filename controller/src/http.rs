@@ -20,6 +20,7 @@ use crate::{app::App, jobs::Jobs};
 
 mod agent;
 mod audit;
+mod channel;
 mod deployment;
 mod error;
 mod event;
@@ -183,6 +184,16 @@ fn operations() -> OpenApiRouter<Web> {
             group::group_update,
             group::group_delete
         ))
+        .routes(routes!(channel::channel_list, channel::channel_create))
+        .routes(routes!(
+            channel::channel_view,
+            channel::channel_update,
+            channel::channel_delete
+        ))
+        .routes(routes!(channel::channel_test))
+        .routes(routes!(channel::channel_test_unsaved))
+        .routes(routes!(channel::channel_preview))
+        .routes(routes!(channel::notice_list))
         .routes(routes!(terminal::terminal_list, terminal::terminal_create))
         .routes(routes!(terminal::terminal_attach, terminal::terminal_delete))
         .routes(routes!(audit::audit_list))

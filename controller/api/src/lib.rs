@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod audit;
+pub mod channel;
 pub mod deployment;
 pub mod error;
 pub mod event;
@@ -22,6 +23,10 @@ pub mod token;
 
 pub use agent::{Agent, AgentPatch, HostContainers};
 pub use audit::{AuditEntry, AuditHead, AuditMove, AuditProblem, AuditProblemKind, AuditQuery, AuditVerdict};
+pub use channel::{
+    ChannelPreview, ChannelPreviewRequest, ChannelSave, ChannelTest, ChannelTested, ChannelView, NoticeQuery,
+    NoticeView,
+};
 pub use deployment::{
     AgentPin, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest,
     RollbackRequest, StackPreview,

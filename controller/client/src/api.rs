@@ -29,6 +29,7 @@ macro_rules! calls {
 }
 
 mod audit;
+mod channel;
 mod event;
 mod files;
 mod metrics;

@@ -4,6 +4,7 @@ pub mod agent;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod channel;
 pub mod deployment;
 mod event;
 mod files;
@@ -72,6 +73,8 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Deployment(command) => deployment::run(&session, command).await,
         Command::Rollout(command) => Box::pin(rollout::run(&session, command)).await,
         Command::Group(command) => group::run(&session, command).await,
+        Command::Channel(command) => Box::pin(channel::run(&session, command)).await,
+        Command::Notices(args) => channel::notices(&session, args).await,
         Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
         Command::Events(args) => event::run(&session, args).await,

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod bad_input;
+mod channel;
 mod deploy;
 mod fanout;
 mod hosts;

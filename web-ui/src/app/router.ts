@@ -41,6 +41,7 @@ export const router = createRouter({
         { path: "rollouts/:id", name: "rollout", component: () => import("@/features/rollouts/RolloutPage.vue"), props: true },
         { path: "logs", name: "logs", component: () => import("@/features/logs/SearchPage.vue") },
         { path: "events", name: "events", component: () => import("@/features/events/EventsPage.vue") },
+        { path: "alerts/channels", name: "channels", component: () => import("@/features/channels/ChannelsPage.vue") },
         { path: "audit", name: "audit", component: () => import("@/features/audit/AuditPage.vue") },
         { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
       ],
