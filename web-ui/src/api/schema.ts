@@ -266,6 +266,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Channels in the order of their creation, without their secrets. */
+        get: operations["channel_list"];
+        put?: never;
+        /** Makes a channel. */
+        post: operations["channel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What templates make of an example. Nothing is sent. */
+        post: operations["channel_preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a test with settings that are not saved. */
+        post: operations["channel_test_unsaved"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One channel, without its secrets. */
+        get: operations["channel_view"];
+        /** Saves a channel. Secrets that are left empty stay as they were, unless the server is another one. */
+        put: operations["channel_update"];
+        post?: never;
+        /** Deletes a channel. What waits for it is not sent any more. */
+        delete: operations["channel_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/channels/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a test at once, waits for at most 20 s, and says what the server said. */
+        post: operations["channel_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/deployments": {
         parameters: {
             query?: never;
@@ -537,6 +625,23 @@ export interface paths {
         };
         /** A metric over time, by host, stack, container or label. */
         get: operations["metrics_query"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/notices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Notifications and how they got on, the newest first. */
+        get: operations["notice_list"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1609,11 +1714,235 @@ export interface components {
             /** @description The value before, as text; absent if there was none or it cannot be told. Never a secret. */
             old?: string | null;
         };
+        /** @description A channel as it is shown. */
+        Channel: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description When it is told. */
+            delivery: components["schemas"]["ChannelDelivery"];
+            /** @description Whether it is used at all. */
+            enabled: boolean;
+            /** @description Id, never reused. */
+            id: components["schemas"]["ChannelId"];
+            /** @description Unique in its organisation. */
+            name: string;
+            /** @description What depends on its kind, without secrets. */
+            settings: components["schemas"]["ChannelSettings"];
+            /** @description Whether rules that name no channel use it. */
+            standard: boolean;
+            /** @description What it is told. */
+            templates: components["schemas"]["ChannelTemplates"];
+            /** @description When it was saved last. */
+            updated_at: components["schemas"]["Timestamp"];
+            /** @description By whom. */
+            updated_by: components["schemas"]["UserId"];
+        };
+        /** @description When a channel is told. All in seconds. */
+        ChannelDelivery: {
+            /**
+             * @description Alerts that agree in these are told of in one notification; empty: all together.
+             * @default [
+             *       "rule"
+             *     ]
+             */
+            group_by: components["schemas"]["GroupBy"][];
+            /**
+             * Format: int32
+             * @description Between two notifications of one group, if something changed. 1 to 86,400.
+             * @default 300
+             */
+            interval_s: number;
+            /**
+             * Format: int32
+             * @description Until a group that still fires is told of again; 0: never. Else 60 to 2,592,000.
+             * @default 14400
+             */
+            repeat_s: number;
+            /**
+             * @description Whether the end of alerts is told of.
+             * @default true
+             */
+            resolved: boolean;
+            /**
+             * @description Only alerts of at least this severity.
+             * @default info
+             */
+            severity: components["schemas"]["AlertSeverity"];
+            /**
+             * Format: int32
+             * @description From the first alert of a group to its notification, so that those that come with it are in it. 0 to 3,600.
+             * @default 30
+             */
+            wait_s: number;
+        };
         /**
          * @description Id with the prefix `chn_`.
          * @example chn_01jd4x2m8v7f3k9q0zt5n6r1wc
          */
         ChannelId: string;
+        /** @description What templates make of an example. */
+        ChannelPreview: {
+            /** @description Why WindFlow's own words were used; empty: they were not, or nothing else was asked for. */
+            problem: string;
+            /** @description The rest. */
+            text: string;
+            /** @description Subject, first line. */
+            title: string;
+        };
+        /** @description Templates to be tried without sending anything. */
+        ChannelPreviewRequest: {
+            /** @description The kind of the channel: the body of a `webhook` is JSON. */
+            kind: string;
+            /** @description What the example is about. */
+            status: components["schemas"]["NoticeStatus"];
+            /** @description The templates. */
+            templates?: components["schemas"]["ChannelTemplates"];
+        };
+        /** @description A channel to be made or saved. */
+        ChannelSave: {
+            /** @description When it is told. */
+            delivery?: components["schemas"]["ChannelDelivery"];
+            /** @description Whether it is used at all. */
+            enabled?: boolean;
+            /** @description Names of secrets that are to be removed: `key`, `password`, `token` where none is needed. */
+            forget?: string[];
+            /** @description Its name, 1–64 characters, unique. */
+            name: string;
+            /** @description What depends on its kind. A secret that is left empty stays as it was, unless the server is another one. */
+            settings: components["schemas"]["ChannelSettings"];
+            /** @description Whether rules that name no channel use it. */
+            standard?: boolean;
+            /** @description What it is told. */
+            templates?: components["schemas"]["ChannelTemplates"];
+        };
+        /**
+         * @description What of a channel depends on its kind. What is secret in it is never shown again: in answers it is empty, and left empty in
+         *     a change it stays as it was.
+         */
+        ChannelSettings: {
+            /** @description Address of the sender, `Name <address>` or the address alone. */
+            from: string;
+            /** @description Name or address of the server. */
+            host: string;
+            /** @enum {string} */
+            kind: "email";
+            /** @description Secret. */
+            password?: string;
+            /**
+             * Format: int32
+             * @description Its port.
+             */
+            port: number;
+            /** @description How it is spoken to. */
+            tls?: components["schemas"]["MailTls"];
+            /** @description Addresses of the receivers. */
+            to: string[];
+            /** @description Sign-in name; empty: none is needed. */
+            user?: string;
+        } | {
+            /** @description Further headers, e.g. `Authorization`; their values are secret. */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description Secret: signs the body, so that the receiver can tell who sent it. Empty: not signed. */
+            key?: string;
+            /** @enum {string} */
+            kind: "webhook";
+            /** @description Secret: who knows it can post. */
+            url?: string;
+        } | {
+            /** @enum {string} */
+            kind: "slack";
+            /** @description Secret. */
+            url?: string;
+        } | {
+            /** @enum {string} */
+            kind: "discord";
+            /** @description Secret. */
+            url?: string;
+        } | {
+            /** @enum {string} */
+            kind: "teams";
+            /** @description Secret. */
+            url?: string;
+        } | {
+            /** @description Number of the chat, or `@name` of a channel. */
+            chat: string;
+            /** @enum {string} */
+            kind: "telegram";
+            /** @description Server of the bot API; empty: Telegram's own. */
+            server?: string;
+            /** @description Thread of a forum; empty: none. */
+            thread?: string;
+            /** @description Secret: the bot's token. */
+            token?: string;
+        } | {
+            /** @enum {string} */
+            kind: "ntfy";
+            /** @description Server; empty: `https://ntfy.sh`. */
+            server?: string;
+            /** @description Secret: access token; empty: none is needed. */
+            token?: string;
+            /** @description Its topic. */
+            topic: string;
+        } | {
+            /** @enum {string} */
+            kind: "gotify";
+            /** @description Server. */
+            server: string;
+            /** @description Secret: the application's token. */
+            token?: string;
+        };
+        /** @description What a notification says, as Jinja templates over [`super::Notification`]. Empty: WindFlow's own words. */
+        ChannelTemplates: {
+            /**
+             * @description The rest. Of a webhook: the whole body, which must be JSON then.
+             * @default
+             */
+            body: string;
+            /**
+             * @description Subject of a mail, first line of a message.
+             * @default
+             */
+            title: string;
+        };
+        /** @description Settings to be tried without saving them. */
+        ChannelTest: {
+            id?: components["schemas"]["ChannelId"] | null;
+            /** @description What depends on its kind. */
+            settings: components["schemas"]["ChannelSettings"];
+            /** @description What it is told. */
+            templates?: components["schemas"]["ChannelTemplates"];
+        };
+        /** @description How a test went. */
+        ChannelTested: {
+            /** @description Not sent, but a notification would be tried again. */
+            again: boolean;
+            /** @description A template failed, and WindFlow's own words were sent. */
+            remark?: string;
+            /** @description What the server said, or why it was not sent. */
+            said: string;
+            /** @description The receiver's server has taken it. */
+            sent: boolean;
+            /**
+             * Format: int64
+             * @description How long it took, in milliseconds.
+             */
+            took_ms: number;
+        };
+        /** @description A channel as it is shown. */
+        ChannelView: components["schemas"]["Channel"] & {
+            last?: components["schemas"]["Notice"] | null;
+            /** @description Host and port of where it goes. */
+            place: string;
+            /** @description Names of the secrets that are kept. */
+            secrets: string[];
+            /**
+             * Format: int64
+             * @description Version of the record for `If-Match`.
+             */
+            version: number;
+        };
         /**
          * @description What a container can fail.
          * @enum {string}
@@ -2246,6 +2575,11 @@ export interface components {
             /** @description By whom. */
             updated_by: components["schemas"]["UserId"];
         };
+        /**
+         * @description What alerts are told of together, in one notification.
+         * @enum {string}
+         */
+        GroupBy: "rule" | "host" | "stack" | "severity";
         /** @description Makes a group. */
         GroupCreate: {
             /** @description These hosts belong to it. */
@@ -2656,6 +2990,11 @@ export interface components {
             /** @description Sign-in name. */
             username: string;
         };
+        /**
+         * @description How a mail server is spoken to.
+         * @enum {string}
+         */
+        MailTls: "tls" | "starttls" | "none";
         /** @description Who is signed in. */
         Me: {
             /** @description The user. */
@@ -2709,6 +3048,113 @@ export interface components {
              * @description Bytes sent in a second.
              */
             sent: number;
+        };
+        /** @description A notification and how it got on. */
+        Notice: {
+            /**
+             * Format: int32
+             * @description Attempts so far.
+             */
+            attempts: number;
+            /** @description To which channel. */
+            channel: components["schemas"]["ChannelId"];
+            /** @description What it says. */
+            notification: components["schemas"]["Notification"];
+            /** @description What was odd although it was sent: a template that failed, so that WindFlow's own words went out. */
+            remark?: string;
+            /** @description How it got on. */
+            state: components["schemas"]["NoticeState"];
+        };
+        /** @description An alert in a notification. */
+        NoticeAlert: {
+            ended?: components["schemas"]["Timestamp"] | null;
+            /** @description Whether it fires. */
+            firing: boolean;
+            /** @description Name of the host, if it is about one. */
+            host: string;
+            /** @description The alert. */
+            id: components["schemas"]["AlertId"];
+            /** @description What was written into the rule for whoever reads this. */
+            note: string;
+            /** @description What of the host or stack: a container, a file system, … */
+            part: string;
+            /** @description Name of its rule. */
+            rule: string;
+            /** @description How bad it is. */
+            severity: components["schemas"]["AlertSeverity"];
+            /** @description Since when it fires. */
+            since: components["schemas"]["Timestamp"];
+            /** @description Stack, if it is about one. */
+            stack: string;
+            /** @description One sentence: `CPU is 0.97, above 0.9`. */
+            summary: string;
+        };
+        /**
+         * @description Id with the prefix `ntc_`.
+         * @example ntc_01jd4x2m8v7f3k9q0zt5n6r1wc
+         */
+        NoticeId: string;
+        /** @description How a notification got on. */
+        NoticeState: {
+            /** @description Why the last attempt failed; empty before the first. */
+            error: string;
+            /** @description Not before this. */
+            next: components["schemas"]["Timestamp"];
+            /** @enum {string} */
+            state: "waiting";
+        } | {
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description What it said to it, in a line. */
+            said?: string;
+            /** @enum {string} */
+            state: "sent";
+        } | {
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Why the last attempt failed. */
+            error: string;
+            /** @enum {string} */
+            state: "failed";
+        };
+        /**
+         * @description What a notification is about.
+         * @enum {string}
+         */
+        NoticeStatus: "firing" | "resolved" | "test";
+        /** @description A notification and how it got on. */
+        NoticeView: components["schemas"]["Notice"] & {
+            /** @description Name of its channel; empty if it was deleted. */
+            channel_name: string;
+        };
+        /** @description What a channel is told. */
+        Notification: {
+            /** @description At most 50, those that fire first, the severest first. */
+            alerts: components["schemas"]["NoticeAlert"][];
+            /** @description When it was made. */
+            at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int32
+             * @description How many fire.
+             */
+            firing: number;
+            /** @description What the alerts have in common: `rule`, `host`, `stack`, `severity`, as the channel groups them. */
+            group: {
+                [key: string]: string;
+            };
+            /** @description Id: the same at each attempt, so that a receiver can tell a repetition. */
+            id: components["schemas"]["NoticeId"];
+            /**
+             * Format: int32
+             * @description How many have ended since the last notification.
+             */
+            resolved: number;
+            /** @description Highest severity of what is listed. */
+            severity: components["schemas"]["AlertSeverity"];
+            /** @description What it is about. */
+            status: components["schemas"]["NoticeStatus"];
+            /** @description The page of alerts; empty if the controller does not know its own address. */
+            url: string;
         };
         /**
          * @description What happens when more hosts fail than are tolerated.
@@ -2785,6 +3231,24 @@ export interface components {
                 /** @description The user's name at that time, the id of a host, or the name of a job. */
                 user_name: string;
             }[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_ChannelView: {
+            /** @description The entries. */
+            items: (components["schemas"]["Channel"] & {
+                last?: components["schemas"]["Notice"] | null;
+                /** @description Host and port of where it goes. */
+                place: string;
+                /** @description Names of the secrets that are kept. */
+                secrets: string[];
+                /**
+                 * Format: int64
+                 * @description Version of the record for `If-Match`.
+                 */
+                version: number;
+            })[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
         };
@@ -2880,6 +3344,16 @@ export interface components {
                 lost: number;
                 /** @description Its name. */
                 name: string;
+            })[];
+            /** @description Give it as `cursor` to get the next page; absent on the last one. */
+            next_cursor?: string | null;
+        };
+        /** @description One page of a list. */
+        Page_NoticeView: {
+            /** @description The entries. */
+            items: (components["schemas"]["Notice"] & {
+                /** @description Name of its channel; empty if it was deleted. */
+                channel_name: string;
             })[];
             /** @description Give it as `cursor` to get the next page; absent on the last one. */
             next_cursor?: string | null;
@@ -5239,6 +5713,262 @@ export interface operations {
             };
         };
     };
+    channel_list: {
+        parameters: {
+            query?: {
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_ChannelView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_create: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelSave"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_preview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelPreviewRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelPreview"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_test_unsaved: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelTest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelTested"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_view: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ChannelId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_update: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description The version that was read. */
+                "If-Match": string;
+            };
+            path: {
+                id: components["schemas"]["ChannelId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChannelSave"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelView"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ChannelId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    channel_test: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["ChannelId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChannelTested"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
     deployment_list: {
         parameters: {
             query?: {
@@ -5975,6 +6705,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MetricsHistory"];
+                };
+            };
+            /** @description A refusal or a failure. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiError"];
+                };
+            };
+        };
+    };
+    notice_list: {
+        parameters: {
+            query?: {
+                /** @description Only those of this channel. */
+                channel?: components["schemas"]["ChannelId"];
+                /** @description `next_cursor` of the page before. */
+                cursor?: string;
+                /** @description Entries per page, 1–500; 200 if absent. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_NoticeView"];
                 };
             };
             /** @description A refusal or a failure. */
