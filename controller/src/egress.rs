@@ -25,10 +25,12 @@ mod error;
 #[cfg(test)]
 mod tests;
 mod url;
+mod wire;
 
 pub use address::Allow;
 pub use connect::EgressOptions;
 pub use error::{EgressError, Step};
+pub use wire::Wire;
 
 use self::{
     connect::{Connector, Stream},
@@ -93,6 +95,18 @@ impl Request {
             self.headers.insert(key, value);
         }
         Ok(self)
+    }
+
+    /// Host and port, for people.
+    #[must_use]
+    pub fn place(&self) -> String {
+        self.target.place()
+    }
+
+    /// Whether a header is the client's own, so that [`Request::header`] leaves it as it is.
+    #[must_use]
+    pub fn is_own(name: &str) -> bool {
+        OWN.iter().any(|own| own.as_str().eq_ignore_ascii_case(name))
     }
 
     /// What is sent.

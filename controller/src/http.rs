@@ -22,6 +22,7 @@ mod agent;
 mod alert;
 mod alert_rule;
 mod audit;
+mod channel;
 mod deployment;
 mod error;
 mod event;
@@ -203,6 +204,16 @@ fn operations() -> OpenApiRouter<Web> {
             silence::silence_update,
             silence::silence_delete
         ))
+        .routes(routes!(channel::channel_list, channel::channel_create))
+        .routes(routes!(
+            channel::channel_view,
+            channel::channel_update,
+            channel::channel_delete
+        ))
+        .routes(routes!(channel::channel_test))
+        .routes(routes!(channel::channel_test_unsaved))
+        .routes(routes!(channel::channel_preview))
+        .routes(routes!(channel::notice_list))
         .routes(routes!(terminal::terminal_list, terminal::terminal_create))
         .routes(routes!(recording::recording_list))
         .routes(routes!(recording::recording_view))

@@ -3,6 +3,8 @@
 //! ```text
 //! TaskSet ─┬─ "dispatch"    2 s            hosts with open deployments look for work
 //!          ├─ "rollout"     nudge or 1 s   rollouts go as far as they can
+//!          ├─ "notices"     nudge or 1 s   notifications that are due go out
+//!          ├─ "old-notices" 600 s          those that are old are removed
 //!          ├─ "expiry"      5 s            deployments whose time in the queue is over
 //!          ├─ "sweep"       60 s           expired tokens and credentials; what a crash left half-done
 //!          ├─ "audit"       1 s            audit records under the next seal of their chain
@@ -52,6 +54,10 @@ impl Jobs {
         let dispatch = |app: App| async move { app.dispatch_all().await.map(drop) };
         self.every("dispatch", Duration::from_secs(2), app, tasks, dispatch);
         self.every("rollout", Duration::from_secs(1), app, tasks, rollout::advance);
+        let notices = |app: App| async move { app.notices_deliver().await.map(drop) };
+        self.every("notices", Duration::from_secs(1), app, tasks, notices);
+        let old = |app: App| async move { app.notices_sweep().await.map(drop) };
+        self.every("old-notices", Duration::from_secs(600), app, tasks, old);
         let expiry = |app: App| async move { app.expire_all().await.map(drop) };
         self.every("expiry", Duration::from_secs(5), app, tasks, expiry);
         let sweep = |app: App| async move { app.sweep().await.map(drop) };
@@ -88,6 +94,7 @@ impl Jobs {
                     let nudged = async {
                         match name {
                             "rollout" => app.rollouts_wanted().await,
+                            "notices" => app.notices_wanted().await,
                             _ => std::future::pending::<()>().await,
                         }
                     };

@@ -13,6 +13,7 @@ pub mod event_log;
 pub mod fleet;
 pub mod http;
 pub mod jobs;
+pub mod notify;
 pub mod plane;
 mod port;
 pub mod recordings;

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod alert;
 pub mod audit;
+pub mod channel;
 pub mod deployment;
 pub mod error;
 pub mod event;
@@ -28,6 +29,10 @@ pub use alert::{
     SilenceView,
 };
 pub use audit::{AuditEntry, AuditHead, AuditMove, AuditProblem, AuditProblemKind, AuditQuery, AuditVerdict};
+pub use channel::{
+    ChannelPreview, ChannelPreviewRequest, ChannelSave, ChannelTest, ChannelTested, ChannelView, NoticeQuery,
+    NoticeView,
+};
 pub use deployment::{
     AgentPin, AgentPlan, DeployRequest, DeploymentQuery, DeploymentView, PlanRequest, RemoveRequest,
     RollbackRequest, StackPreview,

@@ -30,6 +30,7 @@ macro_rules! calls {
 
 mod alert;
 mod audit;
+mod channel;
 mod event;
 mod files;
 mod metrics;

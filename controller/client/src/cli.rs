@@ -12,6 +12,7 @@ mod alert;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod channel;
 mod event;
 mod files;
 mod group;
@@ -26,6 +27,7 @@ pub use alert::{AlertCommand, AlertListArgs, RuleCommand, SilenceCommand, Silenc
 pub use audit::AuditCommand;
 #[cfg(feature = "bench")]
 pub use bench::{BenchCommand, FleetArgs, ProfileArg};
+pub use channel::{ChannelCommand, ChannelSetArgs, Kind as ChannelKind, NoticesArgs};
 pub use event::EventsArgs;
 pub use files::{CpArgs, FilesArgs, Here, Spot, There};
 pub use group::{GroupCommand, GroupUpdateArgs};
@@ -94,6 +96,11 @@ pub enum Command {
     /// When nobody is told of alerts.
     #[command(subcommand)]
     Silence(SilenceCommand),
+    /// Where notifications of alerts go.
+    #[command(subcommand)]
+    Channel(ChannelCommand),
+    /// Show notifications and how they got on, the newest first.
+    Notices(NoticesArgs),
     /// What was done, by whom, and whether that record is whole.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -370,6 +377,15 @@ mod tests {
         check("windflow stack deploy web --canary some", false);
         check("windflow stack deploy web --plan p --canary 1", false);
         check("windflow stack deploy web --selector =b", false);
+        check("windflow channel create c", false);
+        check("windflow channel create c --kind slack --secret-file f", true);
+        check("windflow channel create c -f c.json", true);
+        check("windflow channel create c -f c.json --kind slack", false);
+        check("windflow channel create c --kind slack --secret x", false);
+        check("windflow channel update c --disabled", true);
+        check("windflow channel update c --enabled --disabled", false);
+        check("windflow channel delete c -y --if-exists", true);
+        check("windflow notices --channel c -n 5", true);
         check("windflow group create g", false);
         check(
             "windflow group update g --name h --no-selector --add a,b --drop c",

@@ -5,6 +5,7 @@ pub mod alert;
 mod audit;
 #[cfg(feature = "bench")]
 mod bench;
+mod channel;
 pub mod deployment;
 mod event;
 mod files;
@@ -77,6 +78,8 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Alert(command) => alert::run(&session, command).await,
         Command::Rule(command) => alert::rule(&session, command).await,
         Command::Silence(command) => alert::silence(&session, command).await,
+        Command::Channel(command) => Box::pin(channel::run(&session, command)).await,
+        Command::Notices(args) => channel::notices(&session, args).await,
         Command::Audit(command) => audit::run(&session, command).await,
         Command::Logs(args) => logs::run(&session, args).await,
         Command::Events(args) => event::run(&session, args).await,

@@ -11,6 +11,7 @@
 //! ORG/group/GRP             a group of hosts          ORG/group-name/NAME       → its id
 //! ORG/channel/CHN           where notifications go    ORG/channel-name/NAME     → its id
 //! ORG/notice/~NTC           one notification          ORG/notice-open/CHN/NTC   not sent and not given up yet
+//! ORG/channel-notice/CHN/~NTC                         notifications of a channel
 //! ORG/agent/AGT             the host                  ORG/agent-name/NAME       → its id
 //! ORG/agent-key/AGT         key and generation        ORG/agent-gone/AGT        tombstone, kept for ever
 //! ORG/token/TOK             enrolment token           ORG/idem/USR/HASH         answer to an Idempotency-Key
@@ -170,6 +171,18 @@ pub(crate) fn notices(org: OrgId) -> Prefix {
 }
 pub(crate) fn notice_open(org: OrgId, channel: ChannelId, id: NoticeId) -> Key {
     key(org, &["notice-open", &channel.to_string(), &id.to_string()])
+}
+pub(crate) fn notices_open_of(org: OrgId, channel: ChannelId) -> Prefix {
+    prefix(org, &["notice-open", &channel.to_string()])
+}
+pub(crate) fn channel_notice(org: OrgId, channel: ChannelId, id: NoticeId) -> Key {
+    key(
+        org,
+        &["channel-notice", &channel.to_string(), &newest_first(id.uuid())],
+    )
+}
+pub(crate) fn channel_notices(org: OrgId, channel: ChannelId) -> Prefix {
+    prefix(org, &["channel-notice", &channel.to_string()])
 }
 pub(crate) fn notices_open(org: OrgId) -> Prefix {
     prefix(org, &["notice-open"])

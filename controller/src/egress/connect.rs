@@ -167,6 +167,23 @@ impl Connector {
         target: &Target,
         deadline: Instant,
     ) -> Result<Stream, EgressError> {
+        let tcp = self.reach(trusted, target, deadline).await?;
+        let begun = Instant::now();
+        let late = |step| EgressError::TimedOut {
+            place: target.place(),
+            step,
+            after: deadline - begun,
+        };
+        self.secure(tcp, target, deadline, &late).await
+    }
+
+    /// A connection to an address that was judged.
+    pub(super) async fn reach(
+        &self,
+        trusted: &Allow,
+        target: &Target,
+        deadline: Instant,
+    ) -> Result<TcpStream, EgressError> {
         let begun = Instant::now();
         let late = |step| EgressError::TimedOut {
             place: target.place(),
@@ -192,7 +209,7 @@ impl Connector {
         for address in addresses.into_iter().take(TRIED) {
             let until = deadline.min(Instant::now() + CONNECT);
             match timeout_at(until, TcpStream::connect(address)).await {
-                Ok(Ok(tcp)) => return self.secure(tcp, target, deadline, &late).await,
+                Ok(Ok(tcp)) => return Ok(tcp),
                 Ok(Err(error)) => last = error,
                 Err(_) if until == deadline => return Err(late(Step::Connection)),
                 Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -216,11 +233,29 @@ impl Connector {
         if !target.is_tls() {
             return Ok(Stream::Plain(tcp));
         }
+        self.shake(tcp, target, true, deadline, late).await
+    }
+
+    /// TLS on a connection; `http` offers HTTP to the other side.
+    pub(super) async fn shake(
+        &self,
+        tcp: TcpStream,
+        target: &Target,
+        http: bool,
+        deadline: Instant,
+        late: &(dyn Fn(Step) -> EgressError + Sync),
+    ) -> Result<Stream, EgressError> {
         let made = timeout_at(
             deadline,
             self.tls.get_or_try_init(|| make_tls(self.extra.clone())),
         );
         let tls = made.await.map_err(|_| late(Step::Connection))??;
+        let mut tls = tls.clone();
+        if !http {
+            let mut config = ClientConfig::clone(tls.config());
+            config.alpn_protocols.clear();
+            tls = TlsConnector::from(Arc::new(config));
+        }
         let shaken = timeout_at(deadline, tls.connect(target.server_name()?, tcp)).await;
         match shaken.map_err(|_| late(Step::Connection))? {
             Ok(tls) => Ok(Stream::Tls(Box::new(tls))),

@@ -66,6 +66,22 @@ impl Target {
         Ok(Self { uri, host, tls, port })
     }
 
+    /// A host and a port without a URL, for what is not HTTP.
+    pub(super) fn of(host: &str, port: u16, tls: bool) -> Result<Self, EgressError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        if !host.chars().all(fits) {
+            return Err(EgressError::Url("its host is no name and no address"));
+        }
+        let scheme = if tls { "https" } else { "http" };
+        let bare = host.contains(':') && !host.starts_with('[');
+        let host = if bare {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        Self::parse(&format!("{scheme}://{host}:{port}"))
+    }
+
     pub(super) const fn host(&self) -> &Host {
         &self.host
     }

@@ -111,6 +111,7 @@ pub(super) async fn metrics(
     );
     text.push_str(&app.hosts().metrics());
     text.push_str(&jobs.metrics());
+    text.push_str(&app.notice_metrics());
     text.push_str(&app.telemetry().text(&names));
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response())
 }

@@ -4,6 +4,7 @@ mod access;
 mod alerts;
 mod audit;
 mod bad_input;
+mod channel;
 mod deploy;
 mod fanout;
 mod hosts;

@@ -121,6 +121,10 @@ export const useSilences = () => useQuery({
   queryKey: ["silences"], refetchInterval: HEAL_MS,
   queryFn: () => every((query) => unwrap(client.GET("/api/v1/silences", { params: { query } }))),
 });
+export const useChannels = () => useQuery({
+  queryKey: ["channels"], refetchInterval: HEAL_MS,
+  queryFn: () => every((query) => unwrap(client.GET("/api/v1/channels", { params: { query } }))),
+});
 /** The audit trail, newest first, a page at a time. */
 export const useAudit = (ask: MaybeRefOrGetter<AuditAsk>, on: MaybeRefOrGetter<boolean>) => useInfiniteQuery({
   queryKey: computed(() => ["audit", toValue(ask)]), enabled: () => toValue(on), refetchInterval: HEAL_MS, initialPageParam: undefined as string | undefined,

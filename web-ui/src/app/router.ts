@@ -46,6 +46,7 @@ export const router = createRouter({
         { path: "events", name: "events", component: () => import("@/features/events/EventsPage.vue") },
         { path: "recordings", name: "recordings", component: () => import("@/features/recordings/RecordingsPage.vue") },
         { path: "recordings/:id", name: "recording", component: () => import("@/features/recordings/RecordingPage.vue"), props: true },
+        { path: "alerts/channels", name: "channels", component: () => import("@/features/channels/ChannelsPage.vue") },
         { path: "audit", name: "audit", component: () => import("@/features/audit/AuditPage.vue") },
         { path: ":rest(.*)*", name: "lost", component: () => import("./LostPage.vue") },
       ],

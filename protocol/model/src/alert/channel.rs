@@ -145,6 +145,62 @@ impl ChannelSettings {
         }
     }
 
+    /// What nobody may see again, as far as it is there: for taking it out of texts.
+    #[must_use]
+    pub fn secret_values(&self) -> Vec<&str> {
+        let all: Vec<&String> = match self {
+            Self::Email { password, .. } => vec![password],
+            Self::Webhook { url, key, headers } => [url, key].into_iter().chain(headers.values()).collect(),
+            Self::Slack { url } | Self::Discord { url } | Self::Teams { url } => vec![url],
+            Self::Telegram { token, .. } | Self::Ntfy { token, .. } | Self::Gotify { token, .. } => {
+                vec![token]
+            }
+        };
+        all.into_iter()
+            .map(String::as_str)
+            .filter(|secret| !secret.is_empty())
+            .collect()
+    }
+
+    /// Names of the secrets that are there: `url`, `key`, `password`, `token`, `headers.NAME`.
+    #[must_use]
+    pub fn secret_names(&self) -> Vec<String> {
+        let all: Vec<(String, &String)> = match self {
+            Self::Email { password, .. } => vec![("password".to_owned(), password)],
+            Self::Webhook { url, key, headers } => [("url".to_owned(), url), ("key".to_owned(), key)]
+                .into_iter()
+                .chain(
+                    headers
+                        .iter()
+                        .map(|(name, value)| (format!("headers.{name}"), value)),
+                )
+                .collect(),
+            Self::Slack { url } | Self::Discord { url } | Self::Teams { url } => {
+                vec![("url".to_owned(), url)]
+            }
+            Self::Telegram { token, .. } | Self::Ntfy { token, .. } | Self::Gotify { token, .. } => {
+                vec![("token".to_owned(), token)]
+            }
+        };
+        all.into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Empties a secret that may be empty. Whether there was one of that name.
+    pub fn forget(&mut self, name: &str) -> bool {
+        match (name, self) {
+            ("password", Self::Email { password: it, .. })
+            | ("key", Self::Webhook { key: it, .. })
+            | ("token", Self::Ntfy { token: it, .. }) => {
+                it.clear();
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The same with nothing secret in it.
     #[must_use]
     pub fn veiled(mut self) -> Self {
