@@ -52,10 +52,10 @@ pub(super) fn without_mentions(text: &str) -> String {
 /// Colour of a notification, as `0xRRGGBB`.
 pub(super) const fn colour(notification: &Notification) -> u32 {
     match (notification.status, notification.severity) {
-        (NoticeStatus::Resolved, _) => 0x2e_7d_32,
-        (NoticeStatus::Test, _) | (NoticeStatus::Firing, Severity::Info) => 0x15_65_c0,
-        (NoticeStatus::Firing, Severity::Warning) => 0xed_6c_02,
-        (NoticeStatus::Firing, Severity::Critical) => 0xc6_28_28,
+        (NoticeStatus::Resolved, _) => 0x002e_7d32,
+        (NoticeStatus::Test, _) | (NoticeStatus::Firing, Severity::Info) => 0x0015_65c0,
+        (NoticeStatus::Firing, Severity::Warning) => 0x00ed_6c02,
+        (NoticeStatus::Firing, Severity::Critical) => 0x00c6_2828,
     }
 }
 

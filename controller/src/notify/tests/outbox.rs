@@ -39,7 +39,8 @@ fn attempts_grow_apart_honour_the_server_and_end() {
             other => panic!("{other:?}"),
         }
     };
-    let (least, most): (fn(u64) -> u64, fn(u64) -> u64) = (|_| 0, |most| most);
+    let least: fn(u64) -> u64 = |_| 0;
+    let most: fn(u64) -> u64 = |most| most;
     let check = |attempts, asked, expected: (u128, u128)| {
         let found = (
             wait(attempts, &later(asked), 0, least),
