@@ -223,8 +223,11 @@ impl Recordings {
         let oldest = now
             .as_millis()
             .saturating_sub(i64::from(self.0.options.days) * DAY_MS);
+        let mut ended: Vec<_> = index.iter().filter(|(_, entry)| !entry.running).collect();
+        // Ids of one millisecond are in no order.
+        ended.sort_by_key(|(id, entry)| (entry.head.started_at, **id));
         let mut gone = Vec::new();
-        for (id, entry) in index.iter().filter(|(_, entry)| !entry.running) {
+        for (id, entry) in ended {
             if bytes <= self.0.options.bytes && entry.head.started_at.as_millis() >= oldest {
                 break;
             }
