@@ -202,3 +202,99 @@ async fn a_password_is_not_sent_in_plain_text() {
     assert!(result.is_err());
     assert!(!heard.iter().any(|line| line.starts_with("AUTH")), "{heard:?}");
 }
+
+/// A server with a certificate of its own: TLS at once, or behind STARTTLS. What it heard within TLS is marked.
+async fn secured(at_once: bool, trusted: bool) -> (Result<Receipt, SendError>, Vec<String>) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(windflow_transport::tls::web_provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            rustls_pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+        )
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = Arc::<Mutex<Vec<String>>>::default();
+    let kept = Arc::clone(&heard);
+    let tasks = TaskSet::new(Stop::new(), Random::system());
+    tasks.spawn("mail", OnFailure::Log, async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        if !at_once {
+            let (read, mut write) = tcp.split();
+            let mut read = BufReader::new(read);
+            let _gone = write.write_all(b"220 mail.example\r\n").await;
+            for said in ["250-mail.example\r\n250 STARTTLS\r\n", "220 go on\r\n"] {
+                let mut line = String::new();
+                let _gone = read.read_line(&mut line).await;
+                lock(&kept).push(format!("plain {}", line.trim_end()));
+                let _gone = write.write_all(said.as_bytes()).await;
+            }
+        }
+        let Ok(tls) = acceptor.accept(tcp).await else {
+            return;
+        };
+        let mut tls = BufReader::new(tls);
+        if at_once {
+            let _gone = tls.write_all(b"220 mail.example\r\n").await;
+            let _gone = tls.flush().await;
+        }
+        let (mut line, mut data) = (String::new(), false);
+        while tls.read_line(&mut line).await.unwrap_or(0) > 0 {
+            let text = line.trim_end().to_owned();
+            line.clear();
+            lock(&kept).push(format!("tls {text}"));
+            if data && text != "." {
+                continue;
+            }
+            let said = usual(&text);
+            data = said.starts_with("354");
+            let _gone = tls.write_all(format!("{said}\r\n").as_bytes()).await;
+            let _gone = tls.flush().await;
+        }
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let ca_file = dir.path().join("ca.pem");
+    fs_err::write(&ca_file, certificate.pem()).unwrap();
+    let allow = crate::egress::Allow::read(&["127.0.0.1".to_owned()]).unwrap();
+    let ca_file = trusted.then_some(ca_file);
+    let egress = crate::egress::EgressOptions { allow, ca_file }.build().unwrap();
+    let tls = if at_once { "tls" } else { "starttls" };
+    let mail = settings(&format!(
+        r#"{{"kind":"email","host":"127.0.0.1","port":{port},"tls":"{tls}","user":"me","password":"s3cret-password","from":"wf@example.org","to":["a@example.org"]}}"#
+    ));
+    let notification = notification(NoticeStatus::Firing, Vec::new());
+    let attempt = Sender::new(egress)
+        .send(&mail, &Templates::default(), &notification, NOW)
+        .await;
+    let heard = lock(&heard).clone();
+    (attempt.result, heard)
+}
+
+#[tokio::test]
+async fn tls_comes_before_anything_else() {
+    for at_once in [true, false] {
+        let (result, heard) = secured(at_once, true).await;
+        assert_eq!(result.unwrap().said, "250 ok");
+        assert!(
+            heard.iter().any(|line| line.starts_with("tls AUTH PLAIN")),
+            "{heard:?}"
+        );
+        let plain: Vec<_> = heard.iter().filter(|line| line.starts_with("plain ")).collect();
+        let wanted: &[&str] = if at_once {
+            &[]
+        } else {
+            &["plain EHLO [127.0.0.1]", "plain STARTTLS"]
+        };
+        assert_eq!(plain, wanted);
+        // A certificate of nobody.
+        let (result, heard) = secured(at_once, false).await;
+        assert!(result.unwrap_err().to_string().contains("no TLS with 127.0.0.1"));
+        assert!(!heard.iter().any(|line| line.starts_with("tls ")), "{heard:?}");
+    }
+}
