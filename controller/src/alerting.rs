@@ -11,26 +11,25 @@
 //! transaction, and a notification is made in the transaction that notes that it was made.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
 use tokio::time::MissedTickBehavior;
 use windflow_kit::{BackoffOptions, Chain, Stop, TaskSet};
 use windflow_model::{
-    Alert, AlertId, AlertRule, ChannelId, Deployment, FleetEventKind, OrgId, Rollout, RolloutId, Silence,
-    Stack, Timestamp,
-    alert::{Condition, Notice, NoticeState},
+    Alert, AlertId, AlertRule, Deployment, FleetEventKind, OrgId, Rollout, RolloutId, RuleId, Stack,
+    Timestamp, alert::Condition,
 };
 use windflow_store::{Entry, Txn};
 
 use crate::{
     app::{
-        App, AppError, AppResult,
+        App, AppResult,
         db::{create, replace},
         event_bus::From,
         keys,
-        records::{Placement, ToldGroup},
+        records::Placement,
     },
     event_log::EventFilter,
 };
@@ -42,12 +41,14 @@ mod observe;
 mod silences;
 mod step;
 mod tell;
+mod telling;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use facts::Facts;
+pub(crate) use facts::{Facts, Fleet};
 pub(crate) use followed::Followed;
 use followed::{LONGEST, Wanted};
+use measured::Measured;
 pub(crate) use observe::observe;
 pub(crate) use silences::covering;
 use step::Change;
@@ -58,6 +59,12 @@ const EVERY: Duration = Duration::from_secs(10);
 const TOGETHER: usize = 40;
 /// Certificates are looked at so often: they last for hours.
 const CERTIFICATES_EVERY: Duration = Duration::from_secs(60);
+/// What is followed is loaded again at most so often.
+const RELOAD_EVERY: Duration = Duration::from_secs(60);
+/// Hosts and groups are read again after this time at the latest.
+const FLEET_EVERY: Duration = Duration::from_secs(300);
+/// The history is asked at least so often, however long the window.
+const MEASURED_EVERY: Duration = Duration::from_secs(300);
 /// Newest rollouts that are looked at after a start.
 const ROLLOUTS: usize = 500;
 /// Until the task runs again after a panic.
@@ -86,6 +93,12 @@ pub(crate) struct Alerting {
     stale: bool,
     rollouts: BTreeSet<RolloutId>,
     rules: Vec<AlertRule>,
+    /// When what is followed was loaded last.
+    loaded: Option<Timestamp>,
+    /// Hosts and groups, until one of them changes.
+    fleet: Option<(Timestamp, Fleet)>,
+    /// What the history said last, by rule, and of which version of the rule.
+    measured: HashMap<RuleId, (Timestamp, Timestamp, Measured)>,
     certificates: Option<(Timestamp, BTreeMap<windflow_model::AgentId, Timestamp>)>,
 }
 
@@ -99,6 +112,9 @@ impl Alerting {
             stale: true,
             rollouts: BTreeSet::new(),
             rules: Vec::new(),
+            loaded: None,
+            fleet: None,
+            measured: HashMap::new(),
             certificates: None,
         }
     }
@@ -124,7 +140,10 @@ impl Alerting {
                     match self.followed.take(&event, &self.rules) {
                         Wanted::Nothing => {}
                         Wanted::Rollout(id) => drop(self.rollouts.insert(id)),
-                        Wanted::All => self.stale = true,
+                        Wanted::All => (self.stale, self.fleet) = (true, None),
+                    }
+                    if changes_fleet(&event.kind) {
+                        self.fleet = None;
                     }
                     false
                 }
@@ -159,6 +178,9 @@ impl Alerting {
         self.follow_up().await?;
         let facts = self.facts().await?;
         self.followed.prune(&self.rules, facts.now);
+        let rules = &self.rules;
+        self.measured
+            .retain(|id, _| rules.iter().any(|rule| rule.id == *id));
         self.step(open, &facts).await?;
         self.tell(&facts).await
     }
@@ -166,7 +188,11 @@ impl Alerting {
     /// Loads what is followed, as far as events do not say it themselves.
     async fn follow_up(&mut self) -> AppResult<()> {
         const OP: &str = "alerts";
-        if self.stale {
+        let now = self.app.now();
+        // Events are missing now and then while very many hosts come at once: each time all of it would be too dear.
+        let lately = self.loaded.is_some_and(|at| now.since(at) < RELOAD_EVERY);
+        if self.stale && !lately {
+            self.loaded = Some(now);
             let placements = self
                 .app
                 .all::<Placement>(OP, &keys::all_placements(self.org))
@@ -215,7 +241,16 @@ impl Alerting {
     }
 
     async fn facts(&mut self) -> AppResult<Facts> {
-        let mut facts = self.app.alerting_facts(self.org).await?;
+        let now = self.app.now();
+        let fleet = match &self.fleet {
+            Some((at, fleet)) if now.since(*at) < FLEET_EVERY => fleet.clone(),
+            _ => {
+                let fleet = self.app.alerting_fleet(self.org).await?;
+                self.fleet = Some((now, fleet.clone()));
+                fleet
+            }
+        };
+        let mut facts = self.app.alerting_facts(self.org, fleet).await?;
         facts.started = self.started;
         if self
             .rules
@@ -237,14 +272,15 @@ impl Alerting {
     }
 
     /// Moves the alerts.
-    async fn step(&self, open: Vec<Entry<Alert>>, facts: &Facts) -> AppResult<()> {
+    async fn step(&mut self, open: Vec<Entry<Alert>>, facts: &Facts) -> AppResult<()> {
         let mut entries: BTreeMap<AlertId, Entry<Alert>> =
             open.into_iter().map(|entry| (entry.value.id, entry)).collect();
         let mut by_rule = step::by_rule(entries.values().map(|entry| entry.value.clone()).collect());
         let mut changes = Vec::new();
-        for rule in &self.rules {
+        let rules = std::mem::take(&mut self.rules);
+        for rule in &rules {
             let of_rule = by_rule.remove(&rule.id).unwrap_or_default();
-            let measured = match self.app.measure(rule, facts, &of_rule).await {
+            let measured = match self.measured(rule, facts, &of_rule).await {
                 Ok(measured) => measured,
                 Err(error) => {
                     // One rule that asks for too much must not keep the others from being looked at.
@@ -255,6 +291,7 @@ impl Alerting {
             let sights = observe(rule, facts, &self.followed, measured.as_ref());
             changes.extend(step::of_rule(rule, &sights, &of_rule, facts));
         }
+        self.rules = rules;
         for rest in by_rule.values() {
             changes.extend(step::of_no_rule(rest, facts));
         }
@@ -262,6 +299,34 @@ impl Alerting {
             self.commit(some, &mut entries).await?;
         }
         Ok(())
+    }
+
+    /// What the history says of a rule. It is not asked more often than its window deserves: of very many hosts that is dear.
+    async fn measured(
+        &mut self,
+        rule: &AlertRule,
+        facts: &Facts,
+        open: &[Alert],
+    ) -> AppResult<Option<Measured>> {
+        let pace = match rule.spec.condition {
+            Condition::Metric { window_s, .. } | Condition::DiskFull { window_s, .. } => {
+                Duration::from_secs(u64::from(window_s) / 10).clamp(EVERY, MEASURED_EVERY)
+            }
+            _ => return Ok(None),
+        };
+        if let Some((at, version, measured)) = self.measured.get_mut(&rule.id)
+            && facts.now.since(*at) < pace
+            && *version == rule.updated_at
+        {
+            measured.now_open(open);
+            return Ok(Some(measured.clone()));
+        }
+        let measured = self.app.measure(rule, facts, open).await?;
+        if let Some(measured) = &measured {
+            let entry = (facts.now, rule.updated_at, measured.clone());
+            self.measured.insert(rule.id, entry);
+        }
+        Ok(measured)
     }
 
     async fn commit(
@@ -320,139 +385,16 @@ impl Alerting {
         }
         Ok(())
     }
-
-    /// Plans who is told what, and notes it together with the notification.
-    async fn tell(&self, facts: &Facts) -> AppResult<()> {
-        const OP: &str = "alerts";
-        let channels = self.app.channels(self.org).await?;
-        let groups = self.app.all::<ToldGroup>(OP, &keys::all_told(self.org)).await?;
-        let alerts = self.alerts_to_tell(&groups).await?;
-        if alerts.is_empty() && groups.is_empty() {
-            return Ok(());
-        }
-        let silenced = self.app.all::<Silence>(OP, &keys::silences(self.org)).await?;
-        let silenced: Vec<_> = silenced.into_iter().map(|entry| entry.value).collect();
-        let mut of_channels = BTreeMap::<ChannelId, Vec<&Entry<ToldGroup>>>::new();
-        for entry in &groups {
-            of_channels.entry(entry.value.channel).or_default().push(entry);
-        }
-        for channel in channels.iter().filter(|channel| channel.enabled) {
-            let of_channel = of_channels.remove(&channel.id).unwrap_or_default();
-            let known: Vec<_> = of_channel.iter().map(|entry| entry.value.clone()).collect();
-            let busy = self.busy(&known).await?;
-            let tellings = tell::of_channel(channel, &known, &alerts, &self.rules, &silenced, &busy, facts);
-            for telling in tellings {
-                let was = of_channel.iter().find(|entry| entry.value.name == telling.group);
-                self.tell_group(channel.id, telling, was.copied(), &alerts, facts)
-                    .await?;
-            }
-        }
-        // Of channels that are gone or switched off nobody knows what they were told: they begin anew.
-        let mut forget = Txn::new();
-        for entry in of_channels.values().flatten().take(TOGETHER) {
-            forget = forget.delete(entry.key.clone());
-        }
-        if !of_channels.is_empty() {
-            self.app.commit(OP, forget).await?;
-        }
-        Ok(())
-    }
-
-    /// All that fire, and those that somebody was told of.
-    async fn alerts_to_tell(&self, groups: &[Entry<ToldGroup>]) -> AppResult<BTreeMap<AlertId, Alert>> {
-        let open = self.app.alerts_open(self.org).await?;
-        let mut alerts: BTreeMap<_, _> = open
-            .into_iter()
-            .map(|entry| (entry.value.id, entry.value))
-            .collect();
-        alerts.retain(|_, alert| alert.state.is_firing());
-        let told: BTreeSet<AlertId> = groups
-            .iter()
-            .flat_map(|entry| entry.value.told.firing.clone())
-            .collect();
-        let ended = told.iter().filter(|id| !alerts.contains_key(id));
-        let ended = ended.map(|id| keys::alert(self.org, *id)).collect();
-        let ended = self.app.find_each::<Alert>("alerts", ended).await?;
-        alerts.extend(
-            ended
-                .into_iter()
-                .flatten()
-                .map(|entry| (entry.value.id, entry.value)),
-        );
-        Ok(alerts)
-    }
-
-    /// Groups whose newest notification is still under way.
-    async fn busy(&self, groups: &[ToldGroup]) -> AppResult<BTreeSet<tell::Name>> {
-        let with: Vec<_> = groups
-            .iter()
-            .filter_map(|group| Some((&group.name, group.notice?)))
-            .collect();
-        let wanted = with.iter().map(|(_, id)| keys::notice(self.org, *id)).collect();
-        let notices = self.app.find_each::<Notice>("alerts", wanted).await?;
-        let waits = |notice: &Option<Entry<Notice>>| {
-            let state = notice.as_ref().map(|entry| &entry.value.state);
-            matches!(state, Some(NoticeState::Waiting { .. }))
-        };
-        let busy = with.into_iter().zip(notices).filter(|(_, notice)| waits(notice));
-        Ok(busy.map(|((name, _), _)| name.clone()).collect())
-    }
-
-    async fn tell_group(
-        &self,
-        channel: ChannelId,
-        telling: tell::Telling,
-        was: Option<&Entry<ToldGroup>>,
-        alerts: &BTreeMap<AlertId, Alert>,
-        facts: &Facts,
-    ) -> AppResult<()> {
-        const OP: &str = "alerts";
-        let mut group = ToldGroup {
-            channel,
-            name: telling.group.clone(),
-            told: telling.plan.told,
-            notice: was.and_then(|entry| entry.value.notice),
-        };
-        let mut txn = Txn::new();
-        if let Some((firing, ended)) = &telling.plan.tell {
-            let of = |ids: &[AlertId]| ids.iter().filter_map(|id| alerts.get(id)).collect::<Vec<_>>();
-            let id = self.app.new_notice_id()?;
-            let url = self.app.alerts_url();
-            let notification = tell::notification(
-                id,
-                facts.now,
-                telling.group,
-                &of(firing),
-                &of(ended),
-                &self.rules,
-                url,
-            );
-            group.notice = Some(id);
-            txn = self.app.notice_add(txn, OP, self.org, channel, notification)?;
-        }
-        let key = keys::told(self.org, channel, &group_hash(&group.name)?);
-        txn = match was {
-            // With nothing to remember there is nothing to keep, but the notification that may still be under way.
-            Some(was) if group.told.is_empty() && telling.plan.tell.is_none() => {
-                txn.expect(key.clone(), was.expect()).delete(key)
-            }
-            Some(was) => replace(txn, OP, was, &group)?,
-            None if group.told.is_empty() && telling.plan.tell.is_none() => return Ok(()),
-            None => create(txn, OP, key, &group)?,
-        };
-        match self.app.commit(OP, txn).await {
-            Err(error) if error.wants_fresh_read() => Ok(()),
-            result => {
-                result?;
-                self.app.notices_nudge();
-                Ok(())
-            }
-        }
-    }
 }
 
-fn group_hash(name: &tell::Name) -> AppResult<String> {
-    use sha2::Digest as _;
-    let text = serde_json::to_vec(name).map_err(AppError::internal("alerts"))?;
-    Ok(hex::encode(sha2::Sha256::digest(text)).chars().take(32).collect())
+/// Whether hosts or groups may be others than before.
+const fn changes_fleet(kind: &FleetEventKind) -> bool {
+    matches!(
+        kind,
+        FleetEventKind::AgentEnrolled { .. }
+            | FleetEventKind::AgentChanged { .. }
+            | FleetEventKind::AgentRemoved { .. }
+            | FleetEventKind::GroupChanged { .. }
+            | FleetEventKind::GroupDeleted { .. }
+    )
 }

@@ -10,14 +10,20 @@ use windflow_model::{
     AgentId, AgentRecord, Group, GroupId, Presence, Targets, Timestamp, container::ContainerList,
 };
 
+/// Hosts and groups as they are stored: they seldom change, and there may be many.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fleet {
+    pub(crate) hosts: Arc<BTreeMap<AgentId, AgentRecord>>,
+    pub(crate) groups: Arc<BTreeMap<GroupId, Group>>,
+}
+
 /// What is known.
 #[derive(Debug, Default)]
 pub(crate) struct Facts {
     pub(crate) now: Timestamp,
     /// When the controller began to run.
     pub(crate) started: Timestamp,
-    pub(crate) hosts: BTreeMap<AgentId, AgentRecord>,
-    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) fleet: Fleet,
     pub(crate) presences: BTreeMap<AgentId, Presence>,
     /// What hosts said last of their containers, and when.
     pub(crate) containers: HashMap<AgentId, (Timestamp, Arc<ContainerList>)>,
@@ -31,10 +37,10 @@ impl Facts {
     /// Whether a host is among those that are meant; all of them, if nobody is named.
     pub(crate) fn meant(&self, targets: Option<&Targets>, agent: AgentId) -> bool {
         let Some(targets) = targets else { return true };
-        let Some(host) = self.hosts.get(&agent) else {
+        let Some(host) = self.fleet.hosts.get(&agent) else {
             return false;
         };
-        let group = targets.group.and_then(|id| self.groups.get(&id));
+        let group = targets.group.and_then(|id| self.fleet.groups.get(&id));
         targets.agents.contains(&agent)
             || targets
                 .selector
@@ -51,7 +57,8 @@ impl Facts {
         &'a self,
         targets: Option<&'a Targets>,
     ) -> impl Iterator<Item = &'a AgentRecord> + 'a {
-        self.hosts
+        self.fleet
+            .hosts
             .values()
             .filter(move |host| self.meant(targets, host.id))
     }
@@ -70,7 +77,7 @@ impl Facts {
     }
 
     pub(crate) fn host_name(&self, agent: Option<AgentId>) -> String {
-        let host = agent.and_then(|agent| self.hosts.get(&agent));
+        let host = agent.and_then(|agent| self.fleet.hosts.get(&agent));
         host.map(|host| host.name.clone()).unwrap_or_default()
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use windflow_model::{
-    AgentId, Timestamp,
+    AgentId, Alert, Timestamp,
     alert::{Compare, Condition, Seen, Subject},
     metrics::Unit,
 };
@@ -135,6 +135,11 @@ fn scale(measure: &Measure) -> Scale {
 }
 
 impl Measured {
+    /// Which alerts are there by now.
+    pub(crate) fn now_open(&mut self, open: &[Alert]) {
+        self.open = open.iter().map(|alert| alert.subject.clone()).collect();
+    }
+
     /// What is seen of each subject.
     pub(crate) fn sights(&self, condition: &Condition) -> BTreeMap<Subject, Sight> {
         let one = |(subject, values): &(Subject, Vec<Option<f64>>)| {

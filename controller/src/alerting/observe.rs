@@ -136,7 +136,7 @@ pub(crate) fn observe(
 pub(crate) fn unseen(rule: &AlertRule, subject: &Subject, facts: &Facts) -> Seen {
     let gone = Seen::Ended(Resolution::Gone);
     if let Some(agent) = subject.agent {
-        if !facts.hosts.contains_key(&agent) {
+        if !facts.fleet.hosts.contains_key(&agent) {
             return gone;
         }
         if !facts.meant(rule.spec.targets.as_ref(), agent) {

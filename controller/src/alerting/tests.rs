@@ -95,7 +95,7 @@ fn facts(up: i64) -> Facts {
             "env".to_owned(),
             if number == 1 { "prod" } else { "test" }.to_owned(),
         )]);
-        facts.hosts.insert(
+        Arc::make_mut(&mut facts.fleet.hosts).insert(
             id,
             AgentRecord {
                 id,

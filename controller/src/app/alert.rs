@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     alerting::{
-        Facts, covering,
+        Facts, Fleet, covering,
         measured::{self, Measured},
     },
     context::OpContext,
@@ -80,24 +80,27 @@ impl App {
         self.0.alerting.look.notified().await;
     }
 
-    /// What rules are judged by, but for certificates of hosts.
-    pub(crate) async fn alerting_facts(&self, org: OrgId) -> AppResult<Facts> {
+    /// Hosts and groups.
+    pub(crate) async fn alerting_fleet(&self, org: OrgId) -> AppResult<Fleet> {
         const OP: &str = "alerts";
         let hosts = self.all::<AgentRecord>(OP, &keys::agents(org)).await?;
         let groups = self.all::<Group>(OP, &keys::groups(org)).await?;
+        let hosts = hosts.into_iter().map(|entry| (entry.value.id, entry.value));
+        let groups = groups.into_iter().map(|entry| (entry.value.id, entry.value));
+        Ok(Fleet {
+            hosts: Arc::new(hosts.collect()),
+            groups: Arc::new(groups.collect()),
+        })
+    }
+
+    /// What rules are judged by, but for certificates of hosts.
+    pub(crate) async fn alerting_facts(&self, org: OrgId, fleet: Fleet) -> AppResult<Facts> {
         let own = self.0.alerting.certificate.get();
         let own = own.and_then(|(live, _)| identity::not_after(live.chain().first()?).ok());
         Ok(Facts {
             now: self.now(),
             started: self.now(),
-            hosts: hosts
-                .into_iter()
-                .map(|entry| (entry.value.id, entry.value))
-                .collect(),
-            groups: groups
-                .into_iter()
-                .map(|entry| (entry.value.id, entry.value))
-                .collect(),
+            fleet,
             presences: self.presences(org).await?,
             containers: lock(&self.0.containers).clone(),
             certificates: BTreeMap::new(),
@@ -225,7 +228,7 @@ impl App {
         let facts = if silences.is_empty() {
             Facts::default()
         } else {
-            self.alerting_facts(org).await?
+            self.alerting_facts(org, self.alerting_fleet(org).await?).await?
         };
         let view = |alert: Alert| AlertView {
             silenced: if alert.state.is_resolved() {

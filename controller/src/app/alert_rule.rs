@@ -277,7 +277,9 @@ impl App {
             updated_at: now,
             updated_by: Some(op.user),
         };
-        let mut facts = self.alerting_facts(op.org).await?;
+        let mut facts = self
+            .alerting_facts(op.org, self.alerting_fleet(op.org).await?)
+            .await?;
         // As if the controller had run for long: those that are away are.
         facts.started = Timestamp::default();
         facts.certificates = self.certificates(op.org).await?;

@@ -1,5 +1,7 @@
 //! Alerts by the routes, with the task that moves them told when to look.
 
+mod measured;
+
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
