@@ -24,11 +24,12 @@ mod agent_enrol;
 mod agent_session;
 pub mod alert;
 pub mod alert_rule;
+pub mod alerting;
 pub mod audit;
 pub mod channel;
 mod compose;
 pub mod container;
-pub(crate) mod db;
+mod db;
 pub mod deployment;
 pub mod error;
 mod event;
@@ -63,6 +64,8 @@ pub mod user;
 mod work;
 
 pub use db::raise_epoch;
+#[cfg(test)]
+pub(crate) use db::{create, replace};
 pub use error::{AppError, AppResult};
 use event_bus::EventBus;
 use hosts::{Hosts, NoHosts};

@@ -157,6 +157,7 @@ impl Config {
         };
         let kept = Retention::default();
         let [raw, minute, ten] = kept.days;
+        let metrics_bytes = kept.bytes;
         let kept = EventRetention::default();
         let events = EventRetention {
             days: bound("events_days", 1..=3_650).unwrap_or(kept.days),
@@ -172,7 +173,7 @@ impl Config {
                 bound("metrics_minute_days", 1..=3_650).unwrap_or(minute),
                 bound("metrics_ten_minute_days", 1..=3_650).unwrap_or(ten),
             ],
-            bytes: bound("metrics_disk_mb", 64..=10_000_000).map_or(kept.bytes, |mb| u64::from(mb) << 20),
+            bytes: bound("metrics_disk_mb", 64..=10_000_000).map_or(metrics_bytes, |mb| u64::from(mb) << 20),
         };
         let egress = outgoing::egress(&mut settings);
         let recordings = RecordingOptions {

@@ -201,9 +201,12 @@ impl Egress {
     /// # Errors
     /// [`EgressError::Url`], [`EgressError::Refused`].
     pub fn judge(&self, url: &str) -> Result<(), EgressError> {
-        let target = Target::parse(url)?;
+        self.judge_target(&Target::parse(url)?)
+    }
+
+    fn judge_target(&self, target: &Target) -> Result<(), EgressError> {
         match target.address() {
-            Some(ip) => self.connector.judge(&self.trusted, &target, ip),
+            Some(ip) => self.connector.judge(&self.trusted, target, ip),
             None => Ok(()),
         }
     }

@@ -1,7 +1,6 @@
 //! The controller: desired state of the fleet, its queue, its API and the link to its hosts.
 #![forbid(unsafe_code)]
 
-pub mod alerting;
 pub mod app;
 mod auth;
 pub mod ca;

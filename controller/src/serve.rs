@@ -27,7 +27,7 @@ use windflow_transport::{
 };
 
 use crate::{
-    alerting,
+    app::alerting,
     config::Config,
     http::{self, Facts, Web},
     jobs::Jobs,

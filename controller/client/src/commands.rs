@@ -15,6 +15,7 @@ mod meant;
 pub mod recording;
 mod rollout;
 pub mod session;
+mod spec;
 pub mod stack;
 mod terminal;
 mod top;

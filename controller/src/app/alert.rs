@@ -1,7 +1,7 @@
 //! Alerts: what is wrong, as people see it, and what the task that moves them reads.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -12,23 +12,21 @@ use windflow_model::{
     AgentId, AgentRecord, Alert, AlertId, AlertRule, FleetEventKind, Group, OrgId, Presence, Silence,
     Timestamp, alert::Acknowledgement, rollout::Person,
 };
-use windflow_store::{Entry, Txn};
+use windflow_store::{Entry, Key, Txn};
 use windflow_transport::{identity, tls::LiveCertificate};
 
 use super::{
     App, AppError, AppResult,
+    alerting::{
+        Facts, Fleet, covering,
+        measured::{self, Measured},
+    },
     db::replace,
     keys, lock,
     records::AgentKey,
     stack::{bad_cursor, limit_of},
 };
-use crate::{
-    alerting::{
-        Facts, Fleet, covering,
-        measured::{self, Measured},
-    },
-    context::OpContext,
-};
+use crate::context::OpContext;
 
 /// Longest note of an acknowledgement, in characters.
 const NOTE: usize = 500;
@@ -37,6 +35,8 @@ const LOOKED_AT: usize = 5_000;
 /// Ended alerts that are kept, and for how long.
 const KEPT: usize = 10_000;
 const KEPT_FOR: Duration = Duration::from_secs(90 * 86_400);
+/// Ended alerts that are looked at together.
+const TOGETHER: usize = 100;
 
 /// What alerting needs to know of the controller itself.
 #[derive(Debug, Default)]
@@ -225,16 +225,25 @@ impl App {
 
     async fn alert_views(&self, org: OrgId, alerts: Vec<Alert>) -> AppResult<Vec<AlertView>> {
         let silences = self.all::<Silence>("alert_list", &keys::silences(org)).await?;
-        let facts = if silences.is_empty() {
-            Facts::default()
-        } else {
-            self.alerting_facts(org, self.alerting_fleet(org).await?).await?
+        let now = self.now();
+        let silences: Vec<_> = silences
+            .into_iter()
+            .map(|entry| entry.value)
+            .filter(|silence| silence.until(now).is_some())
+            .collect();
+        let mut facts = Facts {
+            now,
+            ..Facts::default()
         };
+        // Which hosts are meant is asked only where a silence names any.
+        if silences.iter().any(|silence| silence.matcher.targets.is_some()) {
+            facts.fleet = self.alerting_fleet(org).await?;
+        }
         let view = |alert: Alert| AlertView {
             silenced: if alert.state.is_resolved() {
                 Vec::new()
             } else {
-                covering(silences.iter().map(|entry| &entry.value), &alert, &facts)
+                covering(&silences, &alert, &facts)
             },
             alert,
         };
@@ -303,37 +312,35 @@ impl App {
         self.alert_view(op, id).await
     }
 
-    /// Removes what ended long ago.
+    /// Removes what ended long ago, and of what has ended what is more than is kept.
     pub(crate) async fn alerts_sweep(&self, org: OrgId) -> AppResult<()> {
         const OP: &str = "alerts_sweep";
+        let open = self.keys_below(OP, &keys::alerts_open(org)).await?;
+        let open: HashSet<String> = open.iter().map(Key::last).collect();
         let all = self.keys_below(OP, &keys::alerts(org)).await?;
-        // The newest first: what is behind the limit is judged, and what is old at the end of the list.
-        let excess = all.len().saturating_sub(KEPT);
-        let oldest = all.into_iter().rev();
-        let (mut txn, mut count, now) = (Txn::new(), 0, self.now());
-        let mut looked_at = 0;
-        for key in oldest {
-            looked_at += 1;
-            let Some(entry) = self.find::<Alert>(OP, &key).await? else {
-                continue;
+        let now = self.now();
+        // The newest are the first. One that is young by its id cannot have ended long ago.
+        let judged = all.into_iter().enumerate().filter(|(place, key)| {
+            let Some(id) = keys::alert_of(key) else {
+                return false;
             };
-            let old = entry
-                .value
-                .state
-                .ended()
-                .is_some_and(|at| now.since(at) >= KEPT_FOR);
-            if entry.value.state.is_resolved() && (old || looked_at <= excess) {
-                txn = txn.delete(key);
-                count += 1;
-            } else if looked_at > excess {
-                break;
+            let age = id.made_at().map_or(Duration::ZERO, |at| now.since(at));
+            (*place >= KEPT || age >= KEPT_FOR) && !open.contains(&id.to_string())
+        });
+        let judged: Vec<_> = judged.collect();
+        for some in judged.chunks(TOGETHER) {
+            let wanted = some.iter().map(|(_, key)| key.clone()).collect();
+            let found = self.find_each::<Alert>(OP, wanted).await?;
+            let mut txn = Txn::new();
+            for ((place, key), entry) in some.iter().zip(found) {
+                let ended = entry.and_then(|entry| entry.value.state.ended());
+                if ended.is_some_and(|at| *place >= KEPT || now.since(at) >= KEPT_FOR) {
+                    txn = txn.delete(key.clone());
+                }
             }
-            if count >= 100 {
-                break;
+            if !txn.ops().is_empty() {
+                self.commit(OP, txn).await?;
             }
-        }
-        if count > 0 {
-            self.commit(OP, txn).await?;
         }
         Ok(())
     }

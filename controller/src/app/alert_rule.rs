@@ -12,16 +12,14 @@ use windflow_store::{Entry, Txn};
 use super::{
     App, AppError, AppResult,
     agent::agent_name,
+    alerting::{self, measured},
     db::{create, hold, put, replace},
     idempotency::IdempotencyKey,
     keys,
     records::{Made, NameHolder, RulesMade},
     stack::{page_of, same_version},
 };
-use crate::{
-    alerting::{self, measured},
-    context::OpContext,
-};
+use crate::context::OpContext;
 
 mod standard;
 
@@ -112,13 +110,8 @@ impl App {
         {
             self.need_stack("rule", op.org, *stack).await?;
         }
-        let known = self.channels(op.org).await?;
-        if let Some(unknown) = spec
-            .channels
-            .iter()
-            .find(|id| !known.iter().any(|one| one.id == **id))
-        {
-            return Err(AppError::not_found(format!("channel {unknown}")));
+        for channel in &spec.channels {
+            self.need_channel("rule", op.org, *channel).await?;
         }
         Ok(spec)
     }

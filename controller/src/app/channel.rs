@@ -8,7 +8,7 @@ use windflow_api::{
     PageQuery,
 };
 use windflow_model::{
-    ChannelId, FleetEventKind, OrgId,
+    ChannelId, OrgId,
     alert::{Channel, ChannelSettings, Delivery, NoticeStatus, Templates},
 };
 use windflow_store::{Entry, Txn};
@@ -38,27 +38,6 @@ fn context(id: ChannelId) -> String {
 }
 
 impl App {
-    /// All channels without their secrets, in the order of their creation: what the planning of notifications needs.
-    /// One whose settings do not open is left out, and told of in the log.
-    ///
-    /// # Errors
-    /// The store does not answer.
-    pub async fn channels(&self, org: OrgId) -> AppResult<Vec<Channel>> {
-        let all = self
-            .all::<ChannelRecord>("channels", &keys::channels(org))
-            .await?;
-        let mut channels = Vec::new();
-        for record in all.into_iter().map(|entry| entry.value) {
-            match self.channel_settings(&record) {
-                Ok(settings) => channels.push(shown(record, settings)),
-                Err(error) => {
-                    tracing::error!(channel = %record.id, %error, "the settings of a channel do not open");
-                }
-            }
-        }
-        Ok(channels)
-    }
-
     /// The settings with their secrets.
     pub(crate) fn channel_settings(&self, record: &ChannelRecord) -> AppResult<ChannelSettings> {
         const OP: &str = "channel_open";
@@ -182,7 +161,7 @@ impl App {
                 Ok(id)
             })
             .await?;
-        self.publish(FleetEventKind::AlertingChanged);
+        self.alerting_changed();
         self.channel_view(op, made).await
     }
 
@@ -280,7 +259,7 @@ impl App {
             }
             result => drop(result?),
         }
-        self.publish(FleetEventKind::AlertingChanged);
+        self.alerting_changed();
         self.notices_hurry(id);
         self.channel_view(op, id).await
     }
@@ -301,7 +280,7 @@ impl App {
             self.commit(OP, txn).await.map(drop)
         })
         .await?;
-        self.publish(FleetEventKind::AlertingChanged);
+        self.alerting_changed();
         self.notices_hurry(id);
         Ok(())
     }

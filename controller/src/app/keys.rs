@@ -208,6 +208,11 @@ pub(crate) fn silences(org: OrgId) -> Prefix {
 pub(crate) fn alert(org: OrgId, id: AlertId) -> Key {
     key(org, &["alert", &newest_first(id.uuid())])
 }
+/// The alert whose inverted id is the last segment of a key.
+pub(crate) fn alert_of(key: &Key) -> Option<AlertId> {
+    let value = u128::from_str_radix(&key.last(), 16).ok()?;
+    Some(AlertId::from_uuid(uuid::Uuid::from_u128(!value)))
+}
 pub(crate) fn alerts(org: OrgId) -> Prefix {
     prefix(org, &["alert"])
 }

@@ -10,11 +10,9 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt::Write as _,
     sync::{Arc, Mutex},
-    time::Duration,
 };
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use windflow_api::{NoticeQuery, NoticeView, Page};
 use windflow_kit::{Chain, OnFailure};
 use windflow_model::{
     ChannelId, NoticeId, OrgId, Timestamp,
@@ -27,21 +25,18 @@ use super::{
     db::{create, replace},
     keys, lock,
     records::ChannelRecord,
-    stack::{bad_cursor, limit_of},
 };
 use crate::{
     context::OpContext,
     notify::{Attempt, SendError, Sender, outbox},
 };
 
+mod kept;
+
 /// Channels that are sent to at once.
 const AT_ONCE: usize = 16;
 /// Notifications of a channel in one turn, so that others get theirs.
 const TURN: usize = 50;
-/// Notifications that are kept, the newest.
-const KEPT: usize = 1_000;
-/// How long they are kept.
-const KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// What the delivery knows besides what is stored; all of it may be lost.
 #[derive(Debug)]
@@ -50,10 +45,19 @@ pub(crate) struct Watch {
     look: Notify,
     /// Channels that are sent to.
     busy: Mutex<HashSet<ChannelId>>,
-    /// The oldest notification of a channel and when it is due.
-    due: Mutex<HashMap<ChannelId, (NoticeId, Timestamp)>>,
+    /// When each channel is tried next.
+    due: Mutex<HashMap<ChannelId, Due>>,
     slots: Arc<Semaphore>,
     counts: Mutex<BTreeMap<String, Counts>>,
+}
+
+/// When a channel is tried next.
+#[derive(Debug, Clone, Copy)]
+enum Due {
+    /// At once, whenever its next attempt was to be: somebody has changed it.
+    Now,
+    /// Its oldest notification is this, and due then.
+    At(NoticeId, Timestamp),
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -138,10 +142,7 @@ impl App {
 
     /// Tries a channel at once, whenever its next attempt was to be: somebody has changed it.
     pub(super) fn notices_hurry(&self, channel: ChannelId) {
-        lock(&self.0.notices.due).insert(
-            channel,
-            (NoticeId::from_uuid(uuid::Uuid::nil()), Timestamp::default()),
-        );
+        lock(&self.0.notices.due).insert(channel, Due::Now);
         self.notices_nudge();
     }
 
@@ -161,7 +162,7 @@ impl App {
             let mut known = lock(&self.0.notices.due);
             known.retain(|channel, _| open.contains_key(channel));
             let next = |(channel, (id, _)): (&ChannelId, &(NoticeId, u64))| match known.get(channel) {
-                Some((head, next)) if head == id => (*next, *channel),
+                Some(Due::At(head, next)) if head == id => (*next, *channel),
                 _ => (Timestamp::default(), *channel),
             };
             open.iter().map(next).collect()
@@ -235,7 +236,8 @@ impl App {
             };
             self.commit(OP, txn).await?;
             if let Some(next) = next {
-                lock(&self.0.notices.due).insert(channel, (notice.notification.id, next));
+                let due = Due::At(notice.notification.id, next);
+                lock(&self.0.notices.due).insert(channel, due);
                 return Ok(());
             }
         }
@@ -269,12 +271,10 @@ impl App {
             return Ok(None);
         };
         if let NoticeState::Waiting { next, .. } = before.state {
-            // A change of the channel after the last attempt is a reason to try at once.
-            let changed = lock(&self.0.notices.due)
-                .get(&channel)
-                .is_some_and(|(head, _)| head.uuid().is_nil());
+            let mut due = lock(&self.0.notices.due);
+            let changed = matches!(due.get(&channel), Some(Due::Now));
             if !outbox::is_due(next, now) && !changed {
-                lock(&self.0.notices.due).insert(channel, (notice.notification.id, next));
+                due.insert(channel, Due::At(notice.notification.id, next));
                 return Ok(None);
             }
         }
@@ -308,96 +308,6 @@ impl App {
             }
         }
         Ok(Some(notice))
-    }
-
-    /// Removes what is old, and what is more than is kept. What is still to be sent stays.
-    pub(crate) async fn notices_sweep(&self) -> AppResult<usize> {
-        const OP: &str = "notices_sweep";
-        let org = OpContext::system("").org;
-        let open = self.keys_below(OP, &keys::notices_open(org)).await?;
-        let open: HashSet<String> = open.iter().map(Key::last).collect();
-        let ids = self.keys_below(OP, &keys::notices(org)).await?;
-        let now = self.now();
-        let old = ids
-            .iter()
-            .filter_map(keys::notice_of)
-            .enumerate()
-            .filter(|(place, id)| {
-                let age = made_at(*id).map_or(Duration::ZERO, |at| now.since(at));
-                (*place >= KEPT || age > KEPT_FOR) && !open.contains(&id.to_string())
-            });
-        let old: Vec<NoticeId> = old.map(|(_, id)| id).collect();
-        let keys = old.iter().map(|id| keys::notice(org, *id)).collect();
-        let found = self.find_each::<Notice>(OP, keys).await?;
-        let mut txn = Txn::new();
-        for entry in found.into_iter().flatten() {
-            let id = entry.value.notification.id;
-            txn = txn
-                .delete(entry.key)
-                .delete(keys::channel_notice(org, entry.value.channel, id));
-            if txn.ops().len() + 2 > windflow_store::MAX_OPS {
-                self.commit(OP, std::mem::take(&mut txn)).await?;
-            }
-        }
-        if !txn.ops().is_empty() {
-            self.commit(OP, txn).await?;
-        }
-        Ok(old.len())
-    }
-
-    /// Notifications, the newest first.
-    ///
-    /// # Errors
-    /// A cursor that is not one of ours.
-    pub async fn notice_list(&self, op: &OpContext, query: &NoticeQuery) -> AppResult<Page<NoticeView>> {
-        const OP: &str = "notice_list";
-        let limit = limit_of(query.limit)?;
-        let cursor: Option<NoticeId> = match &query.cursor {
-            Some(cursor) => Some(cursor.parse().map_err(|_| bad_cursor())?),
-            None => None,
-        };
-        let (prefix, after) = match query.channel {
-            Some(channel) => (
-                keys::channel_notices(op.org, channel),
-                cursor.map(|id| keys::channel_notice(op.org, channel, id)),
-            ),
-            None => (keys::notices(op.org), cursor.map(|id| keys::notice(op.org, id))),
-        };
-        let page = self.store().scan(&prefix, after.as_ref(), limit).await;
-        let page = page.map_err(super::AppError::store(OP))?;
-        let ids = page.records.iter().filter_map(|(key, _)| keys::notice_of(key));
-        let found = ids.map(|id| keys::notice(op.org, id)).collect();
-        let found = self.find_each::<Notice>(OP, found).await?;
-        let channels = self
-            .all::<ChannelRecord>(OP, &keys::channels(op.org))
-            .await?
-            .into_iter()
-            .map(|entry| (entry.value.id, entry.value.name))
-            .collect::<HashMap<_, _>>();
-        let view = |entry: Entry<Notice>| NoticeView {
-            channel_name: channels.get(&entry.value.channel).cloned().unwrap_or_default(),
-            notice: entry.value,
-        };
-        let next = page.next.as_ref().and_then(keys::notice_of);
-        Ok(Page {
-            items: found.into_iter().flatten().map(view).collect(),
-            next_cursor: next.map(|id| id.to_string()),
-        })
-    }
-
-    /// The last notification of a channel.
-    pub(super) async fn notice_last(&self, org: OrgId, channel: ChannelId) -> AppResult<Option<Notice>> {
-        const OP: &str = "notice_last";
-        let page = self
-            .store()
-            .scan(&keys::channel_notices(org, channel), None, 1)
-            .await;
-        let page = page.map_err(super::AppError::store(OP))?;
-        let Some(id) = page.records.first().and_then(|(key, _)| keys::notice_of(key)) else {
-            return Ok(None);
-        };
-        let found = self.find::<Notice>(OP, &keys::notice(org, id)).await?;
-        Ok(found.map(|entry| entry.value))
     }
 
     fn count(&self, kind: &str, change: impl FnOnce(&mut Counts)) {
@@ -440,13 +350,4 @@ impl App {
 /// The channel in a key of the index of open notifications.
 fn channel_of(key: &Key) -> Option<ChannelId> {
     key.segments().nth(2)?.parse().ok()
-}
-
-/// When an id was made.
-fn made_at(id: NoticeId) -> Option<Timestamp> {
-    let (seconds, nanos) = id.uuid().get_timestamp()?.to_unix();
-    let millis = seconds
-        .checked_mul(1_000)?
-        .checked_add(u64::from(nanos) / 1_000_000)?;
-    i64::try_from(millis).ok().map(Timestamp::from_millis)
 }

@@ -67,11 +67,7 @@ impl Egress {
     /// # Errors
     /// [`EgressError::Url`], [`EgressError::Refused`].
     pub fn judge_wire(&self, host: &str, port: u16) -> Result<(), EgressError> {
-        let target = Target::of(host, port, false)?;
-        match target.address() {
-            Some(ip) => self.connector.judge(&self.trusted, &target, ip),
-            None => Ok(()),
-        }
+        self.judge_target(&Target::of(host, port, false)?)
     }
 }
 

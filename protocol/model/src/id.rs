@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::time::Timestamp;
+
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 /// Characters of 128 bits in base32: ceil(128 / 5).
 const TEXT_LEN: usize = 26;
@@ -80,6 +82,14 @@ fn decode(text: &str, prefix: &'static str) -> Result<Uuid, IdError> {
     Ok(Uuid::from_u128(value))
 }
 
+fn made_at(uuid: Uuid) -> Option<Timestamp> {
+    let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
+    let millis = seconds
+        .checked_mul(1_000)?
+        .checked_add(u64::from(nanos) / 1_000_000)?;
+    i64::try_from(millis).ok().map(Timestamp::from_millis)
+}
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident = $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -100,6 +110,12 @@ macro_rules! ids {
             #[must_use]
             pub const fn uuid(self) -> Uuid {
                 self.0
+            }
+
+            /// When it was made, if its UUID tells (version 7 does, to the millisecond).
+            #[must_use]
+            pub fn made_at(self) -> Option<Timestamp> {
+                made_at(self.0)
             }
 
             /// The last eight characters, for log lines and narrow tables. Not unique: never a key.

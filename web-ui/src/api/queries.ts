@@ -111,7 +111,7 @@ export const useAlerts = (ask: MaybeRefOrGetter<AlertAsk>) => useInfiniteQuery({
 /** How many fire, for the mark in the navigation. */
 export const useFiring = () => useQuery({
   queryKey: ["alerts", "firing"], refetchInterval: HEAL_MS,
-  queryFn: async () => (await unwrap(client.GET("/api/v1/alerts", { params: { query: { state: "firing", limit: 100 } } }))).items,
+  queryFn: () => unwrap(client.GET("/api/v1/alerts", { params: { query: { state: "firing", limit: 100 } } })),
 });
 export const useRules = () => useQuery({
   queryKey: ["rules"], refetchInterval: HEAL_MS,

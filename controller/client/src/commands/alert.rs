@@ -1,6 +1,6 @@
 //! Alerts, their rules, and silences.
 
-use std::{io::Read as _, path::Path};
+use std::path::Path;
 
 use comfy_table::Cell;
 use windflow_api::{
@@ -11,16 +11,13 @@ use windflow_model::{
     alert::{AlertState, Day, Matcher, RuleSpec, Schedule, Window},
 };
 
-use super::{Session, confirm, meant::meant};
+use super::{Session, confirm, meant::meant, spec};
 use crate::{
     cli::{AlertCommand, AlertListArgs, RuleCommand, SilenceCommand, SilenceCreateArgs},
     error::{Error, Result},
     http::Client,
     output::{Output, Tone, note},
 };
-
-/// Longest specification of a rule.
-const LONGEST: u64 = 1 << 20;
 
 /// `windflow alert …`.
 pub(super) async fn run(session: &Session<'_>, command: AlertCommand) -> Result<()> {
@@ -206,17 +203,7 @@ async fn switch(session: &Session<'_>, client: &Client, rule: &str, enabled: boo
 }
 
 fn read(file: &Path) -> Result<RuleSpec> {
-    let mut text = String::new();
-    let taken = if file == Path::new("-") {
-        std::io::stdin().take(LONGEST).read_to_string(&mut text)
-    } else {
-        fs_err::File::open(file).and_then(|file| file.take(LONGEST).read_to_string(&mut text))
-    };
-    taken.map_err(|error| Error::usage(format!("--file: {error}")))?;
-    serde_json::from_str(&text).map_err(|error| {
-        Error::usage(format!("{}: {error}", file.display()))
-            .hint("`windflow rule show NAME` shows how a rule is written.")
-    })
+    spec::read(file, "`windflow rule show NAME` shows how a rule is written.")
 }
 
 fn rules_table(out: &Output, rules: &[RuleView]) -> String {

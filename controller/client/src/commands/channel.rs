@@ -1,15 +1,13 @@
 //! Channels and notifications.
 
-use std::io::Read as _;
 use std::path::Path;
 
 use comfy_table::Cell;
 use serde_json::{Value, json};
 use windflow_api::{ChannelSave, ChannelView, NoticeQuery, NoticeView};
-use windflow_kit::Chain;
 use windflow_model::alert::{ChannelSettings, Notice, NoticeState, NoticeStatus};
 
-use super::{Session, confirm, secret_file};
+use super::{Session, confirm, secret_file, spec};
 use crate::{
     cli::{ChannelCommand, ChannelKind, ChannelSetArgs, NoticesArgs},
     error::{Error, Exit, Result},
@@ -119,7 +117,12 @@ pub(super) async fn notices(session: &Session<'_>, args: NoticesArgs) -> Result<
 fn secret(session: &Session<'_>, args: &ChannelSetArgs) -> Result<Option<String>> {
     match &args.secret_file {
         Some(path) if path == Path::new("-") => {
-            let line = read_input()?.lines().next().unwrap_or_default().trim().to_owned();
+            let line = spec::input()?
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
             match line.is_empty() {
                 true => Err(Error::usage("the input holds no secret")),
                 false => Ok(Some(line)),
@@ -130,25 +133,15 @@ fn secret(session: &Session<'_>, args: &ChannelSetArgs) -> Result<Option<String>
     }
 }
 
-fn read_input() -> Result<String> {
-    let mut text = String::new();
-    let read = std::io::stdin().read_to_string(&mut text);
-    read.map_err(|error| Error::usage(format!("the input cannot be read: {error}")))?;
-    Ok(text)
-}
-
 /// A channel as the API has it. The name may be left out.
 fn of_file(file: &Path, name: &str) -> Result<ChannelSave> {
-    let text = match file == Path::new("-") {
-        true => read_input()?,
-        false => fs_err::read_to_string(file).map_err(|error| Error::usage(Chain(&error).to_string()))?,
-    };
-    let wrong = |error: serde_json::Error| Error::usage(format!("{} is no channel: {error}", file.display()));
-    let mut value: Value = serde_json::from_str(&text).map_err(wrong)?;
+    const HINT: &str = "`windflow channel show NAME -o json` shows how a channel is written.";
+    let mut value: Value = spec::read(file, HINT)?;
     if let Some(map) = value.as_object_mut() {
         map.entry("name").or_insert_with(|| json!(name));
     }
-    serde_json::from_value(value).map_err(wrong)
+    serde_json::from_value(value)
+        .map_err(|error| Error::usage(format!("{} is no channel: {error}", file.display())).hint(HINT))
 }
 
 /// A channel of a simple kind; the secret comes later.

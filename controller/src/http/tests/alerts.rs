@@ -19,12 +19,7 @@ use windflow_store::{MemStore, Txn};
 
 use super::world::{NOW_MS, World};
 use crate::{
-    alerting::Alerting,
-    app::{
-        db::{create, replace},
-        keys,
-        records::ChannelRecord,
-    },
+    app::{alerting::Alerting, create, keys, records::ChannelRecord, replace},
     context::OpContext,
 };
 
@@ -138,6 +133,15 @@ impl Watched {
 
     /// As if everything had arrived.
     async fn delivered(&self) {
+        let sent = |at| NoticeState::Sent {
+            at,
+            said: String::new(),
+        };
+        self.ended(sent).await;
+    }
+
+    /// All notifications get on like this.
+    async fn ended(&self, how: impl Fn(Timestamp) -> NoticeState) {
         let app = &self.world.app;
         let all = app
             .all::<Notice>("test", &keys::notices(OrgId::DEFAULT))
@@ -145,13 +149,54 @@ impl Watched {
             .unwrap();
         for entry in all {
             let mut notice = entry.value.clone();
-            notice.state = NoticeState::Sent {
-                at: notice.notification.at,
-                said: String::new(),
-            };
+            notice.state = how(notice.notification.at);
             let txn = replace(Txn::new(), "test", &entry, &notice).unwrap();
             app.commit("test", txn).await.unwrap();
         }
+    }
+
+    /// Somebody saves the channel again.
+    async fn mended(&self, channel: ChannelId) {
+        let app = &self.world.app;
+        let key = keys::channel(OrgId::DEFAULT, channel);
+        let was = app.find::<ChannelRecord>("test", &key).await.unwrap().unwrap();
+        let mut record = was.value.clone();
+        record.updated_at = Timestamp::from_millis(self.world.clock.now_ms());
+        let txn = replace(Txn::new(), "test", &was, &record).unwrap();
+        app.commit("test", txn).await.unwrap();
+    }
+}
+
+/// A password was wrong, and no repetition is wanted: what nobody heard is told when the channel is right.
+#[tokio::test]
+async fn what_was_given_up_is_told_anew_when_its_channel_is_mended() {
+    for wait_s in [0, 30] {
+        let mut it = Watched::new().await;
+        let delivery = json!({"wait_s": wait_s, "interval_s": 60, "repeat_s": 0});
+        let channel = it.channel(delivery).await;
+        for seconds in [0, 61, 120, 30] {
+            it.after(seconds).await;
+        }
+        assert_eq!(it.notices().await, ["firing 1-0 Host offline"]);
+        it.ended(|at| NoticeState::Failed {
+            at,
+            error: "535 wrong password".to_owned(),
+        })
+        .await;
+        it.after(86_400).await;
+        assert_eq!(it.notices().await.len(), 1, "nothing has changed");
+        it.mended(channel).await;
+        for _ in 0..4 {
+            it.after(10).await;
+        }
+        assert_eq!(
+            it.notices().await,
+            ["firing 1-0 Host offline"; 2],
+            "wait {wait_s}"
+        );
+        it.delivered().await;
+        it.after(86_400).await;
+        assert_eq!(it.notices().await.len(), 2, "told once");
     }
 }
 

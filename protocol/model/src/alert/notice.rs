@@ -125,6 +125,13 @@ impl Told {
         self.firing.is_empty() && self.waiting.is_none()
     }
 
+    /// The newest notification did not arrive, and its channel was mended since: what fires is to be told anew. What has ended
+    /// meanwhile is still told of, as some of it may have been heard of before.
+    pub fn not_told(&mut self, fires: impl Fn(&AlertId) -> bool) {
+        self.firing.retain(|alert| !fires(alert));
+        self.last = None;
+    }
+
     /// What is to be done now, if `items` are all alerts of the group that fire, or that were told of and have ended.
     #[must_use]
     pub fn plan(&self, items: &[Item], delivery: &Delivery, now: Timestamp) -> Plan {

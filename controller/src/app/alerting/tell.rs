@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use windflow_model::{
     Alert, AlertId, NoticeId, Silence, Timestamp,
     alert::{
-        AlertRule, Channel, GroupBy, NoticeAlert, NoticeStatus, Notification,
+        AlertRule, GroupBy, NoticeAlert, NoticeStatus, Notification,
         notice::{Item, MOST_LISTED, Plan},
     },
 };
 
-use super::{facts::Facts, silences};
-use crate::app::records::ToldGroup;
+use super::{
+    super::records::{ChannelRecord, ToldGroup},
+    facts::Facts,
+    silences,
+};
 
 /// What a group is called: what its alerts have in common.
 pub(crate) type Name = BTreeMap<String, String>;
@@ -24,7 +27,7 @@ pub(crate) struct Telling {
 }
 
 /// The group of a channel that an alert belongs to.
-pub(crate) fn name_of(channel: &Channel, alert: &Alert) -> Name {
+pub(crate) fn name_of(channel: &ChannelRecord, alert: &Alert) -> Name {
     let part = |by: &GroupBy| match by {
         GroupBy::Rule => ("rule".to_owned(), alert.rule_name.clone()),
         GroupBy::Host => ("host".to_owned(), alert.host.clone()),
@@ -35,7 +38,7 @@ pub(crate) fn name_of(channel: &Channel, alert: &Alert) -> Name {
 }
 
 /// Whether a channel is told of the alerts of a rule.
-fn routed(channel: &Channel, rule: &AlertRule) -> bool {
+fn routed(channel: &ChannelRecord, rule: &AlertRule) -> bool {
     if rule.spec.channels.is_empty() {
         channel.standard
     } else {
@@ -46,7 +49,7 @@ fn routed(channel: &Channel, rule: &AlertRule) -> bool {
 /// What is to be done for the groups of one channel. `alerts` are all that fire, and those that a group was told of; a group in
 /// `busy` has a notification under way and waits for it.
 pub(crate) fn of_channel(
-    channel: &Channel,
+    channel: &ChannelRecord,
     groups: &[ToldGroup],
     alerts: &BTreeMap<AlertId, Alert>,
     rules: &[AlertRule],

@@ -21,7 +21,18 @@ const DYING: usize = 20_000;
 /// Subjects of one rule about events.
 const HAPPENED: usize = 10_000;
 /// Nothing is looked back at for longer.
-pub(crate) const LONGEST: Duration = Duration::from_secs(86_400);
+const LONGEST: Duration = Duration::from_secs(86_400);
+
+/// How far back events count for these rules: as long as the longest window of one that counts events.
+pub(crate) fn looked_back(rules: &[AlertRule]) -> Duration {
+    let windows = rules.iter().map(|rule| match &rule.spec.condition {
+        Condition::ContainerRestarts { within_s, .. } => *within_s,
+        Condition::Event { hold_s, .. } => *hold_s,
+        _ => 0,
+    });
+    let longest = windows.max().unwrap_or(0);
+    Duration::from_secs(u64::from(longest)).min(LONGEST)
+}
 
 /// How something ended, or did not yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +120,9 @@ impl Followed {
             _ => {}
         }
         self.happens(event, rules);
+        if let FleetEventKind::StackDeleted { stack } = &event.kind {
+            self.names.remove(stack);
+        }
         match &event.kind {
             FleetEventKind::RolloutChanged { rollout, .. } => Wanted::Rollout(*rollout),
             FleetEventKind::Gap { .. } => Wanted::All,

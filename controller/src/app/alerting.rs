@@ -23,16 +23,14 @@ use windflow_model::{
 };
 use windflow_store::{Entry, Txn};
 
-use crate::{
-    app::{
-        App, AppResult,
-        db::{create, replace},
-        event_bus::From,
-        keys,
-        records::Placement,
-    },
-    event_log::EventFilter,
+use super::{
+    App, AppResult,
+    db::{create, replace},
+    event_bus::From,
+    keys,
+    records::Placement,
 };
+use crate::event_log::EventFilter;
 
 mod facts;
 mod followed;
@@ -47,7 +45,7 @@ mod tests;
 
 pub(crate) use facts::{Facts, Fleet};
 pub(crate) use followed::Followed;
-use followed::{LONGEST, Wanted};
+use followed::Wanted;
 use measured::Measured;
 pub(crate) use observe::observe;
 pub(crate) use silences::covering;
@@ -123,9 +121,9 @@ impl Alerting {
         if let Err(error) = self.read_rules().await {
             tracing::error!(error = %Chain(&error), "rules cannot be read; they are tried again");
         }
-        let since = Timestamp::from_millis(
-            self.started.as_millis() - i64::try_from(LONGEST.as_millis()).unwrap_or(0),
-        );
+        let back = followed::looked_back(&self.rules);
+        let since =
+            Timestamp::from_millis(self.started.as_millis() - i64::try_from(back.as_millis()).unwrap_or(0));
         let mut events = self.app.events(EventFilter::default(), From::Since(since));
         let mut tick = tokio::time::interval(EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -181,8 +179,8 @@ impl Alerting {
         let rules = &self.rules;
         self.measured
             .retain(|id, _| rules.iter().any(|rule| rule.id == *id));
-        self.step(open, &facts).await?;
-        self.tell(&facts).await
+        let open = self.step(open, &facts).await?;
+        self.tell(open, &facts).await
     }
 
     /// Loads what is followed, as far as events do not say it themselves.
@@ -271,8 +269,12 @@ impl Alerting {
         Ok(facts)
     }
 
-    /// Moves the alerts.
-    async fn step(&mut self, open: Vec<Entry<Alert>>, facts: &Facts) -> AppResult<()> {
+    /// Moves the alerts. Gives those that are open afterwards.
+    async fn step(&mut self, open: Vec<Entry<Alert>>, facts: &Facts) -> AppResult<BTreeMap<AlertId, Alert>> {
+        let mut now_open: BTreeMap<AlertId, Alert> = open
+            .iter()
+            .map(|entry| (entry.value.id, entry.value.clone()))
+            .collect();
         let mut entries: BTreeMap<AlertId, Entry<Alert>> =
             open.into_iter().map(|entry| (entry.value.id, entry)).collect();
         let mut by_rule = step::by_rule(entries.values().map(|entry| entry.value.clone()).collect());
@@ -296,9 +298,14 @@ impl Alerting {
             changes.extend(step::of_no_rule(rest, facts));
         }
         for some in changes.chunks(TOGETHER) {
-            self.commit(some, &mut entries).await?;
+            for (id, alert) in self.commit(some, &mut entries).await? {
+                match alert.filter(|alert| !alert.state.is_resolved()) {
+                    Some(alert) => drop(now_open.insert(id, alert)),
+                    None => drop(now_open.remove(&id)),
+                }
+            }
         }
-        Ok(())
+        Ok(now_open)
     }
 
     /// What the history says of a rule. It is not asked more often than its window deserves: of very many hosts that is dear.
@@ -329,14 +336,15 @@ impl Alerting {
         Ok(measured)
     }
 
+    /// Writes what changes, and gives what became of it: of each alert how it is now, or that it is not any more.
     async fn commit(
         &self,
         changes: &[Change],
         entries: &mut BTreeMap<AlertId, Entry<Alert>>,
-    ) -> AppResult<()> {
+    ) -> AppResult<Vec<(AlertId, Option<Alert>)>> {
         const OP: &str = "alerts";
         let mut txn = Txn::new();
-        let mut said = Vec::new();
+        let (mut became, mut said) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
                 Change::New(alert) => {
@@ -344,6 +352,7 @@ impl Alerting {
                     alert.id = self.app.new_alert_id()?;
                     txn = create(txn, OP, keys::alert(self.org, alert.id), &alert)?;
                     txn = txn.put(keys::alert_open(self.org, alert.id), Vec::new());
+                    became.push((alert.id, Some(alert.clone())));
                     said.push(alert);
                 }
                 Change::Moved(alert) => {
@@ -354,6 +363,7 @@ impl Alerting {
                     if alert.state.is_resolved() {
                         txn = txn.delete(keys::alert_open(self.org, alert.id));
                     }
+                    became.push((alert.id, Some((**alert).clone())));
                     if was.value.state.name() != alert.state.name() {
                         said.push((**alert).clone());
                     }
@@ -362,12 +372,13 @@ impl Alerting {
                     let Some(was) = entries.remove(id) else { continue };
                     txn = txn.expect(was.key.clone(), was.expect()).delete(was.key.clone());
                     txn = txn.delete(keys::alert_open(self.org, *id));
+                    became.push((*id, None));
                 }
             }
         }
         match self.app.commit(OP, txn).await {
             // Somebody acknowledged one of them at this moment: the next look sees it.
-            Err(error) if error.wants_fresh_read() => return Ok(()),
+            Err(error) if error.wants_fresh_read() => return Ok(Vec::new()),
             result => drop(result?),
         }
         for alert in said {
@@ -383,7 +394,7 @@ impl Alerting {
                 summary: alert.summary,
             });
         }
-        Ok(())
+        Ok(became)
     }
 }
 

@@ -8,24 +8,41 @@ use windflow_model::{
 };
 use windflow_store::{Entry, Txn};
 
-use super::{Alerting, TOGETHER, facts::Facts, tell};
-use crate::app::{
-    AppError, AppResult,
-    db::{create, replace},
-    keys,
-    records::ToldGroup,
+use super::{
+    super::{
+        AppError, AppResult,
+        db::{create, replace},
+        keys,
+        records::{ChannelRecord, ToldGroup},
+    },
+    Alerting, TOGETHER,
+    facts::Facts,
+    tell,
 };
 
+/// How the newest notifications of a channel's groups got on.
+#[derive(Debug, Default)]
+struct UnderWay {
+    /// On their way: what is new waits for them.
+    busy: BTreeSet<tell::Name>,
+    /// Given up before the channel was mended: nobody heard them.
+    given_up: BTreeSet<tell::Name>,
+}
+
 impl Alerting {
-    /// Plans who is told what, and notes it together with the notification.
-    pub(super) async fn tell(&self, facts: &Facts) -> AppResult<()> {
+    /// Plans who is told what, and notes it together with the notification. `open` are the alerts that are open.
+    pub(super) async fn tell(&self, open: BTreeMap<AlertId, Alert>, facts: &Facts) -> AppResult<()> {
         const OP: &str = "alerts";
-        let channels = self.app.channels(self.org).await?;
         let groups = self.app.all::<ToldGroup>(OP, &keys::all_told(self.org)).await?;
-        let alerts = self.alerts_to_tell(&groups).await?;
+        let alerts = self.alerts_to_tell(open, &groups).await?;
         if alerts.is_empty() && groups.is_empty() {
             return Ok(());
         }
+        let channels = self
+            .app
+            .all::<ChannelRecord>(OP, &keys::channels(self.org))
+            .await?;
+        let channels: Vec<_> = channels.into_iter().map(|entry| entry.value).collect();
         let silenced = self.app.all::<Silence>(OP, &keys::silences(self.org)).await?;
         let silenced: Vec<_> = silenced.into_iter().map(|entry| entry.value).collect();
         let mut of_channels = BTreeMap::<ChannelId, Vec<&Entry<ToldGroup>>>::new();
@@ -41,9 +58,17 @@ impl Alerting {
         }
         for channel in channels.iter().filter(|channel| channel.enabled) {
             let of_channel = of_channels.remove(&channel.id).unwrap_or_default();
-            let known: Vec<_> = of_channel.iter().map(|entry| entry.value.clone()).collect();
-            let busy = self.busy(&known).await?;
-            let tellings = tell::of_channel(channel, &known, &alerts, &rules, &silenced, &busy, facts);
+            let mut known: Vec<_> = of_channel.iter().map(|entry| entry.value.clone()).collect();
+            let under_way = self.under_way(channel, &known).await?;
+            for group in known
+                .iter_mut()
+                .filter(|group| under_way.given_up.contains(&group.name))
+            {
+                let fires = |id: &AlertId| alerts.get(id).is_some_and(|alert| alert.state.is_firing());
+                group.told.not_told(fires);
+            }
+            let busy = &under_way.busy;
+            let tellings = tell::of_channel(channel, &known, &alerts, &rules, &silenced, busy, facts);
             for telling in tellings {
                 let was = of_channel.iter().find(|entry| entry.value.name == telling.group);
                 self.tell_group(channel.id, telling, was.copied(), &alerts, facts)
@@ -62,12 +87,11 @@ impl Alerting {
     }
 
     /// All that fire, and those that somebody was told of.
-    async fn alerts_to_tell(&self, groups: &[Entry<ToldGroup>]) -> AppResult<BTreeMap<AlertId, Alert>> {
-        let open = self.app.alerts_open(self.org).await?;
-        let mut alerts: BTreeMap<_, _> = open
-            .into_iter()
-            .map(|entry| (entry.value.id, entry.value))
-            .collect();
+    async fn alerts_to_tell(
+        &self,
+        mut alerts: BTreeMap<AlertId, Alert>,
+        groups: &[Entry<ToldGroup>],
+    ) -> AppResult<BTreeMap<AlertId, Alert>> {
         alerts.retain(|_, alert| alert.state.is_firing());
         let told: BTreeSet<AlertId> = groups
             .iter()
@@ -85,20 +109,26 @@ impl Alerting {
         Ok(alerts)
     }
 
-    /// Groups whose newest notification is still under way.
-    async fn busy(&self, groups: &[ToldGroup]) -> AppResult<BTreeSet<tell::Name>> {
+    /// How the newest notifications of groups got on.
+    async fn under_way(&self, channel: &ChannelRecord, groups: &[ToldGroup]) -> AppResult<UnderWay> {
         let with: Vec<_> = groups
             .iter()
             .filter_map(|group| Some((&group.name, group.notice?)))
             .collect();
         let wanted = with.iter().map(|(_, id)| keys::notice(self.org, *id)).collect();
         let notices = self.app.find_each::<Notice>("alerts", wanted).await?;
-        let waits = |notice: &Option<Entry<Notice>>| {
-            let state = notice.as_ref().map(|entry| &entry.value.state);
-            matches!(state, Some(NoticeState::Waiting { .. }))
-        };
-        let busy = with.into_iter().zip(notices).filter(|(_, notice)| waits(notice));
-        Ok(busy.map(|((name, _), _)| name.clone()).collect())
+        let mut under_way = UnderWay::default();
+        for ((name, _), notice) in with.into_iter().zip(notices) {
+            match notice.map(|entry| entry.value.state) {
+                Some(NoticeState::Waiting { .. }) => drop(under_way.busy.insert(name.clone())),
+                // As long as nobody mends the channel, another one would only fail too.
+                Some(NoticeState::Failed { at, .. }) if at <= channel.updated_at => {
+                    under_way.given_up.insert(name.clone());
+                }
+                _ => {}
+            }
+        }
+        Ok(under_way)
     }
 
     async fn tell_group(
