@@ -1,9 +1,10 @@
 //! Merges the output of containers into one numbered stream.
 //!
 //! ```text
-//! "log-container" per container ──line (mpsc 1024 and 512 KiB, shared)──► LogStream ──► reader
+//! "log-container" per container ──line (mpsc, bounded in lines and bytes)──► merge_by_time ─ LogStream ──► reader
 //! "log-follow" finds containers that appear later, holds the handles of all readers
 //! ```
+//! What was written before comes in order of time, whichever container wrote it; what is written now comes at once.
 //! A reader that stalls is waited for: its lines stay where the engine keeps them, so it misses nothing when it goes on, and
 //! costs no work until then. Nothing but this one query waits for it: every container has files or a connection of its own.
 //!
@@ -11,35 +12,38 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, future::ready, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
 use windflow_kit::{
-    blocking,
     clock::Clock,
-    error::Chain,
+    merge::{Place, merge_by_time},
     task::{TaskHandle, spawn_scoped},
 };
 use windflow_model::{
-    Code, ContainerSummary, Failure, LogEvent, LogMatcher, LogQuery, LogSearch, LogSearched, Timestamp,
-    container::ContainerList,
+    Code, ContainerState, ContainerSummary, Failure, LogEvent, LogMatcher, LogQuery, LogSearch, LogSearched,
+    Timestamp, container::ContainerList,
 };
 
 mod files;
+mod reader;
 mod search;
 
-use self::files::{Forward, Growth, Range};
+use self::reader::Reader;
 use crate::{
     handle::LogStream,
     targets::{LogLine, LogRequest, Target},
 };
 
-/// Lines between the containers and the reader, and bytes of them; one more line may be in each container's hands.
+/// Lines between all containers and the reader, and bytes of them; one more line may be in each container's hands.
 const LINES: usize = 1024;
 const BYTES: usize = 512 << 10;
-
-/// Between two looks at files that are followed: short while something comes.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// What each container has of that at least.
+const LEAST_LINES: usize = 32;
+const LEAST_BYTES: usize = 16 << 10;
+/// A container that has said nothing for this long has no more to say of what was before. Only of those that are followed through
+/// the engine: where their files are read it is known.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 enum Item {
     Line {
@@ -51,6 +55,17 @@ enum Item {
     },
     Note(String),
     Searched(LogSearched),
+}
+
+/// What comes from one container; `None`: all that was written before is read.
+type Word = Option<Item>;
+
+fn place(word: &Word) -> Place<Timestamp> {
+    match word {
+        Some(Item::Line { line, .. }) => line.at.map_or(Place::Next, Place::At),
+        Some(Item::Note(_) | Item::Searched(_)) => Place::Next,
+        None => Place::Present,
+    }
 }
 
 /// Logs of this host: what all readers share.
@@ -65,14 +80,26 @@ pub(crate) struct Logs {
 /// The way to the reader.
 #[derive(Clone)]
 struct Outlet {
-    lines: mpsc::Sender<Item>,
+    lines: mpsc::Sender<Word>,
     room: Arc<Semaphore>,
+    bytes: usize,
 }
 
+/// The way from one container, or from a search, to where they meet.
+type Inbox = ReceiverStream<Word>;
+
 impl Outlet {
+    /// One of so many.
+    fn new(of: usize) -> (Self, Inbox) {
+        let bytes = (BYTES / of.max(1)).max(LEAST_BYTES);
+        let (lines, inbox) = mpsc::channel((LINES / of.max(1)).max(LEAST_LINES));
+        let room = Arc::new(Semaphore::new(bytes));
+        (Self { lines, room, bytes }, ReceiverStream::new(inbox))
+    }
+
     /// Room for a line of so many bytes; `None` once the reader has gone.
     async fn room(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let wanted = u32::try_from(bytes.clamp(1, BYTES)).unwrap_or(1);
+        let wanted = u32::try_from(bytes.clamp(1, self.bytes)).unwrap_or(1);
         tokio::select! {
             room = Arc::clone(&self.room).acquire_many_owned(wanted) => room.ok(),
             () = self.lines.closed() => None,
@@ -101,13 +128,9 @@ impl Logs {
             .into_iter()
             .filter(|container| is_asked(&query, container))
             .collect();
-        let (lines, inbox) = mpsc::channel(LINES);
-        let outlet = Outlet {
-            lines,
-            room: Arc::new(Semaphore::new(BYTES)),
-        };
         if let Some(matcher) = matcher.clone().filter(|_| !query.follow) {
             let now = Timestamp::from_millis(clock.now_ms());
+            let (outlet, inbox) = Outlet::new(1);
             let search = search::Search::new(target, query, matcher, outlet, now);
             return Ok(number(
                 inbox,
@@ -122,11 +145,25 @@ impl Logs {
             let text = format!("no container{of} that was asked for is on this host");
             return Err(Failure::new(Code::NotFound, text));
         }
-        let follow = spawn_scoped(
-            "log-follow",
-            feed(target, containers, query, matcher, chosen, outlet),
-        );
-        Ok(number(inbox, follow))
+        let share = chosen.len();
+        let (join, later) = mpsc::channel(1);
+        let mut feed = Feed {
+            target,
+            query,
+            matcher,
+            share,
+            readers: BTreeMap::new(),
+        };
+        let first: Vec<Inbox> = chosen
+            .into_iter()
+            .filter_map(|container| feed.read(container, true))
+            .collect();
+        let patience = feed.query.follow.then_some(PATIENCE);
+        let merged = merge_by_time(first, ReceiverStream::new(later), patience, place);
+        Ok(number(
+            merged,
+            spawn_scoped("log-follow", feed.run(containers, join)),
+        ))
     }
 }
 
@@ -151,203 +188,90 @@ fn line(container: &ContainerSummary, line: LogLine, room: OwnedSemaphorePermit)
 }
 
 /// Reads all chosen containers, and those that appear later.
-async fn feed(
+struct Feed {
     target: Arc<dyn Target>,
-    mut containers: watch::Receiver<Arc<ContainerList>>,
     query: LogQuery,
     matcher: Option<Arc<LogMatcher>>,
-    mut chosen: Vec<ContainerSummary>,
-    outlet: Outlet,
-) {
-    let mut readers: BTreeMap<String, TaskHandle<()>> = BTreeMap::new();
-    let mut first = true;
-    loop {
-        for container in chosen.drain(..) {
-            // A container that was seen is read again only if it ended and runs once more.
-            let again = readers.get(&container.id).is_some_and(|reader| {
-                reader.is_finished() && container.state == windflow_model::ContainerState::Running
-            });
-            if readers.contains_key(&container.id) && !again {
-                continue;
-            }
-            let request = LogRequest {
-                container: container.id.clone(),
-                // What a later container has said since its start belongs to the reader; a second reading only adds.
-                tail: if again {
-                    Some(0)
-                } else if first {
-                    query.tail
-                } else {
-                    None
-                },
-                follow: query.follow,
-                since: query.since,
-                until: query.until,
-                source: query.source,
-            };
-            let id = container.id.clone();
-            let reader = Reader {
-                container,
-                matcher: matcher.clone(),
-                outlet: outlet.clone(),
-            };
-            let read = reader.run(Arc::clone(&target), request);
-            readers.insert(id, spawn_scoped("log-container", read));
+    /// How many share the room for lines.
+    share: usize,
+    readers: BTreeMap<String, TaskHandle<()>>,
+}
+
+impl Feed {
+    /// Reads a container, unless it is read.
+    fn read(&mut self, container: ContainerSummary, first: bool) -> Option<Inbox> {
+        // A container that was seen is read again only if it ended and runs once more.
+        let known = self.readers.get(&container.id);
+        let again =
+            known.is_some_and(|reader| reader.is_finished() && container.state == ContainerState::Running);
+        if known.is_some() && !again {
+            return None;
         }
-        first = false;
-        if !query.follow {
-            for (_, reader) in std::mem::take(&mut readers) {
+        let request = LogRequest {
+            container: container.id.clone(),
+            // What a later container has said since its start belongs to the reader; a second reading only adds.
+            tail: if again {
+                Some(0)
+            } else if first {
+                self.query.tail
+            } else {
+                None
+            },
+            follow: self.query.follow,
+            since: self.query.since,
+            until: self.query.until,
+            source: self.query.source,
+        };
+        let (outlet, inbox) = Outlet::new(self.share);
+        let id = container.id.clone();
+        let reader = Reader {
+            container,
+            matcher: self.matcher.clone(),
+            outlet,
+        };
+        let read = reader.run(Arc::clone(&self.target), request);
+        self.readers.insert(id, spawn_scoped("log-container", read));
+        Some(inbox)
+    }
+
+    async fn run(mut self, mut containers: watch::Receiver<Arc<ContainerList>>, join: mpsc::Sender<Inbox>) {
+        if !self.query.follow {
+            // Nothing joins any more.
+            drop(join);
+            for (_, reader) in self.readers {
                 let _ = reader.await;
             }
             return;
         }
-        tokio::select! {
-            changed = containers.changed() => if changed.is_err() { return },
-            () = outlet.lines.closed() => return,
-        }
-        let list = Arc::clone(&containers.borrow_and_update());
-        chosen = list
-            .containers
-            .iter()
-            .filter(|container| is_asked(&query, container))
-            .cloned()
-            .collect();
-        // A container that has not started has said nothing yet.
-        chosen.retain(|container| container.state != windflow_model::ContainerState::Created);
-    }
-}
-
-/// What is said of one container, on its way to the reader.
-struct Reader {
-    container: ContainerSummary,
-    matcher: Option<Arc<LogMatcher>>,
-    outlet: Outlet,
-}
-
-impl Reader {
-    /// Sends a line that matches; `false` once nobody reads any more.
-    async fn line(&self, found: LogLine) -> bool {
-        if self
-            .matcher
-            .as_ref()
-            .is_some_and(|matcher| !matcher.matches(&found.text))
-        {
-            return true;
-        }
-        let Some(room) = self.outlet.room(found.text.len()).await else {
-            return false;
-        };
-        let item = line(&self.container, found, room);
-        self.outlet.lines.send(item).await.is_ok()
-    }
-
-    async fn note(&self, text: String) -> bool {
-        self.outlet.lines.send(Item::Note(text)).await.is_ok()
-    }
-
-    async fn run(self, target: Arc<dyn Target>, request: LogRequest) {
-        // The engine's files where they can be read: it is several times as fast, no work of the engine's, and nothing is lost
-        // when they rotate.
-        if let Some(files) = self.files(&*target, &request).await {
-            return self.read_files(files, request.follow).await;
-        }
-        let mut stream = match target.logs(request).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                let problem = error.failure().message;
-                self.note(problem).await;
-                return;
-            }
-        };
-        while let Some(next) = stream.next().await {
-            let next = next.map_err(|error| error.failure().message);
-            let goes_on = match next {
-                Ok(found) => self.line(found).await,
-                Err(problem) => self.note(problem).await,
-            };
-            if !goes_on {
-                return;
-            }
-        }
-    }
-
-    async fn files(&self, target: &dyn Target, request: &LogRequest) -> Option<Forward> {
-        let range = Range {
-            source: request.source,
-            since: request.since,
-            until: request.until,
-        };
-        let tail = request.tail;
-        files::open(target, &request.container, move |path| {
-            Forward::open(path, tail, range)
-        })
-        .await
-    }
-
-    /// Sends what is in the files, and what comes into them until the container is removed or nobody reads any more.
-    async fn read_files(&self, mut files: Forward, follow: bool) {
-        let mut pause = LONGEST_PAUSE;
         loop {
-            let step = blocking::run(move || {
-                let mut lines = Vec::new();
-                let more = files.step(&mut lines);
-                (files, lines, more)
-            });
-            let (lines, mut more);
-            (files, lines, more) = match step.await {
-                Ok(done) => done,
-                Err(_) => {
-                    self.note("the reading of its log broke off".to_owned()).await;
-                    return;
-                }
-            };
-            for found in lines {
-                if !self.line(found).await {
-                    return;
-                }
+            tokio::select! {
+                changed = containers.changed() => if changed.is_err() { return },
+                () = join.closed() => return,
             }
-            while let Ok(false) = more {
-                if !follow {
+            let list = Arc::clone(&containers.borrow_and_update());
+            for container in &list.containers {
+                // A container that has not started has said nothing yet.
+                let asked = is_asked(&self.query, container) && container.state != ContainerState::Created;
+                if asked
+                    && let Some(inbox) = self.read(container.clone(), false)
+                    && join.send(inbox).await.is_err()
+                {
                     return;
                 }
-                let growth = files.look();
-                (more, pause) = match growth {
-                    Ok(Growth::More) => (Ok(true), SHORTEST_PAUSE),
-                    Ok(Growth::MoreAfterLoss) => {
-                        let lost = "lines of its log rotated away before they were read".to_owned();
-                        if !self.note(lost).await {
-                            return;
-                        }
-                        (Ok(true), SHORTEST_PAUSE)
-                    }
-                    Ok(Growth::Gone) => return,
-                    Ok(Growth::Nothing) => {
-                        tokio::select! {
-                            () = tokio::time::sleep(pause) => {}
-                            () = self.outlet.lines.closed() => return,
-                        }
-                        (Ok(false), (pause * 5 / 4).min(LONGEST_PAUSE))
-                    }
-                    Err(error) => (Err(error), pause),
-                };
-            }
-            if let Err(error) = more {
-                let problem = Chain(&error).to_string();
-                self.note(problem).await;
-                return;
             }
         }
     }
 }
 
 /// Numbers the lines where they meet.
-fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
-    let state = (inbox, follow, 0_u64, false);
-    let events = stream::unfold(state, |(mut inbox, follow, mut seq, done)| async move {
+fn number(items: impl Stream<Item = Word> + Unpin + Send + 'static, follow: TaskHandle<()>) -> LogStream {
+    let items = items.filter_map(ready);
+    let state = (items, follow, 0_u64, false);
+    let events = stream::unfold(state, |(mut items, follow, mut seq, done)| async move {
         if done {
             return None;
         }
-        let event = match inbox.recv().await {
+        let event = match items.next().await {
             Some(Item::Line {
                 service,
                 container,
@@ -376,10 +300,10 @@ fn number(inbox: mpsc::Receiver<Item>, follow: TaskHandle<()>) -> LogStream {
                 let event = LogEvent::End {
                     reason: LogEvent::COMPLETE.to_owned(),
                 };
-                return Some((event, (inbox, follow, seq, true)));
+                return Some((event, (items, follow, seq, true)));
             }
         };
-        Some((event, (inbox, follow, seq, false)))
+        Some((event, (items, follow, seq, false)))
     });
     // Readers look whether more is ready, also behind the end.
     Box::pin(events.fuse())

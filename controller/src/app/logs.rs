@@ -1,19 +1,26 @@
 //! Logs of hosts: one stream per host, never stored. What the reader does not take is not pulled from the hosts; what is searched
 //! for is looked for on the hosts, and only what matches travels.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, StreamExt as _, stream, stream::BoxStream};
 use windflow_api::{LogFrame, LogParams};
-use windflow_model::{AgentId, GroupId, LogEvent, LogQuery, Selector, StackId, StackName, Targets};
+use windflow_kit::merge::{Place, merge_by_time};
+use windflow_model::{
+    AgentId, GroupId, LogEvent, LogQuery, Selector, StackId, StackName, Targets, Timestamp,
+};
 
 use super::{App, AppError, AppResult, keys, records::NameHolder};
 use crate::context::OpContext;
 
 /// Hosts that are searched at the same time for one reader; the others follow as these end.
 const AT_ONCE: usize = 64;
-/// Hosts that one reader may follow: each has a stream of its own for as long as it is read.
-const MOST_FOLLOWED: usize = 1000;
+/// Hosts of which one reader may have the lines in order of time: each has a stream of its own for as long as it is read.
+const MOST_READ: usize = 1000;
+/// A host that has said nothing for this long has no more to say of what was before.
+const PATIENCE: Duration = Duration::from_millis(750);
+/// The same where nothing is followed: hosts may be slow to find the place from which on is asked, but must not hold up all.
+const LONG_PATIENCE: Duration = Duration::from_secs(10);
 
 impl App {
     /// Opens the logs of a stack on the hosts that are named, or on all that have it.
@@ -73,9 +80,10 @@ impl App {
         let search = params
             .search()
             .map_err(|error| AppError::bad(error.to_string()))?;
-        if params.follow && agents.len() > MOST_FOLLOWED {
+        let ordered = params.follow || search.is_none();
+        if ordered && agents.len() > MOST_READ {
             return Err(AppError::bad(format!(
-                "follow: {} hosts are meant, and at most {MOST_FOLLOWED} can be followed at once: name fewer",
+                "{} hosts are meant, and at most {MOST_READ} can be read at once: name fewer, or search for something",
                 agents.len()
             )));
         }
@@ -90,9 +98,9 @@ impl App {
             source: params.source,
             search,
         });
-        let at_once = if params.follow { None } else { Some(AT_ONCE) };
+        let patience = if params.follow { PATIENCE } else { LONG_PATIENCE };
         let (app, timestamps) = (self.clone(), params.timestamps);
-        let hosts = stream::iter(agents).map(move |agent| {
+        let open = move |agent| {
             let (app, query) = (app.clone(), Arc::clone(&query));
             let opened = async move {
                 let events = app.hosts().logs(agent, (*query).clone()).await;
@@ -102,9 +110,17 @@ impl App {
                 })
             };
             let events = opened.into_stream().flatten();
-            events.map(move |event| frame(agent, event, timestamps)).boxed()
-        });
-        Ok(hosts.flatten_unordered(at_once).boxed())
+            events.map(move |event| (agent, event)).boxed()
+        };
+        let events = if !ordered {
+            stream::iter(agents).map(open).flatten_unordered(AT_ONCE).boxed()
+        } else {
+            let later = stream::empty();
+            merge_by_time(agents.into_iter().map(open), later, Some(patience), place).boxed()
+        };
+        Ok(events
+            .map(move |(agent, event)| frame(agent, event, timestamps))
+            .boxed())
     }
 
     async fn named_hosts(&self, op: &OpContext, params: &LogParams) -> AppResult<Option<Vec<AgentId>>> {
@@ -162,6 +178,14 @@ impl App {
 fn list(text: Option<&str>) -> Vec<String> {
     let parts = text.unwrap_or_default().split(',').map(str::trim);
     parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
+}
+
+/// Where an event of a host belongs among those of others.
+fn place((_, event): &(AgentId, LogEvent)) -> Place<Timestamp> {
+    match event {
+        LogEvent::Line { at: Some(at), .. } => Place::At(*at),
+        _ => Place::Next,
+    }
 }
 
 fn frame(agent: AgentId, mut event: LogEvent, timestamps: bool) -> LogFrame {

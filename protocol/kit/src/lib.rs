@@ -6,6 +6,7 @@
 //! - [`clock`], [`random`] — time and chance as handles that are passed in, so tests and simulations own both.
 //! - [`backoff`] — retry delays with full jitter.
 //! - [`gather`] — batches of a stream, bounded in number and bytes.
+//! - [`merge`] — many streams in order of time.
 //! - [`error`] — prints an error with its causes, once, at the edge.
 //! - [`secret`] — values that cannot be printed and are wiped when dropped.
 //! - [`seeded`] — deliberate bugs that the fault suite has to find; in no product.
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod error;
 pub mod gather;
 pub mod lock;
+pub mod merge;
 pub mod random;
 pub mod secret;
 pub mod seeded;

@@ -52,6 +52,21 @@ async fn logs_of_a_fleet_are_searched_on_its_hosts() {
         let found = check(&line, command, OK, &[], &[]).await;
         assert_eq!(found.lines().count(), count, "{command}: {found}");
     }
+    // What three containers of two hosts said is one text in order of time.
+    let history = check(
+        &line,
+        "logs --on one,two --tail all --timestamps",
+        OK,
+        &["one/", "two/"],
+        &[],
+    )
+    .await;
+    let times: Vec<_> = history
+        .lines()
+        .filter_map(|line| line.split(" | ").nth(1)?.split(' ').next())
+        .collect();
+    assert_eq!(times.len(), 3, "{history}");
+    assert!(times.is_sorted(), "{history}");
     // Each host stops at one; the newest of both is shown, and what was left out is said.
     let newest = check(
         &line,

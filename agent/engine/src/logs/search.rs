@@ -112,7 +112,7 @@ impl Search {
         // What the reader takes it takes without keeping others from their turn.
         drop(turn);
         // If the reader has gone, nobody waits for it.
-        let _gone = self.outlet.lines.send(Item::Searched(self.searched)).await;
+        let _gone = self.outlet.lines.send(Some(Item::Searched(self.searched))).await;
     }
 
     fn conclude(&mut self, bound: Option<SearchBound>) {
@@ -301,7 +301,7 @@ impl Search {
 
     /// A reader that stalls is waited for no longer than the search may take.
     async fn send(&self, item: Item) -> Left {
-        match timeout_at(self.deadline, self.outlet.lines.send(item)).await {
+        match timeout_at(self.deadline, self.outlet.lines.send(Some(item))).await {
             Ok(Ok(())) => Left::Done,
             Ok(Err(_)) => Left::Gone,
             Err(_) => Left::Bound(SearchBound::Time),

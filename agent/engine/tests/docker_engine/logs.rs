@@ -265,3 +265,64 @@ async fn docker_a_log_goes_on_where_its_files_end() {
         bench.end().await;
     }
 }
+
+/// Three that speak in turns: two whose files are read, one whose lines only the engine has.
+const CHORUS: &str = r#"
+services:
+  first: &voice
+    image: windflow-test/busybox:1
+    command: [sh, -c, "i=0; while [ $$i -lt 60 ]; do echo $$i; sleep 0.03; i=$$((i+1)); done; touch /tmp/end; sleep 3600"]
+    init: true
+    network_mode: none
+    stop_grace_period: 0s
+    healthcheck: { test: ["CMD", "test", "-e", "/tmp/end"], interval: 300ms, retries: 100 }
+    logging: { driver: json-file, options: { max-size: 2k, max-file: "9" } }
+  second:
+    <<: *voice
+  third:
+    <<: *voice
+    logging: { driver: local, options: { max-size: 10m } }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_what_a_stack_has_said_comes_in_order_of_time() {
+    let Some(mut bench) = Bench::start("chorus").await else {
+        return;
+    };
+    assert_eq!(bench.apply(CHORUS).await, DeploymentState::Succeeded);
+    for (follow, tail, count) in [
+        (false, None, 180),
+        (true, None, 180),
+        (false, Some(20), 60),
+        (true, Some(20), 60),
+    ] {
+        let query = LogQuery {
+            stack: Some(bench.stack.to_string()),
+            follow,
+            tail,
+            ..LogQuery::default()
+        };
+        let events = bench.handle.logs(query).await.unwrap();
+        let said = events.filter_map(|event| async move {
+            match event {
+                LogEvent::Line { at, service, seq, .. } => {
+                    Some((at.expect("the engine's time"), service, seq))
+                }
+                LogEvent::End { .. } => None,
+                other => panic!("{other:?}"),
+            }
+        });
+        let wanted = std::time::Duration::from_secs(30);
+        let read = tokio::time::timeout(wanted, said.take(count).collect::<Vec<_>>());
+        let said = read.await.expect("all lines come");
+        assert_eq!(said.len(), count, "follow {follow}, tail {tail:?}");
+        assert!(
+            said.is_sorted_by_key(|(at, ..)| *at),
+            "follow {follow}, tail {tail:?}: {said:?}"
+        );
+        assert!(said.iter().map(|(.., seq)| *seq).eq(0..count as u64));
+        let turns = said.windows(2).filter(|two| two[0].1 != two[1].1).count();
+        assert!(turns > count / 4, "they spoke in turns: {turns}");
+    }
+    bench.end().await;
+}
