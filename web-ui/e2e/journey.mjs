@@ -226,11 +226,20 @@ const chapters = [
     await page.waitForSelector("[data-test=terminal-state] >> text=live");
     await page.keyboard.type("echo again-$((6*7))\n");
     await page.locator(".xterm-rows", { hasText: "again-42" }).waitFor();
+    // Somebody else looks on: what was shown before, and what is shown now.
+    const other = await page.context().newPage();
+    await other.goto(new URL("/terminals", address).href);
+    await other.locator("[data-test=watch]").click();
+    await other.locator("[data-test=watched] .xterm-rows", { hasText: "again-42" }).waitFor();
+    await page.keyboard.type("echo seen-$((1+1))\n");
+    await other.locator("[data-test=watched] .xterm-rows", { hasText: "seen-2" }).waitFor();
     await button("Close").click();
+    await other.locator("[data-test=watch-end]", { hasText: "closed" }).waitFor();
+    await other.close();
     await page.waitForSelector("[data-test=terminal-end]");
     await page.goto(address);
     await page.locator("tr", { hasText: "web" }).filter({ hasText: "running" }).waitFor();
-    done("a terminal in its container: typed, ended, opened again, closed");
+    done("a terminal in its container: typed, ended, opened again, watched, closed");
   },
   async function files() {
     const address = page.url();

@@ -114,6 +114,9 @@ pub struct TerminalView {
     /// What it shows is recorded.
     #[serde(default)]
     pub recorded: bool,
+    /// How large it is at the one who types, if that is known: what is shown is meant for this size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<TerminalSize>,
 }
 
 /// How to attach.

@@ -34,7 +34,7 @@ pub use group::{GroupCommand, GroupUpdateArgs};
 pub use recording::RecordingCommand;
 pub use rollout::{RolloutArgs, RolloutCommand};
 pub use stack::{OnArgs, PolicyArgs, SpecArgs, StackCommand, WaitArgs};
-pub use terminal::{ExecArgs, TerminalArgs};
+pub use terminal::{ExecArgs, TerminalArgs, TerminalsCommand};
 pub use value::{Tail, When};
 use value::{parse_duration, parse_tail, parse_when};
 use windflow_model::{FieldTest, LogLevel, Selector};
@@ -112,6 +112,9 @@ pub enum Command {
     Exec(ExecArgs),
     /// Open a terminal in a container on a host, or on the host itself.
     Terminal(TerminalArgs),
+    /// Terminals that are open: who has one, and what it shows.
+    #[command(subcommand)]
+    Terminals(TerminalsCommand),
     /// Recordings of terminals.
     #[command(subcommand)]
     Recording(RecordingCommand),

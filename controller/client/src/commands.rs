@@ -88,6 +88,7 @@ pub async fn run(cli: Cli, clock: &Clock, variable: &(dyn Fn(&str) -> Option<Str
         Command::Files(args) => files::show(&session, args).await,
         Command::Exec(args) => Box::pin(terminal::exec(&session, args)).await,
         Command::Terminal(args) => Box::pin(terminal::open(&session, args)).await,
+        Command::Terminals(command) => terminal::terminals(&session, command).await,
         Command::Recording(command) => recording::run(&session, command).await,
         Command::Top(args) => top::run(&session, args).await,
         #[cfg(feature = "bench")]

@@ -137,6 +137,7 @@ impl App {
             attached: false,
             watchers: 0,
             recorded: recorded.is_some(),
+            size: request.size,
         };
         let (recording, doom) = match recorded {
             Some(shelf) => {

@@ -15,6 +15,8 @@ const has = (id: Id) => computed(() => !!toValue(id));
 /** Deployments asked for at once on their own page. */
 const SHOWN = 50;
 
+/** Nothing says when a terminal is opened, closed or takes another size. */
+const TERMINALS_MS = 3_000;
 export const useAgents = (often: MaybeRefOrGetter<number> = HEAL_MS) => useQuery({
   queryKey: ["agents"], refetchInterval: () => toValue(often),
   queryFn: () => every((query) => unwrap(client.GET("/api/v1/agents", { params: { query } }))),
@@ -136,6 +138,11 @@ export const useEvents = (ask: MaybeRefOrGetter<EventAsk>) => useInfiniteQuery({
   queryKey: computed(() => ["events", toValue(ask)]), refetchOnWindowFocus: false, gcTime: 0, initialPageParam: undefined as string | undefined,
   queryFn: ({ pageParam: cursor }) => unwrap(client.GET("/api/v1/events", { params: { query: { limit: SHOWN, cursor, ...toValue(ask) } } })),
   getNextPageParam: (last) => last.next_cursor ?? undefined,
+});
+/** Terminals that are open now. */
+export const useTerminals = () => useQuery({
+  queryKey: ["terminals"], refetchInterval: TERMINALS_MS,
+  queryFn: async () => (await unwrap(client.GET("/api/v1/terminals"))).items,
 });
 /** Recordings of terminals, newest first, a page at a time. */
 export const useRecordings = (agent: MaybeRefOrGetter<string | undefined>) => useInfiniteQuery({

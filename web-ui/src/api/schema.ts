@@ -3546,6 +3546,7 @@ export interface components {
                 opened_at: components["schemas"]["Timestamp"];
                 /** @description What it shows is recorded. */
                 recorded?: boolean;
+                size?: components["schemas"]["TerminalSize"] | null;
                 /** @description With a terminal. */
                 tty: boolean;
                 /** @description Who opened it: only they can type. */
@@ -4863,6 +4864,7 @@ export interface components {
             opened_at: components["schemas"]["Timestamp"];
             /** @description What it shows is recorded. */
             recorded?: boolean;
+            size?: components["schemas"]["TerminalSize"] | null;
             /** @description With a terminal. */
             tty: boolean;
             /** @description Who opened it: only they can type. */

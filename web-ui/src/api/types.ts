@@ -60,6 +60,7 @@ export type RulePreview = Schemas["RulePreview"];
 export type Silence = Schemas["SilenceView"];
 export type SilenceCreate = Schemas["SilenceCreate"];
 export type FleetEvent = Schemas["FleetEvent"];
+export type OpenTerminal = Schemas["TerminalView"];
 export type Recording = Schemas["RecordingView"];
 export type TerminalEvent = Schemas["TerminalEvent"];
 export type TerminalAction = Schemas["TerminalAction"];

@@ -1,6 +1,7 @@
 //! `exec` and `terminal`.
 
-use clap::Args;
+use clap::{Args, Subcommand};
+use windflow_model::TerminalId;
 
 /// `exec`.
 #[derive(Debug, Args)]
@@ -48,6 +49,25 @@ pub struct TerminalArgs {
     /// Program and arguments; none means a shell of the container, or the login shell of the host's user.
     #[arg(last = true)]
     pub command: Vec<String>,
+}
+
+/// `terminals`.
+#[derive(Debug, Subcommand)]
+pub enum TerminalsCommand {
+    /// List the terminals that are open now.
+    #[command(alias = "ls")]
+    List,
+    /// Show what a terminal shows, from its beginning as far as its host still has it. Control-C ends the watching; the audit
+    /// trail has who watched.
+    Watch {
+        /// Its id.
+        id: TerminalId,
+    },
+    /// End a terminal and its process, whoever opened it.
+    Close {
+        /// Its id.
+        id: TerminalId,
+    },
 }
 
 /// As whom, where and with what a command is run.

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+mod open;
 mod printer;
 
 use tokio::{
@@ -23,6 +24,7 @@ use crate::{
     output::note,
     terminal::{Seen, Terminal},
 };
+pub(super) use open::terminals;
 use printer::Printer;
 
 /// How long the host keeps the process if the connection is lost.

@@ -50,7 +50,14 @@ impl Attached {
 
     /// Their terminal has another size.
     pub fn resized(&self, size: TerminalSize) {
-        if let Some(sizes) = self.sizes.as_ref().filter(|_| self.may_type()) {
+        if !self.may_type() {
+            return;
+        }
+        // Those who watch have to know.
+        if let Some(known) = lock(&self.app.0.terminals).get_mut(&self.id) {
+            known.view.size = Some(size);
+        }
+        if let Some(sizes) = self.sizes.as_ref() {
             // Of more sizes at once than there is room for, nobody needs all.
             let _recorded = sizes.try_send(size);
         }

@@ -95,7 +95,7 @@ export function screenIn(element: HTMLElement, label: string, leave: () => void)
 }
 
 export interface Player {
-  write: (text: string) => void;
+  write: (text: string | Uint8Array) => void;
   resize: (columns: number, rows: number) => void;
   reset: (columns: number, rows: number) => void;
   dispose: () => void;
